@@ -1,0 +1,132 @@
+"""A tree: a namespace of files, whatever serves it, and the changes that a recipe makes to it.
+
+Paths are absolute, "/"-separated `str`; bytes that are not UTF-8 are carried as surrogate escapes (PEP 383).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import unified_diff
+from enum import StrEnum
+from typing import Protocol
+
+
+class FileType(StrEnum):
+    """What a directory entry is."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    LINK = "link"
+    DEVICE = "device"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """Metadata of one file: permission bits, owner, size in bytes, modification time in seconds since the epoch."""
+
+    type: FileType
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+
+
+class Tree(Protocol):
+    """The verbs that recipes and commands use. All raise `TreeError` or its subclasses.
+
+    `read`, `write`, `exists`, `listdir` and `mkdir` follow symbolic links, always inside the tree. `stat` follows
+    unless told otherwise; `readlink`, `symlink` and `remove` never follow the last component.
+
+    The same protocol serves a single file system, where no link is followed at all: a caller that joins file
+    systems resolves paths itself, component by component, because a link may lead from one into another.
+    """
+
+    def read(self, path: str, /) -> bytes:
+        """Contents of a regular file."""
+        ...
+
+    def write(self, path: str, data: bytes, /) -> None:
+        """Replace the contents of a regular file, keeping owner, mode and extended attributes; or create it.
+
+        A new file belongs to its directory's owner, with mode 0644, and takes a sibling's SELinux label.
+        """
+        ...
+
+    def exists(self, path: str, /) -> bool:
+        """Whether the path leads to anything."""
+        ...
+
+    def listdir(self, path: str, /) -> list[str]:
+        """Sorted names in a directory, without "." and ".."."""
+        ...
+
+    def stat(self, path: str, /, *, follow: bool = True) -> Stat:
+        """Metadata of what is at the path."""
+        ...
+
+    def readlink(self, path: str, /) -> str:
+        """Target of a symbolic link, as stored."""
+        ...
+
+    def symlink(self, target: str, path: str, /) -> None:
+        """Make a symbolic link at `path`."""
+        ...
+
+    def mkdir(self, path: str, /) -> None:
+        """Make one directory, mode 0755."""
+        ...
+
+    def remove(self, path: str, /) -> None:
+        """Remove a file, a link, or an empty directory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file of a tree, before and after; None means that it does not exist.
+
+    With `link` set, `after` is the target of a symbolic link to make.
+    """
+
+    path: str
+    before: bytes | None
+    after: bytes | None
+    link: bool = False
+
+    def diff(self) -> str:
+        """Unified diff, or one line where the contents are no text."""
+        label = self.path.lstrip("/")
+        old, new = self.before or b"", self.after or b""
+        if self.link:
+            return f"link {self.path} -> {new.decode(errors='replace')}\n"
+        if b"\0" in old + new:
+            return f"Binary files a/{label} and b/{label} differ\n"
+        lines = unified_diff(
+            old.decode(errors="replace").splitlines(keepends=True),
+            new.decode(errors="replace").splitlines(keepends=True),
+            f"a/{label}" if self.before is not None else "/dev/null",
+            f"b/{label}" if self.after is not None else "/dev/null",
+        )
+        return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def apply_changes(tree: Tree, changes: list[Change]) -> None:
+    """Make `changes` in `tree`, creating missing parent directories."""
+    for change in changes:
+        if change.after is None:
+            tree.remove(change.path)
+            continue
+        _make_parents(tree, change.path)
+        if change.link:
+            tree.symlink(change.after.decode(errors="surrogateescape"), change.path)
+        else:
+            tree.write(change.path, change.after)
+
+
+def _make_parents(tree: Tree, path: str) -> None:
+    parent = path.rsplit("/", 1)[0]
+    if parent and not tree.exists(parent):
+        _make_parents(tree, parent)
+        tree.mkdir(parent)

@@ -1,0 +1,1 @@
+"""What tests share: oracles, the corpus, image fixtures, boots."""
