@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from imgkit.units import ByteRange
 
 
-class BlockDevice(Protocol):
+class BlockReader(Protocol):
     """Bytes at offsets. It never has a cursor, and every number is in bytes.
 
     `read_at` returns exactly `length` bytes. A range that leaves [0, size) raises `FormatError` for reads and writes
@@ -26,12 +26,16 @@ class BlockDevice(Protocol):
         """The `length` bytes at `offset`."""
         ...
 
+
+class BlockDevice(BlockReader, Protocol):
+    """A block reader that can also be written to."""
+
     def write_at(self, offset: int, data: bytes, /) -> None:
         """Replace the bytes at `offset`; the size does not change."""
         ...
 
 
-def check_bounds(device: BlockDevice, offset: int, length: int) -> None:
+def check_bounds(device: BlockReader, offset: int, length: int) -> None:
     """Raise `FormatError` unless [offset, offset + length) lies inside `device`."""
     if offset < 0 or length < 0 or offset + length > device.size:
         raise FormatError(

@@ -1,0 +1,112 @@
+"""The host file that holds an image: opened, locked, read. Nothing here writes."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from imgkit.block import locks
+from imgkit.block.device import check_bounds
+from imgkit.errors import OutputError, StaleImageError, UnclassifiedImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells whether a file is still the one that was opened."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, fd: int) -> Self:
+        """Identity of an open file."""
+        status = os.fstat(fd)
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class HostFile:
+    """A regular file on the host, open under a reader's lock; a block reader.
+
+    `writable` opens it for reading and writing, so that a commit can later write through the same open file
+    description (locks belong to it). `path` is the resolved path: journals belong beside the file, not beside a link.
+    """
+
+    def __init__(self, path: Path, *, writable: bool = False) -> None:
+        self.path, self.fd = _open(path, writable=writable)
+        self.writable = writable
+        try:
+            locks.acquire(self.fd, locks.Access.READ, path)
+            self.identity = Identity.of(self.fd)
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    @property
+    def size(self) -> int:
+        """Length in bytes when it was opened."""
+        return self.identity.size
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        """The `length` bytes at `offset`. Raises FormatError past the end, StaleImageError if the file shrank."""
+        if offset < 0 or offset + length > self.identity.size:
+            check_bounds(self, offset, length)
+        data = os.pread(self.fd, length, offset)
+        while len(data) < length:  # pread stops short at 2 GiB
+            more = os.pread(self.fd, length - len(data), offset + len(data))
+            if not more:
+                raise StaleImageError(f"{self.path}: file became shorter while it was read")
+            data += more
+        return data
+
+    def check_unchanged(self) -> None:
+        """Raise StaleImageError if the file is not as it was when it was opened."""
+        if Identity.of(self.fd) != self.identity:
+            raise StaleImageError(
+                f"{self.path}: image was changed by another program since it was opened",
+                hint="Nothing was written. Run the command again.",
+            )
+
+    def close(self) -> None:
+        """Close the file, which drops its locks."""
+        os.close(self.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _open(path: Path, *, writable: bool) -> tuple[Path, int]:
+    try:
+        resolved = path.resolve(strict=True)
+        # O_NONBLOCK: opening a FIFO must not wait for a writer; it has no effect on regular files.
+        fd = os.open(resolved, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise UnclassifiedImageError(f"{path}: no such file") from error
+    except (IsADirectoryError, OSError) as error:
+        raise _open_error(path, error, writable=writable) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UnclassifiedImageError(
+            f"{path}: not a regular file", hint="Give the file that holds the image, not a device or a directory."
+        )
+    return resolved, fd
+
+
+def _open_error(path: Path, error: OSError, *, writable: bool) -> Exception:
+    if isinstance(error, IsADirectoryError):
+        return UnclassifiedImageError(f"{path}: is a directory", hint="Give the file that holds the image.")
+    if writable:
+        return OutputError(
+            f"{path}: cannot be written ({error.strerror})",
+            hint="Write a new file instead: -o OUT, or get write access.",
+        )
+    return UnclassifiedImageError(f"{path}: cannot be read ({error.strerror})")

@@ -1,0 +1,181 @@
+"""Where a plan goes: into the image, into a new file, or down a pipe. Only here is it decided how output is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgkit.block import commit, durable, patchfile
+from imgkit.block.copy import copy_to_file, copy_to_pipe, no_progress
+from imgkit.block.syscalls import rename_without_clobber
+from imgkit.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from imgkit.block.copy import Progress
+    from imgkit.block.host import HostFile
+    from imgkit.block.overlay import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """Commit to the image itself, atomically."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    """Write a new file; `force` lets it replace one that exists."""
+
+    path: Path
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Send the new image to a descriptor, such as standard output."""
+
+    fd: int
+
+
+Destination = InPlace | NewFile | Stream
+
+
+def check_destination(source: Path, destination: Destination) -> None:
+    """Raise OutputError for what is already known to fail, before any work is done."""
+    if isinstance(destination, Stream):
+        if os.isatty(destination.fd):
+            raise OutputError("refusing to write an image to a terminal", hint="Redirect it: -o - > OUT.")
+        return
+    if isinstance(destination, InPlace):
+        directory = source.resolve().parent
+    else:
+        directory = destination.path.parent
+        if destination.path.exists() or destination.path.is_symlink():
+            _check_replaceable(source, destination)
+    if not directory.is_dir():
+        raise OutputError(f"{directory}: no such directory", hint="Make it first, or name another output.")
+    if not os.access(directory, os.W_OK):
+        raise OutputError(
+            f"{directory}: directory is read-only",
+            hint="Write to another directory with -o OUT." if isinstance(destination, InPlace) else None,
+        )
+
+
+def deliver(
+    host: HostFile,
+    plan: Plan,
+    destination: Destination,
+    *,
+    mtime_ns: int,
+    undo: Path | None = None,
+    progress: Progress = no_progress,
+) -> None:
+    """Carry out `plan` at `destination`; every way out gives the same bytes.
+
+    A new file is complete under its name or not there at all. With `undo`, an undo file is written; it must not exist.
+    """
+    match destination:
+        case InPlace():
+            commit.commit(host, plan, mtime_ns=mtime_ns, undo=undo)
+        case NewFile():
+            _write_new_file(host, plan, destination, mtime_ns, undo, progress)
+        case Stream(fd):
+            _write_stream(host, plan, fd, progress)
+
+
+def _check_replaceable(source: Path, destination: NewFile) -> None:
+    target = destination.path
+    if target.exists() and target.samefile(source):
+        raise OutputError(f"{target}: output is the input", hint="Use --in-place to edit the image itself.")
+    if not destination.force:
+        raise OutputError(f"{target}: exists", hint="Name another output, or use --force to replace it.")
+    if not target.is_file():
+        raise OutputError(f"{target}: is no regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
+
+
+def _write_new_file(
+    host: HostFile, plan: Plan, destination: NewFile, mtime_ns: int, undo: Path | None, progress: Progress
+) -> None:
+    target = destination.path
+    with _translated(target), _temporary_file(target) as (fd, temporary):
+        copy_to_file(host.fd, fd, plan.size_before, progress)
+        os.ftruncate(fd, plan.size_after)
+        for patch in plan.patches:
+            durable.write_all(fd, patch.after, patch.offset)
+        os.fchmod(fd, os.fstat(host.fd).st_mode & 0o777)
+        os.utime(fd, ns=(mtime_ns, mtime_ns))
+        os.fsync(fd)
+        host.check_unchanged()
+        made: list[Path] = []
+        if undo is not None:
+            record = patchfile.PatchFile(plan, target.name, mtime_ns)
+            durable.create(undo, patchfile.serialise(record), made)
+        try:
+            if destination.force:
+                temporary.replace(target)
+            else:
+                rename_without_clobber(temporary, target)
+        except BaseException:
+            for path in made:
+                path.unlink()
+            raise
+        durable.sync_directory(target.parent)
+
+
+def _write_stream(host: HostFile, plan: Plan, fd: int, progress: Progress) -> None:
+    position = 0
+    try:
+        for patch in plan.patches:
+            _send_unchanged(host, fd, position, patch.offset)
+            _write_pipe(fd, patch.after)
+            position = patch.offset + len(patch.after)
+            progress(position, plan.size_after)
+        _send_unchanged(host, fd, position, plan.size_after)
+        progress(plan.size_after, plan.size_after)
+    except BrokenPipeError as error:
+        raise OutputError("the reader of the output went away") from error
+
+
+def _send_unchanged(host: HostFile, fd: int, start: int, stop: int) -> None:
+    inside = min(stop, host.size)
+    if start < inside:
+        copy_to_pipe(host.fd, fd, start, inside)
+    _write_pipe(fd, bytes(max(0, stop - max(start, host.size))))
+
+
+def _write_pipe(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+@contextmanager
+def _temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
+    """A new file beside `target`, open for reading and writing; gone afterwards unless it was renamed."""
+    temporary = target.with_name(f".{target.name}.imgkit-{secrets.token_hex(4)}")
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        yield fd, temporary
+    finally:
+        os.close(fd)
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise OutputError(f"{target}: exists", hint="Name another output, or use --force to replace it.") from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise OutputError(
+            f"{target}: {'no space left' if full else 'cannot be written'} ({error.strerror})",
+            hint="Free some space there, or name an output on another disk." if full else None,
+        ) from error
