@@ -41,7 +41,7 @@ def commit(host: HostFile, plan: Plan, *, mtime_ns: int, undo: Path | None = Non
     locks.acquire(host.fd, locks.Access.WRITE, host.path)
     host.check_unchanged()
     for patch in plan.patches:
-        if host.read_at(patch.offset, len(patch.before)) != patch.before:
+        if patch.before and host.read_at(patch.offset, len(patch.before)) != patch.before:
             raise StaleImageError(
                 f"{host.path}: bytes at {patch.offset:,} are not what they were when the edit was planned",
                 hint="Nothing was written. Run the command again.",

@@ -1,0 +1,79 @@
+"""Locks against QEMU's own: `qemu-io` opens images as a virtual machine does."""
+
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+
+from imgkit.block.commit import commit
+from imgkit.block.host import HostFile
+from imgkit.block.image import open_image
+from imgkit.block.overlay import Patch, Plan
+from imgkit.errors import InUseError
+from tests.support import oracle
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(1 << 20))
+    return path
+
+
+@contextmanager
+def opened_by_qemu(path, image_format="raw"):
+    qemu = subprocess.Popen(
+        [oracle.find("qemu-io"), "-f", image_format, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        qemu.stdin.write(b"length\n")
+        qemu.stdin.flush()
+        answer = b""
+        while b"MiB" not in answer:
+            answer = qemu.stdout.readline()
+            assert answer, "qemu-io ended"
+        yield
+    finally:
+        qemu.kill()
+        qemu.communicate()
+
+
+def write_one_byte(host):
+    commit(host, Plan((Patch(0, b"\0", b"x"),), 1 << 20, 1 << 20), mtime_ns=0)
+
+
+def test_an_image_open_for_writing_is_refused(image):
+    with opened_by_qemu(image):
+        with pytest.raises(InUseError, match="has it open for writing") as caught, open_image(image):
+            pass
+        assert "Shut the virtual machine down" in caught.value.hint
+    with open_image(image):
+        pass
+
+
+def test_a_reader_beside_us_is_welcome_until_the_commit(image, tmp_path):
+    """QEMU reads a backing file so, and lets nobody write to it meanwhile."""
+    top = tmp_path / "top.qcow2"
+    oracle.run("qemu-img", "create", "-f", "qcow2", "-F", "raw", "-b", image, top)
+    with HostFile(image, writable=True) as host, opened_by_qemu(top, "qcow2"):
+        assert host.read_at(0, 1) == b"\0"
+        with pytest.raises(InUseError, match="does not let others write"):
+            write_one_byte(host)
+    assert image.read_bytes()[:1] == b"\0"
+
+
+def test_qemu_may_read_while_we_stage_but_not_write(image):
+    with open_image(image, writable=True):
+        assert oracle.run("qemu-io", "-r", "-f", "raw", "-c", "read 0 512", image).returncode == 0
+        refused = oracle.run("qemu-io", "-f", "raw", "-c", "write 0 512", image, check=False)
+        assert refused.returncode != 0
+        assert "lock" in refused.stderr
+    assert oracle.run("qemu-io", "-f", "raw", "-c", "write 0 512", image).returncode == 0
+
+
+def test_two_of_us_may_stage_but_only_one_commits_while_the_other_looks(image):
+    with HostFile(image, writable=True) as one, HostFile(image, writable=True), pytest.raises(InUseError):
+        write_one_byte(one)
+    with HostFile(image, writable=True) as one:
+        write_one_byte(one)
+    assert image.read_bytes()[:1] == b"x"

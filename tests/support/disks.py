@@ -1,0 +1,42 @@
+"""Disks for block-level tests: known contents in every qcow2 dialect, made and read back by qemu-img."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+from tests.support import oracle
+
+DISK_SIZE = 3 * 1024 * 1024 + 512 * 5  # not a multiple of any cluster size
+
+
+def contents(seed: int = 1, size: int = DISK_SIZE) -> bytes:
+    """Data, zeros and data again: a third of the disk is holes."""
+    noise = random.Random(seed)
+    blocks = [noise.randbytes(65536) if index % 3 else bytes(65536) for index in range(-(-size // 65536))]
+    return b"".join(blocks)[:size]
+
+
+def make_qcow2(folder: Path, data: bytes, *options: str, name: str = "disk.qcow2", compress: bool = False) -> Path:
+    """A qcow2 image with `data`, made by qemu-img with the given creation options."""
+    raw, image = folder / f"{name}.source", folder / name
+    raw.write_bytes(data)
+    flags = ["-c"] if compress else []
+    flags += [word for option in options for word in ("-o", option)]
+    oracle.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", *flags, raw, image)
+    raw.unlink()
+    return image
+
+
+def read_back(image: Path, *options: str) -> bytes:
+    """The disk in an image, as QEMU sees it."""
+    raw = image.with_suffix(".raw-copy")
+    oracle.run("qemu-img", "convert", *options, "-O", "raw", image, raw)
+    data = raw.read_bytes()
+    raw.unlink()
+    return data
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
