@@ -1,6 +1,7 @@
 """Locks against QEMU's own: `qemu-io` opens images as a virtual machine does."""
 
 import subprocess
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -21,9 +22,9 @@ def image(tmp_path):
 
 
 @contextmanager
-def opened_by_qemu(path, image_format="raw"):
+def opened_by_qemu(path):
     qemu = subprocess.Popen(
-        [oracle.find("qemu-io"), "-f", image_format, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [oracle.find("qemu-io"), "-f", "raw", str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         qemu.stdin.write(b"length\n")
@@ -51,11 +52,28 @@ def test_an_image_open_for_writing_is_refused(image):
         pass
 
 
-def test_a_reader_beside_us_is_welcome_until_the_commit(image, tmp_path):
-    """QEMU reads a backing file so, and lets nobody write to it meanwhile."""
+@contextmanager
+def virtual_machine_on(path, tmp_path):
+    """A paused virtual machine whose disk is a qcow2 image."""
+    socket = tmp_path / "qmp"
+    machine = ("-S", "-accel", "tcg", "-nodefaults", "-display", "none", "-device", "virtio-blk-pci,drive=d")
+    drive = ("-drive", f"if=none,id=d,format=qcow2,file={path}", "-qmp", f"unix:{socket},server=on,wait=off")
+    qemu = subprocess.Popen([oracle.find("qemu-system-x86_64"), *machine, *drive])
+    try:
+        while not socket.exists():
+            assert qemu.poll() is None, "qemu ended"
+            time.sleep(0.02)
+        yield
+    finally:
+        qemu.kill()
+        qemu.wait()
+
+
+def test_a_virtual_machine_beside_us_reads_until_the_commit(image, tmp_path):
+    """Its disk's backing file is our image, as when an appliance looks at it."""
     top = tmp_path / "top.qcow2"
     oracle.run("qemu-img", "create", "-f", "qcow2", "-F", "raw", "-b", image, top)
-    with HostFile(image, writable=True) as host, opened_by_qemu(top, "qcow2"):
+    with HostFile(image, writable=True) as host, virtual_machine_on(top, tmp_path):
         assert host.read_at(0, 1) == b"\0"
         with pytest.raises(InUseError, match="does not let others write"):
             write_one_byte(host)
