@@ -1,7 +1,6 @@
 """Locks against QEMU's own: `qemu-io` opens images as a virtual machine does."""
 
 import subprocess
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -53,27 +52,28 @@ def test_an_image_open_for_writing_is_refused(image):
 
 
 @contextmanager
-def virtual_machine_on(path, tmp_path):
+def virtual_machine_on(path):
     """A paused virtual machine whose disk is a qcow2 image."""
-    socket = tmp_path / "qmp"
     machine = ("-S", "-accel", "tcg", "-nodefaults", "-display", "none", "-device", "virtio-blk-pci,drive=d")
-    drive = ("-drive", f"if=none,id=d,format=qcow2,file={path}", "-qmp", f"unix:{socket},server=on,wait=off")
-    qemu = subprocess.Popen([oracle.find("qemu-system-x86_64"), *machine, *drive])
-    try:
-        while not socket.exists():
-            assert qemu.poll() is None, "qemu ended"
-            time.sleep(0.02)
-        yield
-    finally:
-        qemu.kill()
-        qemu.wait()
+    drive = ("-drive", f"if=none,id=d,format=qcow2,file={path}", "-qmp", "stdio")
+    with subprocess.Popen(
+        [oracle.find("qemu-system-x86_64"), *machine, *drive], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as qemu:
+        try:
+            assert b"QMP" in qemu.stdout.readline()
+            qemu.stdin.write(b'{"execute": "qmp_capabilities"}\n')
+            qemu.stdin.flush()
+            assert b"return" in qemu.stdout.readline()  # it answers when all devices are open
+            yield
+        finally:
+            qemu.kill()
 
 
 def test_a_virtual_machine_beside_us_reads_until_the_commit(image, tmp_path):
     """Its disk's backing file is our image, as when an appliance looks at it."""
     top = tmp_path / "top.qcow2"
     oracle.run("qemu-img", "create", "-f", "qcow2", "-F", "raw", "-b", image, top)
-    with HostFile(image, writable=True) as host, virtual_machine_on(top, tmp_path):
+    with HostFile(image, writable=True) as host, virtual_machine_on(top):
         assert host.read_at(0, 1) == b"\0"
         with pytest.raises(InUseError, match="does not let others write"):
             write_one_byte(host)
