@@ -1,0 +1,49 @@
+"""What every file system offers: the verbs of a tree, extended by what makes it one file system on one device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+from imgkit.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class FileSystem(Tree, Protocol):
+    """One file system. No symbolic link is followed: callers pass paths whose every component but the last is a directory.
+
+    Edits are staged on the block device; `flush` completes them, and `close` without `flush` abandons them in an
+    undefined state, which is what the caller wants who throws the overlay away.
+    """
+
+    @property
+    def kind(self) -> str:
+        """Its type as blkid says it: ext2, ext3, ext4 or vfat."""
+        ...
+
+    @property
+    def uuid(self) -> str:
+        """UUID or serial number as blkid says it; "" where it has none."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Volume label; "" where it has none."""
+        ...
+
+    def read_chunks(self, path: str, /) -> Iterator[bytes]:
+        """Contents of a regular file in pieces of at most 1 MiB, for files that are too large for `read`."""
+        ...
+
+    def flush(self) -> None:
+        """Bring everything that is staged onto the block device."""
+        ...
+
+    def close(self) -> None:
+        """Let go of all resources; nothing is flushed."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...

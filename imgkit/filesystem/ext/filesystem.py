@@ -1,0 +1,280 @@
+"""An ext2, ext3 or ext4 file system as a tree: paths to inodes, and the verbs on them.
+
+Reading uses our own validated structures; libext2fs is opened at the first edit. No link is followed: a caller that
+joins several file systems resolves paths itself.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Self
+
+from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError
+from imgkit.filesystem.ext import directory, library
+from imgkit.filesystem.ext.busy import refuse_busy
+from imgkit.filesystem.ext.contents import read_chunks, read_link
+from imgkit.filesystem.ext.editor import Editor
+from imgkit.filesystem.ext.layout import ROOT_INODE, Compat, DirectoryType, InodeFlag
+from imgkit.filesystem.ext.superblock import GUESTFS_HINT
+from imgkit.filesystem.ext.volume import open_volume, read_inode
+from imgkit.filesystem.ext.xattr import attribute_value, attributes
+from imgkit.filesystem.paths import components
+from imgkit.tree import FileType, Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.block.device import BlockDevice
+    from imgkit.filesystem.ext.volume import Inode, Volume
+
+_SELINUX = "security.selinux"
+_INLINE_DATA = "system.data"
+_NAME_MAX = 255
+_READ_LIMIT = 1 << 30
+_TYPES = {
+    stat.S_IFREG: FileType.FILE,
+    stat.S_IFDIR: FileType.DIRECTORY,
+    stat.S_IFLNK: FileType.LINK,
+    stat.S_IFCHR: FileType.DEVICE,
+    stat.S_IFBLK: FileType.DEVICE,
+}
+
+
+def open_ext(device: BlockDevice, *, writable: bool, now: int) -> ExtFileSystem:
+    """Open a clean file system.
+
+    FormatError where a structure contradicts itself, UnsupportedError for what is not clean, busy or has features
+    that are not served here, EngineError without libext2fs.
+    """
+    volume = open_volume(device, library.load(), writable=writable)
+    refuse_busy(volume)
+    return ExtFileSystem(volume, writable=writable, now=now)
+
+
+class ExtFileSystem:
+    """The verbs of `FileSystem`, and extended attributes. All raise TreeError for what a path does not allow."""
+
+    __slots__ = ("_editor", "_now", "_volume", "_writable")
+
+    def __init__(self, volume: Volume, *, writable: bool, now: int) -> None:
+        self._volume, self._writable, self._now = volume, writable, now
+        self._editor: Editor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @property
+    def kind(self) -> str:
+        """ext2, ext3 or ext4, as blkid tells them apart."""
+        return self._volume.superblock.kind
+
+    @property
+    def uuid(self) -> str:
+        """UUID, or "" for the nil one."""
+        return self._volume.superblock.uuid
+
+    @property
+    def label(self) -> str:
+        """Volume label."""
+        return self._volume.superblock.label
+
+    def flush(self) -> None:
+        """Write bitmaps, group descriptors and superblock of all edits so far."""
+        if self._editor is not None:
+            self._editor.flush()
+
+    def close(self) -> None:
+        """Let go of the library; what was not flushed is abandoned."""
+        if self._editor is not None:
+            self._editor.close()
+            self._editor = None
+
+    def read(self, path: str, /) -> bytes:
+        """Contents of a regular file of at most 1 GiB; `read_chunks` has no limit."""
+        inode = self._regular_file(path)
+        if inode.size > _READ_LIMIT:
+            raise TreeError(f"{inode.size:,} bytes are too many to read at once", path=path)
+        return b"".join(read_chunks(self._volume, inode))
+
+    def read_chunks(self, path: str, /) -> Iterator[bytes]:
+        """Contents of a regular file of any size in pieces of at most 1 MiB; holes are zeros."""
+        return read_chunks(self._volume, self._regular_file(path))
+
+    def exists(self, path: str, /) -> bool:
+        """Whether the path leads to anything."""
+        return self._find(path) is not None
+
+    def listdir(self, path: str, /) -> list[str]:
+        """Sorted names in a directory, without "." and ".."."""
+        found = directory.iterate(self._volume, self._directory(path))
+        return sorted(_text(entry.name) for entry in found)
+
+    def stat(self, path: str, /, *, follow: bool = True) -> Stat:  # noqa: ARG002  no link is followed
+        """Metadata of what is at the path, a symbolic link included."""
+        inode = self._inode(path)
+        kind = _TYPES.get(inode.type, FileType.OTHER)
+        return Stat(kind, stat.S_IMODE(inode.mode), inode.uid, inode.gid, inode.size, inode.mtime)
+
+    def readlink(self, path: str, /) -> str:
+        """Target of a symbolic link, as stored."""
+        inode = self._inode(path)
+        if inode.type != stat.S_IFLNK:
+            raise TreeError("not a symbolic link", path=path)
+        _refuse_encrypted(inode, path)
+        return _text(read_link(self._volume, inode))
+
+    def list_xattrs(self, path: str, /) -> list[str]:
+        """Sorted names of the extended attributes of what is at the path."""
+        names = {attribute.name for attribute in attributes(self._volume, self._inode(path))}
+        return sorted(names - {_INLINE_DATA})
+
+    def get_xattr(self, path: str, name: str, /) -> bytes | None:
+        """Value of an extended attribute in on-disk form (which differs for ACLs), or None."""
+        return self._attribute(self._inode(path), name)
+
+    def set_xattr(self, path: str, name: str, value: bytes, /) -> None:
+        """Set an extended attribute to a value in on-disk form."""
+        inode = self._inode(path)
+        _refuse_protected(inode, path)
+        self._edit().set_attribute(inode.number, _bytes(name), value)
+
+    def write(self, path: str, data: bytes, /) -> None:
+        """Replace the contents of a regular file, or create it, with its directory's owner and a sibling's label."""
+        inode = self._find(path)
+        if inode is None:
+            parent, name = self._new_name(path)
+            number = self._edit().create_file(parent, name, data)
+            self._label(parent, number, DirectoryType.FILE)
+            return
+        if inode.type != stat.S_IFREG:
+            raise TreeError("not a regular file", path=path)
+        _refuse_protected(inode, path)
+        self._edit().rewrite(inode, data)
+
+    def symlink(self, target: str, path: str, /) -> None:
+        """Make a symbolic link at `path`."""
+        parent, name = self._new_name(path)
+        raw = _bytes(target)
+        if not 0 < len(raw) < self._volume.superblock.block_size or b"\0" in raw:
+            raise TreeError("a link cannot have this target", path=path)
+        number = self._edit().create_link(parent, name, raw)
+        self._label(parent, number, DirectoryType.LINK)
+
+    def mkdir(self, path: str, /) -> None:
+        """Make one directory, mode 0755."""
+        parent, name = self._new_name(path)
+        number = self._edit().create_directory(parent, name)
+        self._label(parent, number, DirectoryType.DIRECTORY)
+
+    def remove(self, path: str, /) -> None:
+        """Remove a file, a link, or an empty directory."""
+        inode = self._inode(path)
+        if inode.number == ROOT_INODE:
+            raise TreeError("the root directory cannot be removed", path=path)
+        parent, name = self._parent(path)
+        _refuse_protected(parent, path)
+        _refuse_protected(inode, path)
+        if inode.type == stat.S_IFDIR and next(directory.iterate(self._volume, inode), None) is not None:
+            raise TreeError("the directory is not empty", path=path)
+        self._edit().unlink(parent, name, inode)
+
+    def _edit(self) -> Editor:
+        if not self._writable:
+            raise UnsupportedError("the file system was opened for reading only")
+        if self._editor is None:
+            self._editor = Editor(self._volume, self._now)
+        return self._editor
+
+    def _find(self, path: str) -> Inode | None:
+        """The inode at a path, or None where a component is missing or no directory."""
+        inode = read_inode(self._volume, ROOT_INODE)
+        for name in components(path):
+            if inode.type != stat.S_IFDIR:
+                return None
+            _refuse_encrypted(inode, path)
+            entry = directory.lookup(self._volume, inode, _bytes(name))
+            if entry is None:
+                return None
+            inode = read_inode(self._volume, entry.inode)
+        return inode
+
+    def _inode(self, path: str) -> Inode:
+        inode = self._find(path)
+        if inode is None:
+            raise PathNotFoundError("no such file or directory", path=path)
+        return inode
+
+    def _regular_file(self, path: str) -> Inode:
+        inode = self._inode(path)
+        if inode.type != stat.S_IFREG:
+            raise TreeError("not a regular file", path=path)
+        _refuse_encrypted(inode, path)
+        return inode
+
+    def _directory(self, path: str) -> Inode:
+        inode = self._inode(path)
+        if inode.type != stat.S_IFDIR:
+            raise TreeError("not a directory", path=path)
+        _refuse_encrypted(inode, path)
+        return inode
+
+    def _parent(self, path: str) -> tuple[Inode, bytes]:
+        """The directory of a path other than the root, and the last name."""
+        *parents, name = components(path)
+        return self._directory("/" + "/".join(parents)), _bytes(name)
+
+    def _new_name(self, path: str) -> tuple[Inode, bytes]:
+        if self.exists(path):
+            raise TreeError("it exists already", path=path)
+        parent, name = self._parent(path)
+        if len(name) > _NAME_MAX:
+            raise TreeError(f"a name has at most {_NAME_MAX} bytes", path=path)
+        _refuse_protected(parent, path)
+        return parent, name
+
+    def _label(self, parent: Inode, number: int, kind: DirectoryType) -> None:
+        """Give a new inode the SELinux label of a sibling of its type, or of its directory, where labels are used."""
+        if Compat.EXT_ATTR not in self._volume.superblock.compat:
+            return
+        label = self._attribute(parent, _SELINUX)
+        if label is None:
+            return
+        parent = read_inode(self._volume, parent.number)
+        for entry in directory.iterate(self._volume, parent):
+            if entry.type == kind and entry.inode != number:
+                siblings = self._attribute(read_inode(self._volume, entry.inode), _SELINUX)
+                if siblings is not None:
+                    label = siblings
+                    break
+        self._edit().set_attribute(number, _bytes(_SELINUX), label)
+
+    def _attribute(self, inode: Inode, name: str) -> bytes | None:
+        for attribute in attributes(self._volume, inode):
+            if attribute.name == name:
+                return attribute_value(self._volume, inode, attribute)
+        return None
+
+
+def _refuse_encrypted(inode: Inode, path: str) -> None:
+    if inode.flags & InodeFlag.ENCRYPT:
+        raise UnsupportedError(f"{path}: it is encrypted (fscrypt)", hint=GUESTFS_HINT)
+
+
+def _refuse_protected(inode: Inode, path: str) -> None:
+    """Refuse what a kernel would refuse even to root."""
+    _refuse_encrypted(inode, path)
+    if inode.flags & InodeFlag.VERITY:
+        raise TreeError("its contents are sealed by fs-verity", path=path)
+    if inode.flags & (InodeFlag.IMMUTABLE | InodeFlag.APPEND):
+        raise TreeError("it is immutable or append-only (chattr +i or +a)", path=path)
+
+
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")

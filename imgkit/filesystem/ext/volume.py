@@ -1,0 +1,187 @@
+"""A file system that is open for reading: its device, superblock and groups, and the inodes in it.
+
+Specification: https://docs.kernel.org/filesystems/ext4/inodes.html
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from imgkit.errors import FormatError
+from imgkit.filesystem.ext import layout
+from imgkit.filesystem.ext.groups import Group, metadata_ranges, read_groups
+from imgkit.filesystem.ext.layout import Incompat, InodeFlag, ReadOnlyCompat
+from imgkit.filesystem.ext.superblock import REPAIR_HINT, Superblock, read_superblock, refuse_unclean
+
+if TYPE_CHECKING:
+    from imgkit.block.device import BlockDevice
+    from imgkit.filesystem.ext.library import Library
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Where everything is. `metadata` holds the fixed metadata as sorted block ranges (start, stop, what)."""
+
+    device: BlockDevice
+    superblock: Superblock
+    groups: tuple[Group, ...]
+    metadata: list[tuple[int, int, str]]
+    library: Library
+
+    def read_block(self, block: int) -> bytes:
+        """One block."""
+        size = self.superblock.block_size
+        return self.device.read_at(block * size, size)
+
+    def inode_offset(self, number: int) -> int:
+        """Byte position of an inode."""
+        group, index = divmod(number - 1, self.superblock.inodes_per_group)
+        return self.groups[group].inode_table * self.superblock.block_size + index * self.superblock.inode_size
+
+
+class Inode(NamedTuple):
+    """One inode. `block` is its 60 bytes of block map, extent root or inline data; `blocks` counts 512-byte sectors.
+
+    `raw` is all of it, `number` its number.
+    """
+
+    number: int
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    dtime: int
+    links: int
+    blocks: int
+    flags: int
+    block: bytes
+    generation: int
+    xattr_block: int
+    raw: bytes
+
+    @property
+    def type(self) -> int:
+        """File type bits, as in `stat.S_IFMT`."""
+        return stat.S_IFMT(self.mode)
+
+    @property
+    def extra_size(self) -> int:
+        """Bytes of the inode past 128 that hold fields; extended attributes follow."""
+        if len(self.raw) <= layout.INODE_SIZE_REV0:
+            return 0
+        return int.from_bytes(self.raw[layout.INODE_EXTRA_SIZE_OFFSET : layout.INODE_EXTRA_SIZE_OFFSET + 2], "little")
+
+    @property
+    def has_inline_data(self) -> bool:
+        """Whether the contents lie in the inode itself."""
+        return bool(self.flags & InodeFlag.INLINE_DATA)
+
+    @property
+    def is_fast_link(self) -> bool:
+        """Whether this is a symbolic link whose target lies in `block`."""
+        return self.type == stat.S_IFLNK and not self.has_inline_data and self.size < len(self.block)
+
+
+def open_volume(device: BlockDevice, library: Library, *, writable: bool) -> Volume:
+    """Read and validate superblock and groups.
+
+    UnsupportedError for what is not clean or not understood, FormatError for what contradicts itself.
+    """
+    superblock = read_superblock(device, library)
+    refuse_unclean(superblock, writable=writable)
+    groups = read_groups(device, superblock, library)
+    return Volume(device, superblock, groups, metadata_ranges(superblock, groups), library)
+
+
+def read_inode(volume: Volume, number: int) -> Inode:
+    """One inode, its checksum verified where there are any. FormatError for a number that does not exist."""
+    if not 1 <= number <= volume.superblock.inodes_count:
+        raise FormatError(
+            f"there is no inode {number:,}", structure="ext directory entry", offset=0, field="inode", hint=REPAIR_HINT
+        )
+    offset = volume.inode_offset(number)
+    raw = volume.device.read_at(offset, volume.superblock.inode_size)
+    verify_inode(volume, number, raw)
+    return parse_inode(volume, number, raw)
+
+
+def parse_inode(volume: Volume, number: int, raw: bytes) -> Inode:
+    """An inode from its bytes."""
+    (mode, uid, size, _, _, mtime, dtime, gid, links, blocks, flags, block, generation, xattr, size_high, *high) = (
+        layout.INODE.unpack_from(raw)
+    )
+    blocks_high, xattr_high, uid_high, gid_high = high
+    superblock = volume.superblock
+    kind = stat.S_IFMT(mode)
+    if kind in (stat.S_IFREG, stat.S_IFLNK) or (kind == stat.S_IFDIR and Incompat.LARGEDIR in superblock.incompat):
+        size |= size_high << 32
+    if ReadOnlyCompat.HUGE_FILE in superblock.ro_compat:
+        blocks |= blocks_high << 32
+        if flags & InodeFlag.HUGE_FILE:
+            blocks *= superblock.block_size // 512
+    if len(raw) > layout.INODE_SIZE_REV0:
+        mtime = _extend_time(raw, mtime)
+    elif mtime >= 1 << 31:
+        mtime -= 1 << 32
+    if Incompat.BIT64 in superblock.incompat:
+        xattr |= xattr_high << 32
+    return Inode(
+        number, mode, uid | uid_high << 16, gid | gid_high << 16, size, mtime, dtime, links, blocks, flags, block,
+        generation, xattr, raw,
+    )  # fmt: skip
+
+
+def inode_seed(volume: Volume, number: int, generation: int) -> int:
+    """Seed of the checksums of an inode and of the blocks that belong to it."""
+    data = number.to_bytes(4, "little") + generation.to_bytes(4, "little")
+    return volume.library.crc32c(volume.superblock.checksum_seed, data)
+
+
+def verify_inode(volume: Volume, number: int, raw: bytes) -> None:
+    """FormatError where an inode's checksum does not match."""
+    if not volume.superblock.has_metadata_csum:
+        return
+    low, high = layout.INODE_CHECKSUM_LOW_OFFSET, layout.INODE_CHECKSUM_HIGH_OFFSET
+    generation = int.from_bytes(raw[0x64:0x68], "little")
+    stored = raw[low : low + 2]
+    data = raw[:low] + b"\0\0" + raw[low + 2 :]
+    extra = raw[layout.INODE_EXTRA_SIZE_OFFSET : layout.INODE_EXTRA_SIZE_OFFSET + 2]
+    if int.from_bytes(extra, "little") >= 4:  # noqa: PLR2004  the extra size covers i_checksum_hi
+        stored += raw[high : high + 2]
+        data = data[:high] + b"\0\0" + data[high + 2 :]
+    checksum = volume.library.crc32c(inode_seed(volume, number, generation), data)
+    # mke2fs and the kernel leave inodes that were never used all zero.
+    if checksum.to_bytes(4, "little")[: len(stored)] != stored and any(raw):
+        raise damaged_inode(volume, number, "the checksum of the inode does not match", "i_checksum")
+
+
+def damaged_inode(volume: Volume, number: int, message: str, field: str = "") -> FormatError:
+    """FormatError about an inode."""
+    return FormatError(
+        f"inode {number}: {message}",
+        structure="ext inode",
+        offset=volume.inode_offset(number),
+        field=field,
+        hint=REPAIR_HINT,
+    )
+
+
+def damaged_block(volume: Volume, number: int, block: int, message: str, structure: str) -> FormatError:
+    """FormatError about a metadata block of inode `number`."""
+    return FormatError(
+        f"inode {number}: {message}",
+        structure=structure,
+        offset=block * volume.superblock.block_size,
+        hint=REPAIR_HINT,
+    )
+
+
+def _extend_time(raw: bytes, seconds: int) -> int:
+    """Seconds since the epoch: 32 signed bits, and two more above them in the `extra` field."""
+    extra_size, _, _, mtime_extra, *_ = layout.INODE_EXTRA.unpack_from(raw, layout.INODE_EXTRA_SIZE_OFFSET)
+    if seconds >= 1 << 31:
+        seconds -= 1 << 32
+    return seconds + ((mtime_extra & 3) << 32) if extra_size >= 12 else seconds  # noqa: PLR2004
