@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.block import commit, durable, patchfile
@@ -16,7 +18,6 @@ from imgkit.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from imgkit.block.copy import Progress
     from imgkit.block.host import HostFile
@@ -157,14 +158,33 @@ def _write_pipe(fd: int, data: bytes) -> None:
 
 @contextmanager
 def _temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
-    """A new file beside `target`, open for reading and writing; gone afterwards unless it was renamed."""
-    temporary = target.with_name(f".{target.name}.imgkit-{secrets.token_hex(4)}")
+    """A new file beside `target`, open for reading and writing; gone afterwards unless it was renamed.
+
+    It is locked while its process lives, so that the next run knows which ones a kill has left behind.
+    """
+    prefix = f".{target.name}.imgkit-new-"
+    _remove_abandoned(target.parent, prefix)
+    temporary = target.with_name(prefix + secrets.token_hex(4))
     fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
         yield fd, temporary
     finally:
         os.close(fd)
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(directory: Path, prefix: str) -> None:
+    with os.scandir(directory) as entries:
+        abandoned = [entry.path for entry in entries if entry.name.startswith(prefix) and entry.is_file()]
+    for path in abandoned:
+        with suppress(OSError):  # somebody else's, or gone meanwhile
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                Path(path).unlink()
+            finally:
+                os.close(fd)
 
 
 @contextmanager
