@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from imgkit.partition.layout import BIOS_PARAMETER_BLOCK
 
 if TYPE_CHECKING:
-    from imgkit.block.device import BlockDevice
+    from imgkit.block.device import BlockReader
 
 _FAT_MAX_CLUSTERS = 0xFFF4  # of FAT16; FAT12 has less
 _FAT32_MAX_CLUSTERS = 0x0FFFFFF6
@@ -69,7 +69,7 @@ def _is_fat(sector: bytes) -> bool:
     return bool(0 <= clusters <= (_FAT_MAX_CLUSTERS if bpb.fat_size_16 else _FAT32_MAX_CLUSTERS))
 
 
-def foreign_table(device: BlockDevice) -> str:
+def foreign_table(device: BlockReader) -> str:
     """Name of a partition table that is not served here, or ""."""
     for name, magics in _FOREIGN_TABLES:
         if all(_has(device, offset, magic) for offset, magic in magics):
@@ -77,11 +77,11 @@ def foreign_table(device: BlockDevice) -> str:
     return ""
 
 
-def superblock(device: BlockDevice) -> str:
+def superblock(device: BlockReader) -> str:
     """Name of a file system or volume on the whole disk that leaves sector 0 free, or ""."""
     return next((name for name, offset, magic in _SUPERBLOCKS if _has(device, offset, magic)), "")
 
 
-def _has(device: BlockDevice, offset: int, magic: bytes) -> bool:
+def _has(device: BlockReader, offset: int, magic: bytes) -> bool:
     end = offset + len(magic)
     return end <= device.size and device.read_at(offset, len(magic)) == magic

@@ -20,7 +20,7 @@ from imgkit.units import MIB, ByteRange, sectors_to_range
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from imgkit.block.device import BlockDevice
+    from imgkit.block.device import BlockReader
 
 SECTOR_SIZES = (512, 4096)
 """Logical sector sizes that disks have, in bytes; a GPT is looked for with each."""
@@ -34,6 +34,10 @@ _CRC_OFFSET = 16
 _LEGACY_BIOS_BOOTABLE = 1 << 2
 _HEADER = "GPT header"
 _HINT = "Get the image again, or let gdisk rebuild the table (recovery menu, r)."
+
+
+class GptError(FormatError):
+    """A copy of the table is not valid; what a damaged image format below raises is a `FormatError`, but not this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class _Copy:
 def parse_header(sector: bytes, *, lba: int, last_lba: int) -> GptHeader:
     """The header in a whole sector that was read at `lba` of a disk whose last sector is `last_lba`.
 
-    Raises `FormatError` with the first field that is wrong.
+    Raises `GptError` with the first field that is wrong.
     """
     header_size = int.from_bytes(sector[12:16], "little")
     if sector[:8] != GPT_SIGNATURE:
@@ -106,8 +110,8 @@ def _header_crc(header: bytes) -> int:
     return zlib.crc32(header[:_CRC_OFFSET] + bytes(4) + header[_CRC_OFFSET + 4 :])
 
 
-def _header_error(sector: bytes, lba: int, field: str, message: str, *, hint: str = _HINT) -> FormatError:
-    return FormatError(message, structure=_HEADER, offset=lba * len(sector), field=field, hint=hint)
+def _header_error(sector: bytes, lba: int, field: str, message: str, *, hint: str = _HINT) -> GptError:
+    return GptError(message, structure=_HEADER, offset=lba * len(sector), field=field, hint=hint)
 
 
 def build_header(header: GptHeader) -> bytes:
@@ -168,18 +172,18 @@ def _partition(number: int, raw: bytes, sector_size: int) -> Partition:
     )
 
 
-def has_gpt_signature(device: BlockDevice, sector_size: int) -> bool:
+def has_gpt_signature(device: BlockReader, sector_size: int) -> bool:
     """Whether something that calls itself a GPT header is where the primary one belongs."""
     size = len(GPT_SIGNATURE)
     return device.size >= sector_size + size and device.read_at(sector_size, size) == GPT_SIGNATURE
 
 
-def read_gpt(device: BlockDevice, sector_sizes: Sequence[int]) -> PartitionTable:
+def read_gpt(device: BlockReader, sector_sizes: Sequence[int]) -> PartitionTable:
     """The GPT of a disk, for the first of the sector sizes that has a valid copy: a primary one, else a backup.
 
-    Raises `FormatError` where there is no valid copy, with what is wrong with the first header found.
+    Raises `GptError` where there is no valid copy, with what is wrong with the first header found.
     """
-    damage: list[FormatError] = []
+    damage: list[GptError] = []
     for sector_size in sector_sizes:
         primary = _try_copy(device, _PRIMARY_LBA, sector_size, damage)
         if primary is not None:
@@ -193,7 +197,7 @@ def read_gpt(device: BlockDevice, sector_sizes: Sequence[int]) -> PartitionTable
     raise _no_valid_copy(device, sector_sizes, damage)
 
 
-def _no_valid_copy(device: BlockDevice, sector_sizes: Sequence[int], damage: list[FormatError]) -> FormatError:
+def _no_valid_copy(device: BlockReader, sector_sizes: Sequence[int], damage: list[GptError]) -> GptError:
     first = _telling(damage)
     message, hint = f"{first.message}, and there is no valid backup", first.hint
     if first.field == "signature":
@@ -201,10 +205,10 @@ def _no_valid_copy(device: BlockDevice, sector_sizes: Sequence[int], damage: lis
         other = next((size for size in SECTOR_SIZES if has_gpt_signature(device, size)), None)
         if other is not None and other not in sector_sizes:
             hint = f"There is a GPT header for sectors of {other} bytes; read the table with that sector size."
-    return FormatError(message, structure=first.structure, offset=first.offset, field=first.field, hint=hint)
+    return GptError(message, structure=first.structure, offset=first.offset, field=first.field, hint=hint)
 
 
-def _telling(damage: list[FormatError]) -> FormatError:
+def _telling(damage: list[GptError]) -> GptError:
     """The first error about a header that is there, or else the first."""
     return next((error for error in damage if error.field != "signature"), damage[0])
 
@@ -225,13 +229,13 @@ def _table(copy: _Copy, sector_size: int, notices: list[str], *, recovered: bool
     )
 
 
-def _read_header(device: BlockDevice, lba: int, sector_size: int) -> GptHeader:
+def _read_header(device: BlockReader, lba: int, sector_size: int) -> GptHeader:
     last_lba = device.size // sector_size - 1
     sector = device.read_at(lba * sector_size, sector_size) if lba <= last_lba else bytes(sector_size)
     return parse_header(sector, lba=lba, last_lba=last_lba)
 
 
-def _read_copy(device: BlockDevice, lba: int, sector_size: int) -> _Copy:
+def _read_copy(device: BlockReader, lba: int, sector_size: int) -> _Copy:
     header = _read_header(device, lba, sector_size)
     offset = header.partition_entry_lba * sector_size
     if header.size_of_partition_entry == 0 or header.size_of_partition_entry % GPT_ENTRY_SIZE:
@@ -247,33 +251,33 @@ def _read_copy(device: BlockDevice, lba: int, sector_size: int) -> _Copy:
     return _Copy(header, array)
 
 
-def _array_error(offset: int, field: str, what: str) -> FormatError:
-    return FormatError(f"the GPT has {what}", structure="GPT partition entries", offset=offset, field=field, hint=_HINT)
+def _array_error(offset: int, field: str, what: str) -> GptError:
+    return GptError(f"the GPT has {what}", structure="GPT partition entries", offset=offset, field=field, hint=_HINT)
 
 
-def _try_copy(device: BlockDevice, lba: int, sector_size: int, damage: list[FormatError]) -> _Copy | None:
+def _try_copy(device: BlockReader, lba: int, sector_size: int, damage: list[GptError]) -> _Copy | None:
     try:
         return _read_copy(device, lba, sector_size)
-    except FormatError as error:
+    except GptError as error:
         damage.append(error)
         return None
 
 
-def _backup_places(device: BlockDevice, sector_size: int) -> list[int]:
+def _backup_places(device: BlockReader, sector_size: int) -> list[int]:
     """Where a backup may be: in the last sector, and where a primary header with a valid checksum says.
 
     The second is for a disk that was grown after its primary entries were damaged.
     """
     places = [device.size // sector_size - 1]
-    with suppress(FormatError):
+    with suppress(GptError):
         places.append(_read_header(device, _PRIMARY_LBA, sector_size).alternate_lba)
     return [lba for lba in dict.fromkeys(places) if lba > _PRIMARY_LBA]
 
 
-def _backup_notices(device: BlockDevice, primary: _Copy, sector_size: int) -> list[str]:
+def _backup_notices(device: BlockReader, primary: _Copy, sector_size: int) -> list[str]:
     last_lba = device.size // sector_size - 1
     lba = primary.header.alternate_lba
-    damage: list[FormatError] = []
+    damage: list[GptError] = []
     backup = _try_copy(device, lba, sector_size, damage)
     if backup is None:
         return [f"The backup GPT is damaged or missing: {_telling(damage).message}."]

@@ -24,7 +24,7 @@ from imgkit.units import ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice
+    from imgkit.block.device import BlockReader
 
 BOOT_RECORD_SIZE = 512
 _ACTIVE = 0x80
@@ -95,7 +95,7 @@ def chs_address(lba: int, *, heads: int = 255, sectors: int = 63) -> bytes:
     return bytes((head, sector + 1 | cylinder >> 8 << 6, cylinder & 0xFF))
 
 
-def read_mbr(device: BlockDevice, record: BootRecord, sector_size: int) -> PartitionTable:
+def read_mbr(device: BlockReader, record: BootRecord, sector_size: int) -> PartitionTable:
     """The table of a disk whose sector 0 is `record`, logical partitions included.
 
     Raises `FormatError` where the chain of logical partitions runs in a loop: its end is unknown then, and no two
@@ -128,7 +128,7 @@ def _partition(number: int, entry: MbrEntry, start: int, sector_size: int, disk_
 
 
 def _walk_chain(
-    device: BlockDevice, number: int, extended: MbrEntry, sector_size: int, notices: list[str]
+    device: BlockReader, number: int, extended: MbrEntry, sector_size: int, notices: list[str]
 ) -> Iterator[tuple[int, MbrEntry]]:
     """First sector and entry of each logical partition in extended partition `number`; what is odd goes to `notices`.
 
@@ -162,7 +162,7 @@ def _walk_chain(
     )
 
 
-def _read_ebr(device: BlockDevice, number: int, offset: int, notices: list[str]) -> BootRecord | None:
+def _read_ebr(device: BlockReader, number: int, offset: int, notices: list[str]) -> BootRecord | None:
     if offset + BOOT_RECORD_SIZE > device.size:
         notices.append(
             f"The chain of logical partitions in extended partition {number} leads to byte {offset:,}, past the end of "

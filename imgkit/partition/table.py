@@ -10,22 +10,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imgkit.errors import FormatError, UsageError
+from imgkit.errors import UsageError
 from imgkit.partition.bootsector import boot_sector_file_system, foreign_table, superblock
 from imgkit.partition.checks import layout_notices
-from imgkit.partition.gpt import SECTOR_SIZES, has_gpt_signature, read_gpt
+from imgkit.partition.gpt import SECTOR_SIZES, GptError, has_gpt_signature, read_gpt
 from imgkit.partition.mbr import BOOT_RECORD_SIZE, BootRecord, parse_boot_record, read_mbr
 from imgkit.partition.model import PartitionTable, Scheme
 from imgkit.partition.types import MBR_PROTECTIVE
 
 if TYPE_CHECKING:
-    from imgkit.block.device import BlockDevice
+    from imgkit.block.device import BlockReader
 
 _LEGAL_SECTOR_SIZES = (512, 1024, 2048, 4096)
 _BOOT_INDICATORS = {0x00, 0x80}
 
 
-def read_table(device: BlockDevice, *, sector_size: int | None = None) -> PartitionTable:
+def read_table(device: BlockReader, *, sector_size: int | None = None) -> PartitionTable:
     """The partition table of a disk; scheme "none" where there is none, be it empty or one whole file system.
 
     `sector_size` is the logical sector size in bytes; None detects 512 or 4096 for a GPT, and takes 512 for an MBR,
@@ -42,7 +42,7 @@ def read_table(device: BlockDevice, *, sector_size: int | None = None) -> Partit
     return replace(table, notices=table.notices + layout_notices(table, device.size))
 
 
-def _detect(device: BlockDevice, sector_size: int | None) -> PartitionTable:
+def _detect(device: BlockReader, sector_size: int | None) -> PartitionTable:
     none = PartitionTable(Scheme.NONE, sector_size or SECTOR_SIZES[0])
     if device.size < BOOT_RECORD_SIZE:
         return none
@@ -53,7 +53,7 @@ def _detect(device: BlockDevice, sector_size: int | None) -> PartitionTable:
     if any(entry.os_type == MBR_PROTECTIVE for entry in record.entries):
         try:
             table = read_gpt(device, SECTOR_SIZES if sector_size is None else (sector_size,))
-        except FormatError:
+        except GptError:
             # A byte of a file system's boot code may look like a protective entry.
             if not boot_sector_file_system(sector):
                 raise
@@ -65,7 +65,7 @@ def _detect(device: BlockDevice, sector_size: int | None) -> PartitionTable:
     return replace(table, notices=_unread_tables(device) + table.notices)
 
 
-def _not_an_mbr(device: BlockDevice, sector: bytes, record: BootRecord) -> str:
+def _not_an_mbr(device: BlockReader, sector: bytes, record: BootRecord) -> str:
     """What a sector that ends in 55AA is, where it is no MBR; else ""."""
     if file_system := boot_sector_file_system(sector):
         return f"it is the boot sector of {file_system}"
@@ -80,7 +80,7 @@ def _not_an_mbr(device: BlockDevice, sector: bytes, record: BootRecord) -> str:
     return ""
 
 
-def _unread_tables(device: BlockDevice) -> tuple[str, ...]:
+def _unread_tables(device: BlockReader) -> tuple[str, ...]:
     """Notices about tables that are there and do not count."""
     notices = []
     if name := foreign_table(device):

@@ -47,9 +47,6 @@ class SparseDevice:
                 ]
         return bytes(data)
 
-    def write_at(self, offset: int, data: bytes, /) -> None:
-        raise AssertionError("reading a table writes nothing")
-
 
 def with_headers(change: Callable[[GptHeader], GptHeader], *, backup: bool = False) -> bytearray:
     """A good disk whose primary header, and backup too if asked, is replaced by a changed one with a right checksum."""
@@ -124,6 +121,20 @@ def test_a_truncated_image_is_refused_with_the_reason() -> None:
     table = read_table(MemoryDevice(disk[: (SECTORS - 1) * 512]))
     assert list(table.partitions) == PARTITIONS
     assert "backup GPT is damaged or missing" in table.notices[0]
+
+
+def test_damage_below_is_not_mistaken_for_a_damaged_table() -> None:
+    """A sector that the image format cannot deliver is the image's damage: no backup is taken in its place."""
+
+    class Broken(SparseDevice):
+        def read_at(self, offset: int, length: int, /) -> bytes:
+            if offset == 512:
+                raise FormatError("cluster is past the end", structure="qcow2 L2 table", offset=0, field="entry 0")
+            return super().read_at(offset, length)
+
+    whole = bytes(disks.gpt_disk(PARTITIONS, sectors=SECTORS))
+    with pytest.raises(FormatError, match="qcow2 L2 table"):
+        read_table(Broken(len(whole), {0: whole}))
 
 
 def test_the_backup_of_a_grown_disk_is_found_through_the_primary_header() -> None:
