@@ -1,0 +1,109 @@
+"""What every tokenizer here stands on: bytes to text and back, lines, and splices.
+
+A splice replaces one range of a text. Edits are lists of splices, so whatever no splice names stays as it was, byte
+for byte: spacing, comments, line ends. Text is `str` in which bytes that are not UTF-8 are surrogate escapes (PEP 383).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MAX_SIZE = 4 << 20
+"""Longest configuration file that is read, in bytes. Real ones stay below 200 KiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """Replace the characters [start, stop) by `new`."""
+
+    start: int
+    stop: int
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One physical line: its number from 1, its offset in the text, and what it holds without its line end."""
+
+    number: int
+    start: int
+    body: str
+
+    @property
+    def stop(self) -> int:
+        """Offset of the line end."""
+        return self.start + len(self.body)
+
+
+def decode(data: bytes) -> str:
+    """Text of a configuration file. Raises `ConfigError` for what cannot be one: too long, or with NUL bytes."""
+    if len(data) > MAX_SIZE:
+        raise ConfigError(f"too long for a configuration file: {len(data):,} bytes")
+    if b"\0" in data:
+        line = data[: data.index(b"\0")].count(b"\n") + 1
+        raise ConfigError(
+            "holds NUL bytes, so it is no text or UTF-16", line=line, hint="Save the file as UTF-8 or restore it."
+        )
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """Bytes of a text that `decode` gave."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def lines(text: str) -> Iterator[Line]:
+    r"""Physical lines, ended by \n or \r\n; `str.splitlines` would also split at form feeds and U+2028."""
+    start = 0
+    for number, body in enumerate(text.split("\n"), 1):
+        if start < len(text) or body:
+            yield Line(number, start, body.removesuffix("\r"))
+        start += len(body) + 1
+
+
+def line_number(text: str, offset: int) -> int:
+    """Number, from 1, of the line that holds `offset`."""
+    return text.count("\n", 0, offset) + 1
+
+
+def newline(text: str) -> str:
+    r"""The line end that new lines take: \r\n where the text's first line ends so."""
+    first = text.find("\n")
+    return "\r\n" if first > 0 and text[first - 1] == "\r" else "\n"
+
+
+def splice(text: str, splices: Iterable[Splice]) -> str:
+    """`text` with all splices applied; they must not overlap. Insertions at one offset come in the order given."""
+    parts: list[str] = []
+    at = 0
+    for change in sorted(splices, key=lambda change: (change.start, change.stop)):
+        assert at <= change.start <= change.stop <= len(text), f"overlapping splices at {change.start}"
+        parts += (text[at : change.start], change.new)
+        at = change.stop
+    return "".join((*parts, text[at:]))
+
+
+def insert_lines(text: str, offset: int, new: Iterable[str]) -> Splice:
+    """Splice that puts whole lines at `offset`, the start of a line or the end of the text, with its line ends."""
+    end = newline(text)
+    block = "".join(line + end for line in new)
+    if offset == len(text) and text and not text.endswith("\n"):
+        # The last line has no end: the new text has none either.
+        block = end + block.removesuffix(end)
+    return Splice(offset, offset, block)
+
+
+def append_lines(text: str, new: Iterable[str]) -> str:
+    """`text` with whole lines added at its end."""
+    return splice(text, [insert_lines(text, len(text), new)])
+
+
+def line_start(text: str, offset: int) -> int:
+    """Offset at which the line that holds `offset` starts."""
+    return text.rfind("\n", 0, offset) + 1
