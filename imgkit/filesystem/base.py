@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, Self
 
 from imgkit.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class Check(StrEnum):
+    """How thoroughly a file system is checked when it is opened."""
+
+    AUTO = "auto"
+    """In full where that is cheap or where no checksums guard the structures, and then only for writing."""
+
+    FULL = "full"
+    """In full, always."""
 
 
 class FileSystem(Tree, Protocol):

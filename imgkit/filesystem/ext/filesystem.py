@@ -10,13 +10,16 @@ import stat
 from typing import TYPE_CHECKING, Self
 
 from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError
+from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import directory, library
+from imgkit.filesystem.ext.bitmaps import check_counts
 from imgkit.filesystem.ext.busy import refuse_busy
+from imgkit.filesystem.ext.check import check_fully, check_touched
 from imgkit.filesystem.ext.contents import read_chunks, read_link
 from imgkit.filesystem.ext.editor import Editor
 from imgkit.filesystem.ext.layout import ROOT_INODE, Compat, DirectoryType, InodeFlag
 from imgkit.filesystem.ext.superblock import GUESTFS_HINT
-from imgkit.filesystem.ext.volume import open_volume, read_inode
+from imgkit.filesystem.ext.volume import modification_time, open_volume, read_inode
 from imgkit.filesystem.ext.xattr import attribute_value, attributes
 from imgkit.filesystem.paths import components
 from imgkit.tree import FileType, Stat
@@ -31,6 +34,9 @@ _SELINUX = "security.selinux"
 _INLINE_DATA = "system.data"
 _NAME_MAX = 255
 _READ_LIMIT = 1 << 30
+_SMALL = 512
+"""Inodes in use up to which the full check takes no more than some 15 ms."""
+
 _TYPES = {
     stat.S_IFREG: FileType.FILE,
     stat.S_IFDIR: FileType.DIRECTORY,
@@ -40,24 +46,35 @@ _TYPES = {
 }
 
 
-def open_ext(device: BlockDevice, *, writable: bool, now: int) -> ExtFileSystem:
+def open_ext(device: BlockDevice, *, writable: bool, now: int, check: Check = Check.AUTO) -> ExtFileSystem:
     """Open a clean file system.
 
     FormatError where a structure contradicts itself, UnsupportedError for what is not clean, busy or has features
     that are not served here, EngineError without libext2fs.
+
+    What is opened for writing is checked in full if it has no metadata checksums, if it is small, or if `check` says
+    so. Otherwise the checksums of what is read guard it, together with a check of every inode that is edited.
     """
     volume = open_volume(device, library.load(), writable=writable)
     refuse_busy(volume)
-    return ExtFileSystem(volume, writable=writable, now=now)
+    superblock = volume.superblock
+    small = superblock.inodes_count - superblock.free_inodes_count <= _SMALL
+    thorough = check is Check.FULL or (writable and (small or not superblock.has_metadata_csum))
+    if thorough:
+        check_fully(volume)
+    elif writable:
+        check_counts(volume)
+    return ExtFileSystem(volume, writable=writable, now=now, checked=thorough)
 
 
 class ExtFileSystem:
     """The verbs of `FileSystem`, and extended attributes. All raise TreeError for what a path does not allow."""
 
-    __slots__ = ("_editor", "_now", "_volume", "_writable")
+    __slots__ = ("_checked", "_checked_inodes", "_editor", "_now", "_volume", "_writable")
 
-    def __init__(self, volume: Volume, *, writable: bool, now: int) -> None:
-        self._volume, self._writable, self._now = volume, writable, now
+    def __init__(self, volume: Volume, *, writable: bool, now: int, checked: bool) -> None:
+        self._volume, self._writable, self._now, self._checked = volume, writable, now, checked
+        self._checked_inodes: set[int] = set()
         self._editor: Editor | None = None
 
     def __enter__(self) -> Self:
@@ -116,7 +133,7 @@ class ExtFileSystem:
         """Metadata of what is at the path, a symbolic link included."""
         inode = self._inode(path)
         kind = _TYPES.get(inode.type, FileType.OTHER)
-        return Stat(kind, stat.S_IMODE(inode.mode), inode.uid, inode.gid, inode.size, inode.mtime)
+        return Stat(kind, stat.S_IMODE(inode.mode), inode.uid, inode.gid, inode.size, modification_time(inode))
 
     def readlink(self, path: str, /) -> str:
         """Target of a symbolic link, as stored."""
@@ -138,7 +155,7 @@ class ExtFileSystem:
     def set_xattr(self, path: str, name: str, value: bytes, /) -> None:
         """Set an extended attribute to a value in on-disk form."""
         inode = self._inode(path)
-        _refuse_protected(inode, path)
+        self._refuse_uneditable(inode, path)
         self._edit().set_attribute(inode.number, _bytes(name), value)
 
     def write(self, path: str, data: bytes, /) -> None:
@@ -151,7 +168,7 @@ class ExtFileSystem:
             return
         if inode.type != stat.S_IFREG:
             raise TreeError("not a regular file", path=path)
-        _refuse_protected(inode, path)
+        self._refuse_uneditable(inode, path)
         self._edit().rewrite(inode, data)
 
     def symlink(self, target: str, path: str, /) -> None:
@@ -175,18 +192,29 @@ class ExtFileSystem:
         if inode.number == ROOT_INODE:
             raise TreeError("the root directory cannot be removed", path=path)
         parent, name = self._parent(path)
-        _refuse_protected(parent, path)
-        _refuse_protected(inode, path)
+        self._refuse_uneditable(parent, path)
+        self._refuse_uneditable(inode, path)
         if inode.type == stat.S_IFDIR and next(directory.iterate(self._volume, inode), None) is not None:
             raise TreeError("the directory is not empty", path=path)
         self._edit().unlink(parent, name, inode)
 
     def _edit(self) -> Editor:
-        if not self._writable:
-            raise UnsupportedError("the file system was opened for reading only")
         if self._editor is None:
             self._editor = Editor(self._volume, self._now)
         return self._editor
+
+    def _refuse_uneditable(self, inode: Inode, path: str) -> None:
+        """Refuse what a kernel would refuse even to root, and inodes that contradict themselves."""
+        if not self._writable:
+            raise UnsupportedError("the file system was opened for reading only")
+        _refuse_encrypted(inode, path)
+        if inode.flags & InodeFlag.VERITY:
+            raise TreeError("its contents are sealed by fs-verity", path=path)
+        if inode.flags & (InodeFlag.IMMUTABLE | InodeFlag.APPEND):
+            raise TreeError("it is immutable or append-only (chattr +i or +a)", path=path)
+        if not self._checked and inode.number not in self._checked_inodes:
+            check_touched(self._volume, inode)
+            self._checked_inodes.add(inode.number)
 
     def _find(self, path: str) -> Inode | None:
         """The inode at a path, or None where a component is missing or no directory."""
@@ -232,7 +260,7 @@ class ExtFileSystem:
         parent, name = self._parent(path)
         if len(name) > _NAME_MAX:
             raise TreeError(f"a name has at most {_NAME_MAX} bytes", path=path)
-        _refuse_protected(parent, path)
+        self._refuse_uneditable(parent, path)
         return parent, name
 
     def _label(self, parent: Inode, number: int, kind: DirectoryType) -> None:
@@ -261,15 +289,6 @@ class ExtFileSystem:
 def _refuse_encrypted(inode: Inode, path: str) -> None:
     if inode.flags & InodeFlag.ENCRYPT:
         raise UnsupportedError(f"{path}: it is encrypted (fscrypt)", hint=GUESTFS_HINT)
-
-
-def _refuse_protected(inode: Inode, path: str) -> None:
-    """Refuse what a kernel would refuse even to root."""
-    _refuse_encrypted(inode, path)
-    if inode.flags & InodeFlag.VERITY:
-        raise TreeError("its contents are sealed by fs-verity", path=path)
-    if inode.flags & (InodeFlag.IMMUTABLE | InodeFlag.APPEND):
-        raise TreeError("it is immutable or append-only (chattr +i or +a)", path=path)
 
 
 def _text(name: bytes) -> str:

@@ -166,8 +166,8 @@ class GroupFlag(IntFlag):
     INODE_ZEROED = 0x0004
 
 
-class InodeFlag(IntFlag):
-    """`i_flags`, those that matter here."""
+class InodeFlag:
+    """`i_flags`, those that matter here. Plain numbers: the full check tests them for every inode."""
 
     IMMUTABLE = 0x00000010
     APPEND = 0x00000020

@@ -70,14 +70,13 @@ def map_blocks(volume: Volume, inode: Inode) -> BlockMap:
 class _Walk:
     """One walk over one file's map."""
 
-    __slots__ = ("block_size", "found", "inode", "limit", "low", "seed", "seen", "volume")
+    __slots__ = ("block_size", "found", "inode", "limit", "low", "seen", "volume")
 
     def __init__(self, volume: Volume, inode: Inode, found: BlockMap) -> None:
         self.volume, self.inode, self.found = volume, inode, found
         self.seen: set[int] = set()
         self.low, self.limit = volume.superblock.first_data_block, volume.superblock.blocks_count
         self.block_size = volume.superblock.block_size
-        self.seed = inode_seed(volume, inode.number, inode.generation) if volume.superblock.has_metadata_csum else 0
 
     def extent_node(self, node: bytes, block: int | None, first: int, stop: int, depth: int | None = None) -> None:
         """Collect what one node of the tree holds; it may map logical blocks in [first, stop) only."""
@@ -86,7 +85,7 @@ class _Walk:
             raise self._damage(block, "an extent node without a valid header", "eh_magic")
         if not entries <= maximum <= len(node) // layout.EXTENT.size - 1 or (block is not None and not entries):
             raise self._damage(block, "an extent node with an impossible number of entries", "eh_entries")
-        if block is not None and self.seed:
+        if block is not None and self.volume.superblock.has_metadata_csum:
             self._verify_node(node, block, maximum)
         if its_depth == 0:
             self._leaf(node, block, entries, first, stop)
@@ -173,7 +172,8 @@ class _Walk:
 
     def _verify_node(self, node: bytes, block: int, maximum: int) -> None:
         end = 12 + 12 * maximum
-        checksum = self.volume.library.crc32c(self.seed, node[:end])
+        seed = inode_seed(self.volume, self.inode.number, self.inode.generation)
+        checksum = self.volume.library.crc32c(seed, node[:end])
         if checksum.to_bytes(4, "little") != node[end : end + 4]:
             raise self._damage(block, "the checksum of an extent block does not match", "et_checksum")
 

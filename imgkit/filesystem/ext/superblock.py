@@ -63,7 +63,10 @@ _NOT_WRITABLE_COMPAT = Compat.EXCLUDE_BITMAP | Compat.EXCLUDE_INODE | Compat.LAZ
 
 @dataclass(frozen=True, slots=True)
 class Superblock:
-    """What the superblock says, with 64-bit fields joined. Sizes are in bytes, counts in blocks unless named."""
+    """What the superblock says, with 64-bit fields joined. Sizes are in bytes.
+
+    Features that are asked for with every inode have a field of their own.
+    """
 
     raw: bytes
     block_size: int
@@ -94,8 +97,11 @@ class Superblock:
     mmp_block: int
     hash_seed: bytes
     unsigned_hash: bool
-    want_extra_isize: int
     checksum_seed: int
+    has_metadata_csum: bool
+    has_64bit: bool
+    has_huge_files: bool
+    has_large_directories: bool
     uuid: str
     label: str
 
@@ -118,11 +124,6 @@ class Superblock:
     def descriptors_per_block(self) -> int:
         """Group descriptors in one block."""
         return self.block_size // self.descriptor_size
-
-    @property
-    def has_metadata_csum(self) -> bool:
-        """Whether every metadata structure carries a CRC-32C."""
-        return ReadOnlyCompat.METADATA_CSUM in self.ro_compat
 
     @property
     def has_group_checksums(self) -> bool:
@@ -264,8 +265,11 @@ def _build(fields: Any, raw: bytes, library: Library) -> Superblock:
         mmp_block=fields.s_mmp_block,
         hash_seed=fields.s_hash_seed,
         unsigned_hash=bool(fields.s_flags & 2),
-        want_extra_isize=fields.s_want_extra_isize,
         checksum_seed=seed,
+        has_metadata_csum=bool(fields.s_feature_ro_compat & ReadOnlyCompat.METADATA_CSUM),
+        has_64bit=wide,
+        has_huge_files=bool(fields.s_feature_ro_compat & ReadOnlyCompat.HUGE_FILE),
+        has_large_directories=Incompat.LARGEDIR in incompat,
         uuid=str(UUID(bytes=fields.s_uuid)) if any(fields.s_uuid) else "",
         label=fields.s_volume_name.split(b"\0")[0].decode(errors="replace"),
     )
@@ -276,11 +280,11 @@ def _check_geometry(fields: Any, superblock: Superblock) -> None:
     block_size, inode_size = superblock.block_size, superblock.inode_size
     wide = Incompat.BIT64 in superblock.incompat
     ratio = superblock.cluster_ratio
-    # With clusters larger than 1 KiB blocks the first group starts at block 0.
-    first_data_blocks = {0, 1} if block_size == layout.SUPERBLOCK_SIZE and ratio > 1 else {int(block_size == 1024)}  # noqa: PLR2004
+    # Block 0 is left to a boot loader where the superblock does not lie in it or in its cluster.
+    first_data_block = int(block_size == layout.SUPERBLOCK_OFFSET and ratio == 1)
     bits = 8 * block_size
     for holds, field in (
-        (superblock.first_data_block in first_data_blocks, "s_first_data_block"),
+        (superblock.first_data_block == first_data_block, "s_first_data_block"),
         (superblock.blocks_count > superblock.first_data_block, "s_blocks_count"),
         (fields.s_clusters_per_group * ratio == superblock.blocks_per_group, "s_clusters_per_group"),
         (0 < superblock.clusters_per_group <= bits and superblock.clusters_per_group % 8 == 0, "s_blocks_per_group"),

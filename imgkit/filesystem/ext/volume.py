@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from imgkit.errors import FormatError
 from imgkit.filesystem.ext import layout
 from imgkit.filesystem.ext.groups import Group, metadata_ranges, read_groups
-from imgkit.filesystem.ext.layout import Incompat, InodeFlag, ReadOnlyCompat
+from imgkit.filesystem.ext.layout import InodeFlag
 from imgkit.filesystem.ext.superblock import REPAIR_HINT, Superblock, read_superblock, refuse_unclean
 
 if TYPE_CHECKING:
@@ -44,11 +44,13 @@ class Volume:
 class Inode(NamedTuple):
     """One inode. `block` is its 60 bytes of block map, extent root or inline data; `blocks` counts 512-byte sectors.
 
-    `raw` is all of it, `number` its number.
+    `type` holds the file type bits of the mode, `extra_size` the bytes past 128 that are fields (extended attributes
+    follow them), `raw` all of the inode, `number` its number.
     """
 
     number: int
     mode: int
+    type: int
     uid: int
     gid: int
     size: int
@@ -60,19 +62,8 @@ class Inode(NamedTuple):
     block: bytes
     generation: int
     xattr_block: int
+    extra_size: int
     raw: bytes
-
-    @property
-    def type(self) -> int:
-        """File type bits, as in `stat.S_IFMT`."""
-        return stat.S_IFMT(self.mode)
-
-    @property
-    def extra_size(self) -> int:
-        """Bytes of the inode past 128 that hold fields; extended attributes follow."""
-        if len(self.raw) <= layout.INODE_SIZE_REV0:
-            return 0
-        return int.from_bytes(self.raw[layout.INODE_EXTRA_SIZE_OFFSET : layout.INODE_EXTRA_SIZE_OFFSET + 2], "little")
 
     @property
     def has_inline_data(self) -> bool:
@@ -116,22 +107,30 @@ def parse_inode(volume: Volume, number: int, raw: bytes) -> Inode:
     blocks_high, xattr_high, uid_high, gid_high = high
     superblock = volume.superblock
     kind = stat.S_IFMT(mode)
-    if kind in (stat.S_IFREG, stat.S_IFLNK) or (kind == stat.S_IFDIR and Incompat.LARGEDIR in superblock.incompat):
+    if size_high and (kind != stat.S_IFDIR or superblock.has_large_directories):
         size |= size_high << 32
-    if ReadOnlyCompat.HUGE_FILE in superblock.ro_compat:
+    if superblock.has_huge_files:
         blocks |= blocks_high << 32
         if flags & InodeFlag.HUGE_FILE:
             blocks *= superblock.block_size // 512
-    if len(raw) > layout.INODE_SIZE_REV0:
-        mtime = _extend_time(raw, mtime)
-    elif mtime >= 1 << 31:
-        mtime -= 1 << 32
-    if Incompat.BIT64 in superblock.incompat:
+    if superblock.has_64bit:
         xattr |= xattr_high << 32
+    extra = 0
+    if len(raw) > layout.INODE_SIZE_REV0:
+        at = layout.INODE_EXTRA_SIZE_OFFSET
+        extra = raw[at] | raw[at + 1] << 8
     return Inode(
-        number, mode, uid | uid_high << 16, gid | gid_high << 16, size, mtime, dtime, links, blocks, flags, block,
-        generation, xattr, raw,
+        number, mode, kind, uid | uid_high << 16, gid | gid_high << 16, size, mtime, dtime, links, blocks, flags, block,
+        generation, xattr, extra, raw,
     )  # fmt: skip
+
+
+def modification_time(inode: Inode) -> int:
+    """Seconds since the epoch: 32 signed bits, and two more above them where the inode has room for them."""
+    seconds = inode.mtime - (1 << 32) if inode.mtime >= 1 << 31 else inode.mtime
+    if inode.extra_size < 12:  # noqa: PLR2004  i_mtime_extra lies at 8 to 11
+        return seconds
+    return seconds + ((inode.raw[layout.INODE_EXTRA_SIZE_OFFSET + 8] & 3) << 32)
 
 
 def inode_seed(volume: Volume, number: int, generation: int) -> int:
@@ -145,14 +144,15 @@ def verify_inode(volume: Volume, number: int, raw: bytes) -> None:
     if not volume.superblock.has_metadata_csum:
         return
     low, high = layout.INODE_CHECKSUM_LOW_OFFSET, layout.INODE_CHECKSUM_HIGH_OFFSET
-    generation = int.from_bytes(raw[0x64:0x68], "little")
-    stored = raw[low : low + 2]
-    data = raw[:low] + b"\0\0" + raw[low + 2 :]
+    # Number, generation, and the inode with zeros in place of the checksum.
+    stored, data = raw[low : low + 2], number.to_bytes(4, "little") + raw[0x64:0x68] + raw[:low] + b"\0\0"
     extra = raw[layout.INODE_EXTRA_SIZE_OFFSET : layout.INODE_EXTRA_SIZE_OFFSET + 2]
     if int.from_bytes(extra, "little") >= 4:  # noqa: PLR2004  the extra size covers i_checksum_hi
         stored += raw[high : high + 2]
-        data = data[:high] + b"\0\0" + data[high + 2 :]
-    checksum = volume.library.crc32c(inode_seed(volume, number, generation), data)
+        data += raw[low + 2 : high] + b"\0\0" + raw[high + 2 :]
+    else:
+        data += raw[low + 2 :]
+    checksum = volume.library.crc32c(volume.superblock.checksum_seed, data)
     # mke2fs and the kernel leave inodes that were never used all zero.
     if checksum.to_bytes(4, "little")[: len(stored)] != stored and any(raw):
         raise damaged_inode(volume, number, "the checksum of the inode does not match", "i_checksum")
@@ -170,18 +170,11 @@ def damaged_inode(volume: Volume, number: int, message: str, field: str = "") ->
 
 
 def damaged_block(volume: Volume, number: int, block: int, message: str, structure: str) -> FormatError:
-    """FormatError about a metadata block of inode `number`."""
+    """FormatError about a metadata block of inode `number`; block 0 means that it lies in the inode itself."""
     return FormatError(
         f"inode {number}: {message}",
         structure=structure,
-        offset=block * volume.superblock.block_size,
+        offset=block * volume.superblock.block_size if block else volume.inode_offset(number),
         hint=REPAIR_HINT,
     )
 
-
-def _extend_time(raw: bytes, seconds: int) -> int:
-    """Seconds since the epoch: 32 signed bits, and two more above them in the `extra` field."""
-    extra_size, _, _, mtime_extra, *_ = layout.INODE_EXTRA.unpack_from(raw, layout.INODE_EXTRA_SIZE_OFFSET)
-    if seconds >= 1 << 31:
-        seconds -= 1 << 32
-    return seconds + ((mtime_extra & 3) << 32) if extra_size >= 12 else seconds  # noqa: PLR2004

@@ -5,6 +5,7 @@ Specification: https://docs.kernel.org/filesystems/ext4/attributes.html
 
 from __future__ import annotations
 
+import struct
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,6 +77,26 @@ def attribute_value(volume: Volume, owner: Inode, attribute: Attribute) -> bytes
         if length > 0 and not extent.unwritten:
             value[start : start + length] = volume.device.read_at(extent.physical * size, length)
     return bytes(value)
+
+
+def attribute_hashes(attribute: Attribute, holder_hash: int | None) -> tuple[int, int]:
+    """The two valid hashes: with names as unsigned bytes, and as the signed ones that x86 kernels used for a while.
+
+    `holder_hash` is the hash of the value's inode, None where the value lies beside its name.
+    """
+    words = struct.unpack(f"<{-(-len(attribute.value) // 4)}I", attribute.value.ljust(-(-len(attribute.value) // 4) * 4, b"\0"))
+    if holder_hash is not None:
+        words = (holder_hash,)
+    hashes = []
+    for signed in (False, True):
+        result = 0
+        for byte in attribute.short_name:
+            value = byte - 256 if signed and byte > 127 else byte  # noqa: PLR2004
+            result = (result << 5 ^ result >> 27 ^ value) & 0xFFFFFFFF
+        for word in words:
+            result = (result << 16 ^ result >> 16 ^ word) & 0xFFFFFFFF
+        hashes.append(result)
+    return hashes[0], hashes[1]
 
 
 def inline_data(volume: Volume, inode: Inode) -> bytes:
