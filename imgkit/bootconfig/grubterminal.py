@@ -3,6 +3,7 @@
 GRUB starts on the terminal `console`. A script may configure the serial port, which makes a terminal `serial`, and
 may switch input and output; conditions that depend on the machine decide which of these commands run. So the effect
 is a set of states, one for each way through the script. What menu entries do later does not matter to the menu.
+The edits make every path lead to the wanted state.
 
 The commands: https://www.gnu.org/software/grub/manual/grub/html_node/serial.html and terminal_005foutput.html.
 """
@@ -13,9 +14,13 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imgkit.bootconfig.grubscript import Block, Command, Function, If, Loop, commands
+from imgkit.bootconfig.grubscript import Block, Command, Function, If, Loop, Statement, commands, parse
+from imgkit.bootconfig.text import Splice, insert_lines, line_number, line_start, splice
+from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imgkit.bootconfig.serial import SerialConsole
 
 _MAX_STATES = 256
@@ -23,6 +28,7 @@ _OPTION = re.compile(r"--(unit|port|speed|word|parity|stop)=(\S+)|--(unit|port|s
 _LETTERS = {"u": "unit", "p": "port", "s": "speed", "w": "word", "r": "parity", "t": "stop"}
 _DEFAULTS = {"unit": "0", "speed": "9600", "word": "8", "parity": "no", "stop": "1"}
 
+_MENU = ("menuentry", "submenu", "hiddenentry", "blscfg", "blsuki")
 TERMINAL_COMMANDS = ("terminal_input", "terminal_output", "terminal")
 
 
@@ -133,3 +139,93 @@ def _switch(operands: tuple[str, ...], active: frozenset[str], named: frozenset[
     if "--remove" in operands:
         return active - named
     return named
+
+
+# -- edits ------------------------------------------------------------------------------------------------------------
+
+
+def set_terminal(text: str, console: SerialConsole) -> str:
+    """`text` with the menu on the serial line; unchanged where it is there already, or where there is no menu.
+
+    Every command that switches terminals before the menu is made to name the wanted ones, and what is still missing
+    goes in front of the first of them. On a machine without the port GRUB then stays on the VGA console.
+    """
+    script = parse(text)
+    anchor = menu_anchor(script)
+    if anchor is None or all(state.serve(console) for state in states(script)):
+        return text
+    text = splice(text, _splices(script, console))
+    text = splice(text, [_insertion(text, parse(text), console)])
+    if not all(state.serve(console) for state in states(parse(text))):
+        raise ConfigError(
+            "the menu's terminals are switched in a way that imgkit cannot follow",
+            line=line_number(text, anchor.start),
+            hint=f"Make the file use the terminals {' '.join(console.grub_terminals())}.",
+        )
+    return text
+
+
+def _splices(script: Block, console: SerialConsole) -> Iterator[Splice]:
+    serial, terminals = console.grub_serial_command(), console.grub_terminals()
+    for command in commands(script):
+        if command.name == "serial" and serial is not None:
+            if serial_settings(command.operands) != serial_settings(tuple(serial.split()[1:])):
+                yield Splice(command.start, command.stop, serial)
+        elif _replaces_terminals(command) and set(command.operands) != set(terminals):
+            yield Splice(command.words[1].start, command.words[-1].stop, " ".join(terminals))
+
+
+def _insertion(text: str, script: Block, console: SerialConsole) -> Splice:
+    missing = _missing_commands(script, console)
+    anchor = menu_anchor(script)
+    if missing and missing[0].startswith("terminal") and console.grub_serial_command() is not None:
+        # The terminal `serial` exists only behind the command that is there already.
+        names = [statement.name if isinstance(statement, Command) else "" for statement in script]
+        anchor = next(iter(script[names.index("serial") + 1 :]), None)
+    if anchor is None:
+        return insert_lines(text, len(text), missing)
+    return insert_before(text, anchor, missing)
+
+
+def _missing_commands(script: Block, console: SerialConsole) -> list[str]:
+    """Commands that no statement outside a condition has, in the order that GRUB's own generator uses."""
+    always = {
+        statement.name: statement.start
+        for statement in reversed(script)
+        if isinstance(statement, Command) and (statement.name == "serial" or _replaces_terminals(statement))
+    }
+    serial, terminals = console.grub_serial_command(), " ".join(console.grub_terminals())
+    missing = []
+    if serial is not None:
+        switches = (command.start for command in commands(script) if command.name in TERMINAL_COMMANDS)
+        if "serial" not in always or always["serial"] > min(switches, default=always["serial"]):
+            missing.append(serial)
+    missing += [
+        f"{name} {terminals}"
+        for name in ("terminal_input", "terminal_output")
+        if name not in always and "terminal" not in always
+    ]
+    return missing
+
+
+def _replaces_terminals(command: Command) -> bool:
+    """Whether it switches to the terminals that it names, rather than list, append or remove some."""
+    return command.name in TERMINAL_COMMANDS and bool(command.operands) and not command.operands[0].startswith("-")
+
+
+def menu_anchor(script: Block) -> Statement | None:
+    """The statement in front of which terminals can be set: the first that sets some, else the first of the menu."""
+    for names in (("serial", *TERMINAL_COMMANDS), _MENU):
+        for statement in script:
+            if any(command.name in names for command in commands((statement,))):
+                return statement
+    return None
+
+
+def insert_before(text: str, statement: Statement, new: list[str]) -> Splice:
+    """Splice that puts commands in front of a statement, each on a line of its own with the same indentation."""
+    start = line_start(text, statement.start)
+    indent = text[start : statement.start]
+    if indent.strip(" \t"):  # Another statement ends on the same line.
+        return Splice(statement.start, statement.start, "".join(f"{command}; " for command in new))
+    return insert_lines(text, start, [indent + command for command in new])

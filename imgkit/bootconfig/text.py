@@ -28,6 +28,15 @@ class Splice:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as it was found: the line, from 1, what it sets, and to what."""
+
+    line: int
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One physical line: its number from 1, its offset in the text, and what it holds without its line end."""
 
@@ -86,14 +95,14 @@ def splice(text: str, splices: Iterable[Splice]) -> str:
         assert at <= change.start <= change.stop <= len(text), f"overlapping splices at {change.start}"
         parts += (text[at : change.start], change.new)
         at = change.stop
-    return "".join((*parts, text[at:]))
+    return "".join((*parts, text[at:])) if parts else text
 
 
 def insert_lines(text: str, offset: int, new: Iterable[str]) -> Splice:
     """Splice that puts whole lines at `offset`, the start of a line or the end of the text, with its line ends."""
     end = newline(text)
     block = "".join(line + end for line in new)
-    if offset == len(text) and text and not text.endswith("\n"):
+    if block and offset == len(text) and text and not text.endswith("\n"):
         # The last line has no end: the new text has none either.
         block = end + block.removesuffix(end)
     return Splice(offset, offset, block)

@@ -1,0 +1,303 @@
+"""grub.cfg, GRUB 2's menu: what it boots and where it shows the menu, and the edits that put both on a serial line.
+
+A generated grub.cfg lives until the guest runs update-grub again; what lasts is in `defaultgrub`. Files that a script
+sources, and loader entries (`blscfg`), are facts here and have modules or calls of their own.
+
+The commands: https://www.gnu.org/software/grub/manual/grub/html_node/Commands.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from imgkit.bootconfig import grubscript, kernelargs
+from imgkit.bootconfig.grubscript import Block, Command, Function, If, Loop, Statement, Word
+from imgkit.bootconfig.grubterminal import (
+    TERMINAL_COMMANDS,
+    Terminals,
+    insert_before,
+    menu_anchor,
+    set_terminal,
+    states,
+)
+from imgkit.bootconfig.text import Setting, Splice, line_number, splice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from imgkit.bootconfig.kernelargs import Arguments
+    from imgkit.bootconfig.serial import SerialConsole
+
+_ENTRIES = ("menuentry", "submenu", "hiddenentry")
+_INCLUDES = ("source", ".", "configfile", "extract_entries_source", "blscfg", "blsuki", "load_env")
+_ENTRY_OPTIONS = ("--class", "--users", "--hotkey", "--id", "--source", "--function")
+# "linux$sixteenbit" and the like choose the loader at run time.
+_LINUX = re.compile(r"linux(?:16|efi)?|linux\$\{?\w+\}?|\$\{?linux\w*\}?")
+_HYPERVISOR = ("multiboot", "multiboot2", "xen_hypervisor")
+_MODULE = ("module", "module2", "xen_module", "xen_linux")
+_KERNEL_NAME = re.compile(r"vmlinu|bzimage|linux|kernel", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A command that loads Linux: its line, its arguments, and whether they start a rescue system.
+
+    Arguments with `$variables` stand as they are written. `hypervisor` holds the arguments of the Xen (or other
+    multiboot kernel) that starts this one, None where it starts by itself.
+    """
+
+    line: int
+    path: str
+    arguments: tuple[str, ...]
+    is_recovery: bool
+    hypervisor: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A menu entry, or a submenu with its entries. `title` and `id` are as written, with variables."""
+
+    line: int
+    title: str
+    id: str
+    kernels: tuple[Kernel, ...]
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GrubFacts:
+    """What a grub.cfg sets. `kernels` are all of them, in order, those of nested entries and functions too.
+
+    `terminals` are the `serial` and `terminal_*` commands that run before the menu; `states` is their effect.
+    """
+
+    entries: tuple[Entry, ...]
+    kernels: tuple[Kernel, ...]
+    terminals: tuple[Setting, ...]
+    states: frozenset[Terminals]
+    timeouts: tuple[Setting, ...]
+    defaults: tuple[Setting, ...]
+    includes: tuple[Setting, ...]
+
+    def shows_menu_on(self, console: SerialConsole) -> bool:
+        """Whether the menu is on the serial console (and on the VGA console, as asked) on every path."""
+        return all(state.serve(console) for state in self.states)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loader:
+    """A command that loads Linux, in the syntax tree; `operands` are the words behind the kernel's path."""
+
+    command: Command
+    path: Word
+    operands: tuple[Word, ...]
+    is_recovery: bool
+    hypervisor: tuple[str, ...] | None = None
+
+
+def facts(text: str) -> GrubFacts:
+    """What the file sets, with line numbers. Raises `ConfigError` where it is no GRUB script."""
+    script = grubscript.parse(text)
+    before_menu = list(grubscript.commands(script))
+    return GrubFacts(
+        entries=tuple(_entries(text, script, inherited=False)),
+        kernels=tuple(_kernel(text, loader) for loader in _loaders(script, recovery=False)),
+        terminals=tuple(_settings(text, before_menu, ("serial", *TERMINAL_COMMANDS))),
+        states=states(script),
+        timeouts=tuple(_variables(text, script, ("timeout", "timeout_style"))),
+        defaults=tuple(_variables(text, script, ("default",))),
+        includes=tuple(_settings(text, before_menu, _INCLUDES)),
+    )
+
+
+def enable(
+    text: str,
+    console: SerialConsole,
+    *,
+    recovery: bool = False,
+    remove: Iterable[str] = (),
+    timeout: int | None = None,
+    installer: bool = False,
+) -> str:
+    """`text` with the console on the kernels' command lines and the menu on the serial line.
+
+    Recovery entries keep their arguments unless `recovery`. `remove` names arguments to take out ("quiet").
+    `timeout` is in seconds; None leaves the menu's time alone. `installer` says that "---" marks what the installed
+    system inherits. Raises `ConfigError` for what is no GRUB script or switches terminals in an unknown way.
+    """
+    patterns = tuple(remove)
+
+    def edit(arguments: Arguments, kernel: Kernel) -> Arguments:
+        target = replace(console, port="hvc0") if _owns_port(kernel.hypervisor, console) else console
+        return kernelargs.set_console(kernelargs.remove(arguments, patterns), target, installer=installer)
+
+    text = edit_arguments(text, edit, recovery=recovery)
+    text = set_terminal(text, console)
+    return text if timeout is None else set_timeout(text, timeout)
+
+
+def _owns_port(hypervisor: tuple[str, ...] | None, console: SerialConsole) -> bool:
+    """Whether Xen itself uses the UART; its console is then dom0's hvc0."""
+    if hypervisor is None or not console.port.startswith("ttyS"):
+        return False
+    port = f"com{console.unit + 1}"
+    return any(word.startswith(f"{port}=") or (word.startswith("console=") and port in word) for word in hypervisor)
+
+
+def edit_arguments(text: str, edit: Callable[[Arguments, Kernel], Arguments], *, recovery: bool = False) -> str:
+    """`text` with `edit` applied to the arguments of each kernel; those of recovery entries only with `recovery`."""
+    changes: list[Splice] = []
+    for loader in _loaders(grubscript.parse(text), recovery=False):
+        if loader.is_recovery and not recovery:
+            continue
+        before = grubscript.arguments(loader.operands)
+        after = edit(before, _kernel(text, loader))
+        changes += kernelargs.splices(before, after, loader.path.stop, follows=True, write=grubscript.quote)
+    return splice(text, changes)
+
+
+# -- timeout ----------------------------------------------------------------------------------------------------------
+
+
+def set_timeout(text: str, seconds: int) -> str:
+    """`text` whose menu shows for `seconds`: also after a failed boot, and where the menu was hidden."""
+    script = grubscript.parse(text)
+    found = list(_assignments(script, ("timeout", "timeout_style")))
+    wanted = {"timeout": f"timeout={seconds}", "timeout_style": "timeout_style=menu"}
+    changes = [
+        Splice(word.start, word.stop, wanted[name]) for name, value, word in found if f"{name}={value}" != wanted[name]
+    ]
+    anchor = menu_anchor(script)
+    if anchor is not None and not any(name == "timeout" for name, _, _ in found):
+        changes.append(insert_before(text, anchor, [f"set {wanted['timeout']}"]))
+    return splice(text, changes)
+
+
+def _assignments(block: Block, names: tuple[str, ...]) -> Iterator[tuple[str, str, Word]]:
+    """(name, value, word) of each assignment to one of `names` that runs before the menu shows.
+
+    Not what runs after a `sleep`: there GRUB versions without timeout_style have shown their menu already.
+    """
+    for statement in block:
+        match statement:
+            case Command():
+                word = (
+                    statement.words[1] if statement.name == "set" and len(statement.words) > 1 else statement.words[0]
+                )
+                name, equals, value = word.value.partition("=")
+                if equals and name in names:
+                    yield name, value, word
+            case If():
+                for condition, body in statement.branches:
+                    if not any(command.name == "sleep" for command in grubscript.commands(condition)):
+                        yield from _assignments(body, names)
+                yield from _assignments(statement.otherwise, names)
+            case Loop():
+                yield from _assignments(statement.body, names)
+            case Function():
+                pass
+
+
+# -- facts ------------------------------------------------------------------------------------------------------------
+
+
+def _loaders(block: Block, *, recovery: bool) -> Iterator[_Loader]:
+    """Commands that load Linux, at any depth; `recovery` says that they stand in a recovery entry."""
+    hypervisor: tuple[str, ...] | None = None
+    for command in _all_commands(block):
+        if command.block is not None:
+            inside = recovery or _is_recovery_entry(command)
+            yield from _loaders(command.block, recovery=inside)
+        elif command.name in _HYPERVISOR:
+            hypervisor = command.operands
+        elif _LINUX.fullmatch(command.name):
+            yield from _loader(command, None, recovery=recovery)
+        elif command.name in _MODULE and hypervisor is not None:
+            # The first module behind a hypervisor is dom0's kernel, the others are its initrd and firmware.
+            yield from _loader(command, hypervisor, recovery=recovery)
+            hypervisor = None
+
+
+def _all_commands(block: Block) -> Iterator[Command]:
+    """The commands of a block, those in function bodies too."""
+    for statement in block:
+        if isinstance(statement, Function):
+            yield from _all_commands(statement.body)
+        else:
+            yield from grubscript.commands((statement,))
+
+
+def _loader(command: Command, hypervisor: tuple[str, ...] | None, *, recovery: bool) -> Iterator[_Loader]:
+    words = [word for word in command.words[1:] if not word.value.startswith("--")]
+    if not words or not kernelargs.is_linux(words[0].value):
+        return
+    if hypervisor is not None and not _KERNEL_NAME.search(words[0].value):
+        return
+    operands = tuple(word for word in command.words if word.start > words[0].start)
+    rescue = recovery or kernelargs.is_recovery(grubscript.arguments(operands))
+    yield _Loader(command, words[0], operands, rescue, hypervisor)
+
+
+def _kernel(text: str, loader: _Loader) -> Kernel:
+    return Kernel(
+        line=line_number(text, loader.command.start),
+        path=loader.path.value,
+        arguments=tuple(word.value for word in loader.operands),
+        is_recovery=loader.is_recovery,
+        hypervisor=loader.hypervisor,
+    )
+
+
+def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[Entry]:
+    for command in _all_commands(block):
+        if command.block is None or command.name not in _ENTRIES:
+            continue
+        recovery = inherited or _is_recovery_entry(command)
+        title, identifier = _title_and_id(command)
+        # Kernels of nested entries belong to those.
+        own = tuple(statement for statement in command.block if not _holds_entry(statement))
+        yield Entry(
+            line=line_number(text, command.start),
+            title=title,
+            id=identifier,
+            kernels=tuple(_kernel(text, loader) for loader in _loaders(own, recovery=recovery)),
+            entries=tuple(_entries(text, command.block, inherited=recovery)),
+        )
+
+
+def _holds_entry(statement: Statement) -> bool:
+    return any(command.name in _ENTRIES for command in grubscript.commands((statement,)))
+
+
+def _is_recovery_entry(command: Command) -> bool:
+    """By GRUB's own marks: the title in English, and the id, which is never translated."""
+    title, identifier = _title_and_id(command)
+    return "(recovery mode)" in title or "-recovery-" in identifier
+
+
+def _title_and_id(command: Command) -> tuple[str, str]:
+    title, identifier = "", ""
+    words = iter(command.operands)
+    for word in words:
+        if word.startswith("--id="):
+            identifier = word.removeprefix("--id=")
+        elif word in ("--id", "$menuentry_id_option", "${menuentry_id_option}"):
+            identifier = next(words, "")
+        elif word in _ENTRY_OPTIONS:
+            next(words, "")
+        elif not word.startswith("--"):
+            title = title or word
+    return title, identifier
+
+
+def _settings(text: str, commands: Iterable[Command], names: tuple[str, ...]) -> Iterator[Setting]:
+    for command in commands:
+        if command.name in names:
+            yield Setting(line_number(text, command.start), command.name, " ".join(command.operands))
+
+
+def _variables(text: str, script: Block, names: tuple[str, ...]) -> Iterator[Setting]:
+    for name, value, word in _assignments(script, names):
+        yield Setting(line_number(text, word.start), name, value)
