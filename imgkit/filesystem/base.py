@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from imgkit.tree import Tree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Check(StrEnum):
@@ -22,7 +19,7 @@ class Check(StrEnum):
 
 
 class FileSystem(Tree, Protocol):
-    """One file system. No symbolic link is followed: callers pass paths whose every component but the last is a directory.
+    """One file system. No symbolic link is followed: all components of a path but the last are directories.
 
     Edits are staged on the block device; `flush` completes them, and `close` without `flush` abandons them in an
     undefined state, which is what the caller wants who throws the overlay away.
@@ -41,10 +38,6 @@ class FileSystem(Tree, Protocol):
     @property
     def label(self) -> str:
         """Volume label; "" where it has none."""
-        ...
-
-    def read_chunks(self, path: str, /) -> Iterator[bytes]:
-        """Contents of a regular file in pieces of at most 1 MiB, for files that are too large for `read`."""
         ...
 
     def flush(self) -> None:

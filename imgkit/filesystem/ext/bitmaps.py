@@ -41,13 +41,11 @@ def inode_bits(volume: Volume, number: int) -> int | None:
     if group.flags & GroupFlag.INODE_UNINIT:
         return None
     inodes = volume.superblock.inodes_per_group
-    return _bits(
-        volume, group.inode_bitmap, inodes // 8, inodes, group.inode_bitmap_checksum, f"inode bitmap {number}"
-    )
+    return _bits(volume, group.inode_bitmap, inodes // 8, inodes, group.inode_bitmap_checksum, f"inode bitmap {number}")
 
 
 def check_counts(volume: Volume) -> None:
-    """FormatError unless every bitmap holds as many free bits as its descriptor says, and all of them the superblock."""
+    """FormatError unless every bitmap has as many free bits as its descriptor says, and all together the superblock."""
     free_clusters = free_inodes = 0
     superblock = volume.superblock
     for number, group in enumerate(volume.groups):
@@ -125,7 +123,4 @@ def _bits(volume: Volume, block: int, size: int, used: int, checksum: int, what:
 
 
 def _damaged_bitmap(volume: Volume, block: int, message: str) -> FormatError:
-    return FormatError(
-        message, structure="ext bitmap", offset=block * volume.superblock.block_size, hint=REPAIR_HINT
-    )
-
+    return FormatError(message, structure="ext bitmap", offset=block * volume.superblock.block_size, hint=REPAIR_HINT)

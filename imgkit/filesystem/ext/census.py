@@ -214,12 +214,16 @@ def _check_size(volume: Volume, inode: Inode, found: BlockMap) -> None:
 
 def _check_link(volume: Volume, inode: Inode, found: BlockMap) -> None:
     fast_with_extents = inode.is_fast_link and inode.flags & InodeFlag.EXTENTS
-    if fast_with_extents or found.data_blocks > 1 or (not inode.flags & InodeFlag.ENCRYPT and not _is_target(volume, inode)):
+    if (
+        fast_with_extents
+        or found.data_blocks > 1
+        or (not inode.flags & InodeFlag.ENCRYPT and not _is_target(volume, inode))
+    ):
         raise damaged_inode(volume, inode.number, "a symbolic link without a proper target", "i_size")
-    _refuse_misjudged_link(volume, inode)
+    _refuse_misjudged_link(inode)
 
 
-def _refuse_misjudged_link(volume: Volume, inode: Inode) -> None:
+def _refuse_misjudged_link(inode: Inode) -> None:
     """libext2fs up to 1.47.2 takes a fast link that counts blocks of attribute values for a slow one."""
     if inode.is_fast_link and inode.blocks and not inode.xattr_block:
         message = f"inode {inode.number} is a symbolic link that libext2fs misjudges (values of attributes in inodes)"

@@ -97,7 +97,9 @@ def _entries(volume: Volume, inode: Inode) -> Iterator[tuple[int, Entry]]:
         if logical == 0:
             dots = [(entry.name, entry.inode) for entry in found[:2]]
             if [name for name, _ in dots] != [b".", b".."] or dots[0][1] != inode.number:
-                raise damaged_block(volume, inode.number, block, "its first names are not . and ..", directory.STRUCTURE)
+                raise damaged_block(
+                    volume, inode.number, block, "its first names are not . and ..", directory.STRUCTURE
+                )
         if index:
             index.add_block(logical, data, found)
         for entry in found:
@@ -139,7 +141,9 @@ def _check_connectivity(volume: Volume, census: Census, names: _Names) -> None:
             continue
         parent = names.parents.get(number)
         if parent is None or names.claimed.get(number) != parent:
-            raise damaged_inode(volume, number, "a directory whose .. is not the directory that names it", "i_links_count")
+            raise damaged_inode(
+                volume, number, "a directory whose .. is not the directory that names it", "i_links_count"
+            )
         children.setdefault(parent, []).append(number)
     waiting, reached = [root], 0
     while waiting:
@@ -179,9 +183,9 @@ def _check_inode_bitmaps(volume: Volume, census: Census) -> None:
     size = superblock.inodes_per_group
     expected = [bytearray(size // 8) for _ in volume.groups]
     directories = Counter((number - 1) // size for number in census.directories)
-    for number in census.modes.keys() | set(range(1, superblock.first_inode)):
-        group, index = divmod(number - 1, size)
-        expected[group][index >> 3] |= 1 << (index & 7)
+    for inode in census.modes.keys() | set(range(1, superblock.first_inode)):
+        where, bit = divmod(inode - 1, size)
+        expected[where][bit >> 3] |= 1 << (bit & 7)
     for number, group in enumerate(volume.groups):
         used = int.from_bytes(expected[number], "little")
         if used != (inode_bits(volume, number) or 0):

@@ -51,7 +51,7 @@ class Editor:
         self._volume, self._library, self._now = volume, volume.library, now
         self._bitmaps_read = self._changed = False
         self._manager = IoManager(volume.device)
-        self._fs = library.FileSystemPointer()
+        self._fs: Any = library.FileSystemPointer()
         flags = library.OPEN_RW | library.OPEN_64BITS | library.OPEN_SKIP_MMP
         self._call("open2", b"imgkit", None, flags, 0, 0, self._manager.pointer, byref(self._fs))
         self._check_abi()
@@ -254,9 +254,7 @@ class Editor:
             code = self._library.xattrs_close(byref(handle))
         self._raise_for("xattrs_close", code)
 
-    def _touch(
-        self, number: int, *, links: int | None = None, size: int | None = None, modified: bool = True
-    ) -> None:
+    def _touch(self, number: int, *, links: int | None = None, size: int | None = None, modified: bool = True) -> None:
         fields = self._read_fields(number)
         if links is not None:
             fields.links = links

@@ -72,7 +72,9 @@ def read_groups(device: BlockReader, superblock: Superblock, library: Library) -
             raw = block[number * size : (number + 1) * size]
             group = _parse(superblock, raw, offset + number * size)
             if superblock.has_group_checksums and _checksum(superblock, library, first + number, raw) != _stored(raw):
-                raise damage(f"the checksum of block group {first + number} does not match", group.offset, "bg_checksum")
+                raise damage(
+                    f"the checksum of block group {first + number} does not match", group.offset, "bg_checksum"
+                )
             _check_locations(superblock, first + number, group)
             groups.append(group)
     return tuple(groups)

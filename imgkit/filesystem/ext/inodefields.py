@@ -65,7 +65,7 @@ class InodeFields:
         raw = bytearray(inode_size)
         if inode_size > INODE_SIZE_REV0:
             raw[INODE_EXTRA_SIZE_OFFSET] = INODE_EXTRA.size
-        return cls(raw)
+        return cls(bytes(raw))
 
     @property
     def block(self) -> bytes:

@@ -11,7 +11,20 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_long, c_size_t, c_uint, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    byref,
+    c_char_p,
+    c_int,
+    c_int64,
+    c_long,
+    c_size_t,
+    c_uint,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from typing import Any
 
 from imgkit.errors import EngineError
@@ -19,7 +32,9 @@ from imgkit.errors import EngineError
 _SONAME = "libext2fs.so.2"
 _COM_ERR_SONAME = "libcom_err.so.2"
 _OLDEST_VERSION = 146  # major and minor; the third number is not part of it
-_HINT = "Install e2fsprogs 1.46 or newer (package libext2fs2, libext2fs2t64 or e2fsprogs-libs), or use --engine guestfs."
+_HINT = (
+    "Install e2fsprogs 1.46 or newer (package libext2fs2, libext2fs2t64 or e2fsprogs-libs), or use --engine guestfs."
+)
 
 ERROR_BLOCK_ALLOC_FAIL = 2133571400
 ERROR_INODE_ALLOC_FAIL = 2133571401

@@ -133,11 +133,18 @@ class Superblock:
     @property
     def kind(self) -> str:
         """The name that blkid gives to this set of features: ext2, ext3 or ext4."""
-        ext3_ro = ReadOnlyCompat.SPARSE_SUPER | ReadOnlyCompat.LARGE_FILE | ReadOnlyCompat.BTREE_DIR
-        ext3_incompat = Incompat.FILETYPE | Incompat.NEEDS_RECOVERY | Incompat.META_BG
-        if self.ro_compat & ~ext3_ro or self.incompat & ~ext3_incompat:
-            return "ext4"
-        return "ext3" if Compat.HAS_JOURNAL in self.compat else "ext2"
+        return _kind(self.compat, self.incompat, self.ro_compat)
+
+
+def identify(device: BlockReader) -> tuple[str, str, str] | None:
+    """Kind as blkid says it, label and UUID of what has the magic number of ext, damaged or not; None without it."""
+    if device.size < layout.SUPERBLOCK_OFFSET + layout.SUPERBLOCK_SIZE:
+        return None
+    fields = layout.SUPERBLOCK.parse(device.read_at(layout.SUPERBLOCK_OFFSET, layout.SUPERBLOCK_SIZE))
+    if fields.s_magic != layout.MAGIC:
+        return None
+    kind = _kind(fields.s_feature_compat, fields.s_feature_incompat, fields.s_feature_ro_compat)
+    return kind, _label(fields.s_volume_name), _uuid(fields.s_uuid)
 
 
 def read_superblock(device: BlockReader, library: Library) -> Superblock:
@@ -205,7 +212,9 @@ def _check_features(fields: Any) -> None:
     if fields.s_rev_level > 1:
         raise UnsupportedError(f"ext revision {fields.s_rev_level} is unknown", hint=GUESTFS_HINT)
     if fields.s_feature_incompat & Incompat.JOURNAL_DEV:
-        raise UnsupportedError("this is an external journal of ext3 or ext4 (journal_dev), not a file system", hint=None)
+        raise UnsupportedError(
+            "this is an external journal of ext3 or ext4 (journal_dev), not a file system", hint=None
+        )
     unknown = Incompat(fields.s_feature_incompat) & ~(_READABLE | Incompat.NEEDS_RECOVERY)
     if unknown:
         raise UnsupportedError(
@@ -231,10 +240,9 @@ def _build(fields: Any, raw: bytes, library: Library) -> Superblock:
     ratio_bits = fields.s_log_cluster_size - fields.s_log_block_size if bigalloc else 0
     if not 0 <= ratio_bits <= 16:  # noqa: PLR2004
         raise _damage("the cluster size contradicts the block size", "s_log_cluster_size")
-    if incompat & Incompat.CSUM_SEED:
-        seed = fields.s_checksum_seed
-    else:
-        seed = library.crc32c(0xFFFFFFFF, fields.s_uuid)
+    # With its own seed, a file system keeps its checksums when its UUID is changed.
+    own_seed = Incompat.CSUM_SEED in incompat
+    seed = fields.s_checksum_seed if own_seed else library.crc32c(0xFFFFFFFF, fields.s_uuid)
     return Superblock(
         raw=raw,
         block_size=1024 << fields.s_log_block_size,
@@ -270,8 +278,8 @@ def _build(fields: Any, raw: bytes, library: Library) -> Superblock:
         has_64bit=wide,
         has_huge_files=bool(fields.s_feature_ro_compat & ReadOnlyCompat.HUGE_FILE),
         has_large_directories=Incompat.LARGEDIR in incompat,
-        uuid=str(UUID(bytes=fields.s_uuid)) if any(fields.s_uuid) else "",
-        label=fields.s_volume_name.split(b"\0")[0].decode(errors="replace"),
+        uuid=_uuid(fields.s_uuid),
+        label=_label(fields.s_volume_name),
     )
 
 
@@ -323,6 +331,24 @@ def _check_geometry(fields: Any, superblock: Superblock) -> None:
         raise _damage("the number of inodes is not that of the block groups together", "s_inodes_count")
     if superblock.first_meta_group > -(-groups // superblock.descriptors_per_block):
         raise _damage("the first meta block group lies past the last group", "s_first_meta_bg")
+
+
+def _kind(compat: int, incompat: int, ro_compat: int) -> str:
+    ext3_ro = ReadOnlyCompat.SPARSE_SUPER | ReadOnlyCompat.LARGE_FILE | ReadOnlyCompat.BTREE_DIR
+    ext3_incompat = Incompat.FILETYPE | Incompat.NEEDS_RECOVERY | Incompat.META_BG
+    if incompat & Incompat.JOURNAL_DEV:
+        return "jbd"
+    if ro_compat & ~ext3_ro or incompat & ~ext3_incompat:
+        return "ext4"
+    return "ext3" if compat & Compat.HAS_JOURNAL else "ext2"
+
+
+def _label(raw: bytes) -> str:
+    return raw.split(b"\0")[0].decode(errors="replace")
+
+
+def _uuid(raw: bytes) -> str:
+    return str(UUID(bytes=raw)) if any(raw) else ""
 
 
 def _names(flags: IntFlag) -> list[str]:

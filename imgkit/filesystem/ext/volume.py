@@ -177,4 +177,3 @@ def damaged_block(volume: Volume, number: int, block: int, message: str, structu
         offset=block * volume.superblock.block_size if block else volume.inode_offset(number),
         hint=REPAIR_HINT,
     )
-

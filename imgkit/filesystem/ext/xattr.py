@@ -38,9 +38,12 @@ _ENTRY = layout.XATTR_ENTRY.size
 
 
 class Attribute(NamedTuple):
-    """One extended attribute. `value_inode` is the inode that holds its value, 0 where it lies beside its name."""
+    """One extended attribute. `value_inode` is the inode that holds its value, 0 where it lies beside its name.
 
-    index: int
+    `name_index` stands for the prefix of the name.
+    """
+
+    name_index: int
     short_name: bytes
     value: bytes
     value_inode: int
@@ -50,7 +53,7 @@ class Attribute(NamedTuple):
     @property
     def name(self) -> str:
         """Full name, such as `security.selinux`."""
-        return _PREFIXES.get(self.index, "") + self.short_name.decode(errors="surrogateescape")
+        return _PREFIXES.get(self.name_index, "") + self.short_name.decode(errors="surrogateescape")
 
 
 def attributes(volume: Volume, inode: Inode) -> list[Attribute]:
@@ -84,7 +87,9 @@ def attribute_hashes(attribute: Attribute, holder_hash: int | None) -> tuple[int
 
     `holder_hash` is the hash of the value's inode, None where the value lies beside its name.
     """
-    words = struct.unpack(f"<{-(-len(attribute.value) // 4)}I", attribute.value.ljust(-(-len(attribute.value) // 4) * 4, b"\0"))
+    words = struct.unpack(
+        f"<{-(-len(attribute.value) // 4)}I", attribute.value.ljust(-(-len(attribute.value) // 4) * 4, b"\0")
+    )
     if holder_hash is not None:
         words = (holder_hash,)
     hashes = []
@@ -102,7 +107,8 @@ def attribute_hashes(attribute: Attribute, holder_hash: int | None) -> tuple[int
 def inline_data(volume: Volume, inode: Inode) -> bytes:
     """Contents that lie in the inode: `i_block`, then the attribute `system.data`."""
     rest = next(
-        (each.value for each in inode_attributes(volume, inode) if (each.index, each.short_name) == _INLINE_DATA), None
+        (each.value for each in inode_attributes(volume, inode) if (each.name_index, each.short_name) == _INLINE_DATA),
+        None,
     )
     if rest is None:
         raise damaged_inode(volume, inode.number, "inline data without the attribute system.data", "i_flags")
