@@ -85,7 +85,11 @@ class EngineError(ImgkitError):
 
 
 class GuestError(ImgkitError):
-    """No installed system was found, or more than one and none was chosen."""
+    """There is no one installed system to work on."""
+
+
+class NoRootError(GuestError):
+    """No installed system was found, or none of the name that was asked for."""
 
 
 class TreeError(ImgkitError):

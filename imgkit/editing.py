@@ -1,0 +1,133 @@
+"""Open, stage, plan, commit: the one flow of every edit, whatever makes it."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgkit.block.copy import no_progress
+from imgkit.block.image import open_image
+from imgkit.block.output import InPlace, Stream, check_destination, deliver
+from imgkit.errors import UnsupportedError, UsageError
+from imgkit.guest.session import EngineChoice, open_guest
+from imgkit.tree import apply_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from imgkit.block.copy import Progress
+    from imgkit.block.image import Format, Image
+    from imgkit.block.output import Destination
+    from imgkit.block.overlay import Plan
+    from imgkit.guest.session import Guest
+    from imgkit.tree import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image and how to open it; the defaults are right for nearly all.
+
+    `allow` names files outside the image's folder that it may refer to, `root` chooses among several systems, `keys`
+    open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started.
+    """
+
+    path: Path
+    image_format: Format | None = None
+    allow: tuple[Path, ...] = ()
+    engine: EngineChoice = EngineChoice.AUTO
+    root: str | None = None
+    keys: tuple[str, ...] = ()
+    on_appliance: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """What an edit came to. `changes` is empty where all was already as wished, and then nothing was written."""
+
+    changes: tuple[Change, ...]
+    plan: Plan
+    engine: str
+    notices: tuple[str, ...]
+
+
+def clock() -> int:
+    """The one reading of the clock that stamps an edit, in nanoseconds; SOURCE_DATE_EPOCH where that is set.
+
+    https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return time.time_ns()
+    try:
+        return int(epoch) * 1_000_000_000
+    except ValueError as error:
+        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds") from error
+
+
+@contextmanager
+def opened(source: Source, *, now_ns: int | None = None, writable: bool = False) -> Iterator[tuple[Image, Guest]]:
+    """The image and the installed system in it, open for the time of a `with` block."""
+    now_ns = clock() if now_ns is None else now_ns
+    with ExitStack() as stack:
+        image = stack.enter_context(
+            open_image(source.path, writable=writable, image_format=source.image_format, allow=source.allow)
+        )
+        guest = stack.enter_context(
+            open_guest(
+                image,
+                now=now_ns // 1_000_000_000,
+                engine=source.engine,
+                root=source.root,
+                keys=source.keys,
+                on_appliance=source.on_appliance,
+            )
+        )
+        yield image, guest
+
+
+def edit_image(
+    source: Source,
+    edit: Callable[[Guest], list[Change]],
+    destination: Destination | None,
+    *,
+    undo: Path | None = None,
+    progress: Progress = no_progress,
+) -> Edited:
+    """Make the changes that `edit` wants and write the image to `destination`; None writes nothing (a dry run).
+
+    Until everything is staged and checked the image is untouched; after that it is committed atomically. A new file
+    is written even where nothing changes. Raises what opening, editing and writing raise.
+    """
+    if destination is not None:
+        check_destination(source.path, destination)
+        if undo is not None and isinstance(destination, Stream):
+            raise UsageError("an undo file needs an image to undo", hint="Leave --undo away, or write to a file.")
+    now_ns = clock()
+    in_place = isinstance(destination, InPlace)
+    with opened(source, now_ns=now_ns, writable=in_place) as (image, guest):
+        changes = edit(guest)
+        if changes:
+            apply_changes(guest.tree, changes)
+            guest.finish()
+        plan = image.plan()
+        if destination is not None and not (plan.is_empty and in_place):
+            _check_chain(image, destination)
+            deliver(image.host, plan, destination, mtime_ns=now_ns, undo=undo, progress=progress)
+        notices = (*guest.notices, *(image.notices if changes else ()))
+        return Edited(tuple(changes), plan, guest.engine, notices)
+
+
+def _check_chain(image: Image, destination: Destination) -> None:
+    """A new file in another folder would no longer find its backing file, which it names relative to itself."""
+    if image.chain and not isinstance(destination, InPlace | Stream):
+        target = destination.path.resolve().parent
+        if target != image.host.path.parent:
+            raise UnsupportedError(
+                f"{image.path}: has a backing file, which a copy in {target} would not find",
+                hint="Write the copy into the image's own folder, or make one file of the chain first: "
+                "`qemu-img convert -O qcow2 IMAGE NEW`.",
+            )

@@ -1,0 +1,134 @@
+"""The libguestfs appliance on a throw-away layer above an image, and the replay of what it wrote.
+
+    image (read-only, QEMU's locks) ── throw-away qcow2 ── appliance
+                                            └─ clusters that it wrote ──> the image's disk, an overlay
+
+The appliance never sees the image but as a backing file. The throw-away layer is gone when the engine is closed.
+
+API: https://libguestfs.org/guestfs.3.html
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imgkit.block.host import HostFile
+from imgkit.block.overlay import Overlay
+from imgkit.errors import EngineError
+from imgkit.guest.kvm import kvm_works
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.block.image import Image
+
+_REPLAY_CHUNK = 1 << 20
+_PACKAGES = "apt install python3-guestfs libguestfs-xfs linux-image-amd64"
+
+
+class Appliance:
+    """A running appliance. `handle` is libguestfs's; `folder` holds its files and those that are passed to and fro.
+
+    Raises EngineError where libguestfs is missing or its appliance does not start.
+    """
+
+    def __init__(self, image: Image) -> None:
+        guestfs = _import_guestfs()
+        self._image = image
+        with ExitStack() as stack:
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imgkit-", dir=_scratch())))
+            self.handle = guestfs.GuestFS(python_return_dict=True)
+            stack.callback(self.handle.close)
+            self._launch()
+            self._cleanup = stack.pop_all()
+
+    def replay(self) -> None:
+        """Stop the appliance and bring every byte that it changed onto the image's disk."""
+        from imgkit.block.qcow2 import Qcow2Disk  # noqa: PLC0415
+
+        with translated("the appliance did not stop cleanly"):
+            self.handle.umount_all()
+            self.handle.shutdown()
+        with HostFile(self._layer) as host:
+            layer, disk = Qcow2Disk(Overlay(host)), self._image.disk
+            for written in layer.own_ranges():
+                for start in range(written.start, min(written.stop, disk.size), _REPLAY_CHUNK):
+                    length = min(_REPLAY_CHUNK, written.stop - start, disk.size - start)
+                    data = layer.read_at(start, length)
+                    if data != disk.read_at(start, length):
+                        disk.write_at(start, data)
+
+    def close(self) -> None:
+        """Kill the appliance and remove its files."""
+        self._cleanup.close()
+
+    @property
+    def _layer(self) -> Path:
+        return self.folder / "layer.qcow2"
+
+    def _launch(self) -> None:
+        handle = self.handle
+        with translated("the libguestfs appliance cannot be started", hint=_launch_hint()):
+            handle.set_backend("direct")
+            if not kvm_works():
+                handle.set_backend_setting("force_tcg", "1")
+            # The format is given, never probed: a guest could have written a header of its choice.
+            handle.disk_create(
+                str(self._layer),
+                "qcow2",
+                -1,
+                backingfile=str(self._image.host.path),
+                backingformat=str(self._image.format),
+            )
+            handle.add_drive_opts(str(self._layer), format="qcow2", cachemode="unsafe")
+            handle.launch()
+
+
+@contextmanager
+def translated(what: str, *, hint: str | None = None) -> Iterator[None]:
+    """Turn libguestfs's errors (RuntimeError) into EngineError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise EngineError(f"{what}: {error}", hint=hint) from error
+
+
+def _import_guestfs() -> Any:
+    try:
+        import guestfs  # noqa: PLC0415 - from the system, and often not there
+    except ImportError as error:
+        raise EngineError(
+            f"the guestfs engine needs libguestfs's Python binding ({error})",
+            hint=f"Install it (Debian: {_PACKAGES}) for the system's Python; `imgkit doctor` says what is missing.",
+        ) from error
+    return guestfs
+
+
+def _scratch() -> str:
+    """A place for large temporary files: /var/tmp is on a disk where /tmp may be in memory."""
+    return "/var/tmp" if Path("/var/tmp").is_dir() else tempfile.gettempdir()  # noqa: S108
+
+
+def _launch_hint() -> str:
+    kernels = list(Path("/boot").glob("vmlinuz-*"))
+    if not kernels:
+        return f"The appliance is made from a kernel on this machine, and /boot has none. Debian: {_PACKAGES}."
+    if not any(_readable(kernel) for kernel in kernels):
+        return (
+            "The appliance is made from /boot/vmlinuz-*, which you may not read: ask for `chmod a+r /boot/vmlinuz-*`."
+        )
+    if shutil.which("qemu-system-x86_64") is None and shutil.which("qemu-kvm") is None:
+        return "QEMU is missing. Debian: apt install qemu-system-x86."
+    return "`libguestfs-test-tool` shows what fails."
+
+
+def _readable(path: Path) -> bool:
+    try:
+        path.open("rb").close()
+    except OSError:
+        return False
+    return True
