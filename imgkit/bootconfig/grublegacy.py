@@ -32,7 +32,7 @@ _COMMANDS = {
     *("configfile", "uuid", "find", "parttype", "partnew", "install", "setup", "setkey", "geometry", "uppermem"),
     *("pause", "halt", "reboot", "quit", "debug", "display", "cat", "clear", "cmp", "dhcp", "bootp", "rarp", "device"),
     *("tftpserver", "ifconfig", "ioprobe", "impsprobe", "embed", "displayapm", "displaymem", "blocklist", "md5crypt"),
-    *("read", "testload", "testvbe", "vbeprobe", "viewport", "shade", "quiet", "savedefault", "bootpath", "findiso"),
+    *("read", "testload", "testvbe", "vbeprobe", "viewport", "shade", "quiet", "bootpath"),
 }
 _RECOVERY_TITLES = ("(recovery mode)", "(single-user mode)")
 
@@ -99,10 +99,8 @@ def facts(text: str) -> GrubLegacyFacts:
         settings=tuple(settings[:first]),
         entries=tuple(setting for setting in settings if setting.name == "title"),
         kernels=tuple(
-            Kernel(
-                loader.command.line, loader.title, loader.path, kernelargs.texts(loader.arguments), loader.is_recovery
-            )
-            for loader in _loaders(text, commands)
+            Kernel(found.command.line, found.title, found.path, kernelargs.texts(found.arguments), found.is_recovery)
+            for found in _loaders(text, commands)
         ),
     )
 
@@ -157,7 +155,7 @@ def _set_terminal(text: str, console: SerialConsole) -> str:
     # Asks on both for a key; without one in time, GRUB takes the first.
     text = _set_command(text, "terminal", f"--timeout=5 {' '.join(console.grub_terminals())}")
     text = _set_command(text, "serial", command.removeprefix("serial "))
-    # A splash image puts the menu on the graphical screen: https://access.redhat.com/articles/7212
+    # A splash image would take the menu back to the graphical screen.
     graphics = [c for c in _before_entries(text) if c.name in ("splashimage", "gfxmenu")]
     return splice(text, [Splice(c.start, c.start, "#") for c in graphics])
 
