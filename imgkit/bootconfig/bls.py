@@ -101,8 +101,8 @@ def edit_arguments(text: str, edit: Callable[[Arguments], Arguments]) -> str:
     """An entry with `edit` applied to the arguments of all its options lines together."""
     options = [field for field in _fields(text) if field.key == "options"]
     if not options:
-        words = kernelargs.texts(edit(()))
-        return append_lines(text, ["options " + " ".join(map(kernelargs.quote, words))]) if words else text
+        new = edit(())
+        return append_lines(text, [f"options {kernelargs.join(new)}"]) if new else text
     return _edit_fields(text, options, edit)
 
 

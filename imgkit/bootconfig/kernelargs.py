@@ -145,6 +145,11 @@ def texts(arguments: Iterable[Argument]) -> tuple[str, ...]:
     return tuple(argument.text for argument in arguments)
 
 
+def join(arguments: Iterable[Argument]) -> str:
+    """The arguments as a kernel command line."""
+    return " ".join(quote(argument.text) for argument in arguments)
+
+
 def new(words: Iterable[str]) -> Arguments:
     """Arguments to add."""
     return tuple(Argument(word) for word in words)

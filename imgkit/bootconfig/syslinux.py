@@ -1,0 +1,367 @@
+"""Configuration of SYSLINUX, ISOLINUX, PXELINUX and EXTLINUX, and the subset of it that U-Boot reads.
+
+One file at a time: files that it includes are named by the facts, and are edited by calls of their own with
+`included=True`. Keywords are matched in any case; lines whose keyword is unknown are left alone, as SYSLINUX does.
+
+The format: https://wiki.syslinux.org/wiki/index.php?title=Config and ?title=Menu
+U-Boot's subset: https://docs.u-boot.org/en/latest/develop/bootstd/extlinux.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgkit.bootconfig import kernelargs
+from imgkit.bootconfig.text import Setting, Splice, insert_lines, line_start, lines, splice
+from imgkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from imgkit.bootconfig.kernelargs import Arguments
+    from imgkit.bootconfig.serial import SerialConsole
+
+_KEYWORD = re.compile(
+    r"[ \t\ufeff]*(menu[ \t]+[A-Za-z]+|text[ \t]+help|[A-Za-z][A-Za-z0-9-]*)(?=[ \t]|$)[ \t]*", re.IGNORECASE
+)
+_KERNELS = ("kernel", "linux")
+_LOADS = (*_KERNELS, "boot", "bss", "pxe", "fdimage", "com32", "config", "localboot")
+_INCLUDES = ("include", "menu include", "config")
+_DEVICE_TREES = ("fdt", "fdtdir", "devicetree", "devicetreedir", "devicetree-overlay", "fdtoverlays")
+_KNOWN = {
+    *(*_LOADS, *_INCLUDES, *_DEVICE_TREES, "label", "append", "initrd", "default", "ui", "timeout", "totaltimeout"),
+    *("ontimeout", "onerror", "prompt", "serial", "console", "noescape", "nocomplete", "allowoptions", "implicit"),
+    *("display", "say", "font", "kbdmap", "ipappend", "sysappend", "text help", "path", "noboot"),
+}
+_BOOT_SECTOR = re.compile(r"\.bin$", re.IGNORECASE)
+_UNITS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """One line: its keyword in lower case ("menu label", "append"), and where its value starts and stops."""
+
+    line: int
+    keyword: str
+    key_stop: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What can be booted. `kind` is the keyword that loads it ("kernel", "linux", "com32", "localboot", ...).
+
+    `append_line` is 0 where the label has no APPEND of its own, and `arguments` are then the global ones.
+    """
+
+    line: int
+    name: str
+    title: str
+    kind: str
+    path: str
+    append_line: int
+    arguments: tuple[str, ...]
+    is_linux: bool
+    is_recovery: bool
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SyslinuxFacts:
+    """What one file sets, with line numbers. `settings` are the directives outside labels, in order."""
+
+    settings: tuple[Setting, ...]
+    labels: tuple[Label, ...]
+    includes: tuple[Setting, ...]
+    is_u_boot: bool
+
+    def last(self, name: str) -> Setting | None:
+        """The setting of this name that is in effect."""
+        return next((setting for setting in reversed(self.settings) if setting.name == name), None)
+
+    def shows_menu_on(self, console: SerialConsole) -> bool:
+        """Whether SYSLINUX talks on the serial console (U-Boot's own console is its firmware's business)."""
+        serial, vga = self.last("serial"), self.last("console")
+        if self.is_u_boot or _serial_operands(console) is None:
+            return True
+        return (
+            serial is not None
+            and _serial_settings(serial.value) == (console.unit, console.baud)
+            and (vga is None or vga.value != "0") == console.keep_vga
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """The directives of a label, or, with `label` None, those before, between and behind labels."""
+
+    label: Directive | None
+    directives: tuple[Directive, ...]
+
+    def last(self, *keywords: str) -> Directive | None:
+        return next((d for d in reversed(self.directives) if d.keyword in keywords), None)
+
+
+def facts(text: str) -> SyslinuxFacts:
+    """What the file sets. Raises `ConfigError` where no line of it is a directive."""
+    directives = tuple(_directives(text))
+    sections = tuple(_sections(directives))
+    outside = [d for section in sections if section.label is None for d in section.directives]
+    shared = next((d for d in reversed(outside) if d.keyword == "append"), None)
+    common = kernelargs.texts(kernelargs.split(text, shared.start, shared.stop)) if shared else ()
+    return SyslinuxFacts(
+        settings=tuple(_setting(text, d) for d in outside),
+        labels=tuple(_label(text, section, common) for section in sections if section.label),
+        includes=tuple(_setting(text, d) for d in directives if d.keyword in _INCLUDES),
+        is_u_boot=any(d.keyword in _DEVICE_TREES for d in directives),
+    )
+
+
+def default_label(files: Sequence[SyslinuxFacts]) -> Label | None:
+    """What boots when nobody presses a key: `files` are a configuration and what it includes, in reading order.
+
+    ONTIMEOUT decides before MENU DEFAULT, that before DEFAULT, and without any it is the first label.
+    """
+    labels = [label for file in files for label in file.labels]
+    settings = [setting for file in files for setting in file.settings]
+    for name in ("ontimeout", "menu default", "default"):
+        if name == "menu default":
+            named = [label for label in labels if label.is_default]
+        else:
+            values = [setting.value.split()[:1] for setting in settings if setting.name == name]
+            named = [label for value in values for label in labels if value == [label.name]]
+        if named:
+            return named[-1]
+    return labels[0] if labels else None
+
+
+def enable(
+    text: str,
+    console: SerialConsole,
+    *,
+    included: bool = False,
+    recovery: bool = False,
+    remove: Iterable[str] = (),
+    timeout: int | None = None,
+    installer: bool = False,
+) -> str:
+    """`text` with the console on the kernels' command lines and, unless `included`, SERIAL as its first directive.
+
+    Recovery labels keep their arguments unless `recovery`. `remove` names arguments to take out. `timeout` is in
+    seconds. `installer` says that "---" marks what the installed system inherits. Raises `ConfigError` where no
+    line is a directive, or a quote on a changed line is not closed.
+    """
+    patterns = tuple(remove)
+
+    def edit(arguments: Arguments) -> Arguments:
+        return kernelargs.set_console(kernelargs.remove(arguments, patterns), console, installer=installer)
+
+    text = edit_arguments(text, edit, recovery=recovery)
+    if not included:
+        text = set_serial(text, console)
+    return text if timeout is None else set_timeout(text, timeout, add=not included)
+
+
+def edit_arguments(text: str, edit: Callable[[Arguments], Arguments], *, recovery: bool = False) -> str:
+    """`text` with `edit` applied to the arguments of each label that boots Linux, and to the global APPEND."""
+    sections = tuple(_sections(tuple(_directives(text))))
+    changes: list[Splice] = []
+    shared = [d for section in sections if not section.label for d in section.directives if d.keyword == "append"]
+    for directive in shared:
+        changes += _edit_line(text, directive, edit)
+    for section in sections:
+        load, append = section.last(*_LOADS), section.last("append")
+        if section.label is None or load is None or not _is_linux(text, load):
+            continue
+        if _is_recovery(text, section) and not recovery:
+            continue
+        if append is not None:
+            changes += _edit_line(text, append, edit)
+        elif not shared and (new := edit(())):
+            changes.append(_new_append(text, load, kernelargs.join(new)))
+    return splice(text, changes)
+
+
+def set_serial(text: str, console: SerialConsole) -> str:
+    """`text` with SERIAL as its first directive, as SYSLINUX wants it, and CONSOLE as `console.keep_vga` says.
+
+    Unchanged for U-Boot and for ports that SYSLINUX has no driver for. It knows no parity and no 7 bits.
+    """
+    operands = _serial_operands(console)
+    found = facts(text)
+    directives = tuple(_directives(text))
+    if operands is None or found.is_u_boot or not directives:
+        return text
+    serial = [d for d in directives if d.keyword == "serial"]
+    if [d.line for d in serial] != [directives[0].line] or not found.shows_menu_on(console):
+        first = directives[0]
+        if [d.line for d in serial] == [first.line]:
+            changes = _set_value(text, first, operands)
+        else:
+            changes = [_whole_line(text, d) for d in serial]
+            changes.append(insert_lines(text, line_start(text, first.start), [f"serial {operands}"]))
+        text = splice(text, changes)
+    return _set_vga(text, keep=console.keep_vga)
+
+
+def set_timeout(text: str, seconds: int, *, add: bool = True) -> str:
+    """`text` whose menu waits for `seconds`, in each TIMEOUT outside labels; with `add`, also where there is none.
+
+    TIMEOUT counts tenths of a second, and 0 means for ever, so that no time at all becomes one tenth.
+    """
+    value = str(max(seconds * 10, 1))
+    return _set_global(text, "timeout", value, add=add)
+
+
+def remove_directives(text: str, *keywords: str) -> str:
+    """`text` without the lines of these keywords outside labels, such as "ontimeout"."""
+    sections = _sections(tuple(_directives(text)))
+    return splice(
+        text,
+        [_whole_line(text, d) for s in sections if s.label is None for d in s.directives if d.keyword in keywords],
+    )
+
+
+def _set_vga(text: str, *, keep: bool) -> str:
+    last = facts(text).last("console")
+    if (last is None or last.value != "0") == keep:
+        return text
+    return _set_global(text, "console", "1" if keep else "0", add=True)
+
+
+def _set_global(text: str, keyword: str, value: str, *, add: bool) -> str:
+    directives = tuple(_directives(text))
+    sections = _sections(directives)
+    found = [d for s in sections if s.label is None for d in s.directives if d.keyword == keyword]
+    if found:
+        return splice(text, [change for d in found for change in _set_value(text, d, value)])
+    if not add:
+        return text
+    # Behind SERIAL, which has to stay the first.
+    behind = next((d for d in directives if d.keyword != "serial"), None)
+    start = len(text) if behind is None else line_start(text, behind.start)
+    return splice(text, [insert_lines(text, start, [f"{keyword} {value}"])])
+
+
+# -- lines ------------------------------------------------------------------------------------------------------------
+
+
+def _directives(text: str) -> Iterator[Directive]:
+    is_known = in_help = False
+    content = False
+    for line in lines(text):
+        body = line.body.strip()
+        match = _KEYWORD.match(line.body)
+        keyword = " ".join(match[1].lower().split()) if match else ""
+        if in_help:
+            in_help = keyword != "endtext"
+            continue
+        if not body or body.startswith("#"):
+            continue
+        content = True
+        if match is None:
+            continue
+        in_help = keyword == "text help"
+        is_known |= keyword in _KNOWN or keyword.startswith("menu ")
+        start = line.start + match.end()
+        yield Directive(line.number, keyword, line.start + match.end(1), start, line.start + len(line.body.rstrip()))
+    if content and not is_known:
+        raise ConfigError("no line is a directive of SYSLINUX", hint="Name a configuration of SYSLINUX or EXTLINUX.")
+
+
+def _sections(directives: Sequence[Directive]) -> Iterator[_Section]:
+    label: Directive | None = None
+    inside: list[Directive] = []
+    for directive in directives:
+        if directive.keyword == "label" or directive.keyword in ("menu begin", "menu end"):
+            yield _Section(label, tuple(inside))
+            label, inside = (directive if directive.keyword == "label" else None), []
+        else:
+            inside.append(directive)
+    yield _Section(label, tuple(inside))
+
+
+def _label(text: str, section: _Section, common: tuple[str, ...]) -> Label:
+    assert section.label is not None
+    load, append, title = section.last(*_LOADS), section.last("append"), section.last("menu label")
+    arguments = kernelargs.texts(_arguments(text, append)) if append else common
+    return Label(
+        line=section.label.line,
+        name=_value(text, section.label),
+        title=_value(text, title).replace("^", "") if title else "",
+        kind=load.keyword if load else "kernel",
+        path=_value(text, load) if load else _value(text, section.label),
+        append_line=append.line if append else 0,
+        arguments=arguments,
+        is_linux=load is not None and _is_linux(text, load),
+        is_recovery=_is_recovery(text, section),
+        is_default=section.last("menu default") is not None,
+    )
+
+
+def _is_linux(text: str, load: Directive) -> bool:
+    path = _value(text, load)
+    if load.keyword == "linux":
+        return kernelargs.is_linux(path)
+    return load.keyword == "kernel" and kernelargs.is_linux(path) and not _BOOT_SECTOR.search(path)
+
+
+def _is_recovery(text: str, section: _Section) -> bool:
+    append = section.last("append")
+    return append is not None and kernelargs.is_recovery(_arguments(text, append))
+
+
+def _arguments(text: str, append: Directive) -> Arguments:
+    """Arguments of an APPEND line; a lone hyphen means none, not even the global ones."""
+    return () if _value(text, append) == "-" else kernelargs.split(text, append.start, append.stop)
+
+
+def _edit_line(text: str, append: Directive, edit: Callable[[Arguments], Arguments]) -> list[Splice]:
+    before = _arguments(text, append)
+    after = edit(before)
+    if not before and after:
+        return [Splice(append.key_stop, append.stop, f" {kernelargs.join(after)}")]
+    return kernelargs.splices(before, after, append.start, follows=False)
+
+
+def _new_append(text: str, load: Directive, arguments: str) -> Splice:
+    start = line_start(text, load.key_stop)
+    indent = text[start : load.key_stop - len(load.keyword)]
+    end = text.find("\n", load.stop)
+    return insert_lines(text, len(text) if end < 0 else end + 1, [f"{indent}append {arguments}"])
+
+
+def _set_value(text: str, directive: Directive, value: str) -> list[Splice]:
+    if _value(text, directive) == value:
+        return []
+    if directive.start == directive.key_stop:
+        return [Splice(directive.key_stop, max(directive.stop, directive.key_stop), f" {value}")]
+    return [Splice(directive.start, max(directive.stop, directive.start), value)]
+
+
+def _whole_line(text: str, directive: Directive) -> Splice:
+    end = text.find("\n", directive.key_stop)
+    return Splice(line_start(text, directive.key_stop), len(text) if end < 0 else end + 1, "")
+
+
+def _value(text: str, directive: Directive) -> str:
+    return text[directive.start : directive.stop].strip()
+
+
+def _setting(text: str, directive: Directive) -> Setting:
+    return Setting(directive.line, directive.keyword, _value(text, directive))
+
+
+def _serial_operands(console: SerialConsole) -> str | None:
+    if not console.port.startswith("ttyS") or console.unit >= _UNITS:
+        return None
+    return f"{console.unit} {console.baud}"
+
+
+def _serial_settings(value: str) -> tuple[int, int]:
+    """(port, baud) of SERIAL's operands; (-1, baud) for an I/O address."""
+    port, baud, *_ = [*value.split(), "", ""]
+    return (int(port) if port.isdecimal() else -1, int(baud) if baud.isdecimal() else 9600)
