@@ -98,10 +98,7 @@ def facts(text: str) -> GrubLegacyFacts:
     return GrubLegacyFacts(
         settings=tuple(settings[:first]),
         entries=tuple(setting for setting in settings if setting.name == "title"),
-        kernels=tuple(
-            Kernel(found.command.line, found.title, found.path, kernelargs.texts(found.arguments), found.is_recovery)
-            for found in _loaders(text, commands)
-        ),
+        kernels=tuple(_kernel(loader) for loader in _loaders(text, commands)),
     )
 
 
@@ -120,7 +117,7 @@ def enable(
     """
     patterns = tuple(remove)
 
-    def edit(arguments: Arguments) -> Arguments:
+    def edit(arguments: Arguments, _kernel: Kernel | None) -> Arguments:
         return kernelargs.set_console(kernelargs.remove(arguments, patterns), console)
 
     text = edit_arguments(text, edit, recovery=recovery)
@@ -128,23 +125,23 @@ def enable(
     return text if timeout is None else _set_command(text, "timeout", str(timeout))
 
 
-def edit_arguments(text: str, edit: Callable[[Arguments], Arguments], *, recovery: bool = False) -> str:
+def edit_arguments(text: str, edit: Callable[[Arguments, Kernel | None], Arguments], *, recovery: bool = False) -> str:
     """`text` with `edit` applied to each kernel's arguments; those of recovery entries only with `recovery`.
 
-    Where Debian's update-grub keeps its settings in the file, to those too: "defoptions" reaches the normal entries
-    only, "kopt" all.
+    Where Debian's update-grub keeps its settings in the file, to those too, with None for the kernel: "defoptions"
+    reaches the normal entries only, "kopt" all.
     """
     changes: list[Splice] = []
     for loader in _loaders(text, tuple(_commands(text))):
         if recovery or not loader.is_recovery:
-            after = edit(loader.arguments)
+            after = edit(loader.arguments, _kernel(loader))
             changes += kernelargs.splices(loader.arguments, after, loader.path_stop, follows=True)
     for line in lines(text):
         match = _AUTOMAGIC.match(line.body)
         if match and match[1] == ("kopt" if recovery else "defoptions"):
             start = line.start + match.end()
             before = kernelargs.split(text, start, line.stop)
-            changes += kernelargs.splices(before, edit(before), start, follows=False)
+            changes += kernelargs.splices(before, edit(before, None), start, follows=False)
     return splice(text, changes)
 
 
@@ -216,6 +213,11 @@ def _loaders(text: str, commands: tuple[_Command, ...]) -> Iterator[_Loader]:
         arguments = kernelargs.split(text, path[1], command.stop)
         rescue = any(mark in title for mark in _RECOVERY_TITLES) or kernelargs.is_recovery(arguments)
         yield _Loader(command, title, *path, arguments, rescue)
+
+
+def _kernel(loader: _Loader) -> Kernel:
+    words = kernelargs.texts(loader.arguments)
+    return Kernel(loader.command.line, loader.title, loader.path, words, loader.is_recovery)
 
 
 def _path(text: str, command: _Command) -> tuple[str, int] | None:

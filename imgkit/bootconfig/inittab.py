@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imgkit.bootconfig.getty import GettyCommand
     from imgkit.bootconfig.serial import SerialConsole
 
-_ENTRY = re.compile(r"(#[ \t]*)?([^:#\s]{0,14}):([0-9SsABCabc*#]{0,14}):([a-z]+):(.*)")
+_ENTRY = re.compile(r"(#[ \t]*)?([^:#\s]{0,14}):([0-9A-Za-z*#]{0,14}):([a-z]+):(.*)")
 _VIRTUAL_TERMINAL = re.compile(r"tty[1-6]")
 _RUNLEVELS = "2345"
 

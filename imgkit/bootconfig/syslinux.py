@@ -156,7 +156,7 @@ def enable(
     """
     patterns = tuple(remove)
 
-    def edit(arguments: Arguments) -> Arguments:
+    def edit(arguments: Arguments, _label: Label | None) -> Arguments:
         return kernelargs.set_console(kernelargs.remove(arguments, patterns), console, installer=installer)
 
     text = edit_arguments(text, edit, recovery=recovery)
@@ -165,22 +165,32 @@ def enable(
     return text if timeout is None else set_timeout(text, timeout, add=not included)
 
 
-def edit_arguments(text: str, edit: Callable[[Arguments], Arguments], *, recovery: bool = False) -> str:
-    """`text` with `edit` applied to the arguments of each label that boots Linux, and to the global APPEND."""
+def edit_arguments(text: str, edit: Callable[[Arguments, Label | None], Arguments], *, recovery: bool = False) -> str:
+    """`text` with `edit` applied to the arguments of each label that boots Linux, and, with None, to a global APPEND.
+
+    Those of recovery labels only with `recovery`.
+    """
     sections = tuple(_sections(tuple(_directives(text))))
     changes: list[Splice] = []
     shared = [d for section in sections if not section.label for d in section.directives if d.keyword == "append"]
     for directive in shared:
-        changes += _edit_line(text, directive, edit)
+        before = _arguments(text, directive)
+        changes += _line_splices(directive, before, edit(before, None))
     for section in sections:
         load, append = section.last(*_LOADS), section.last("append")
         if section.label is None or load is None or not _is_linux(text, load):
             continue
         if _is_recovery(text, section) and not recovery:
             continue
+        label = _label(text, section, ())
         if append is not None:
-            changes += _edit_line(text, append, edit)
-        elif not shared and (new := edit(())):
+            before = _arguments(text, append)
+            after = edit(before, label)
+            if before and not after and not shared:
+                changes.append(_whole_line(text, append))
+            else:
+                changes += _line_splices(append, before, after)
+        elif not shared and (new := edit((), label)):
             changes.append(_new_append(text, load, kernelargs.join(new)))
     return splice(text, changes)
 
@@ -319,9 +329,9 @@ def _arguments(text: str, append: Directive) -> Arguments:
     return () if _value(text, append) == "-" else kernelargs.split(text, append.start, append.stop)
 
 
-def _edit_line(text: str, append: Directive, edit: Callable[[Arguments], Arguments]) -> list[Splice]:
-    before = _arguments(text, append)
-    after = edit(before)
+def _line_splices(append: Directive, before: Arguments, after: Arguments) -> list[Splice]:
+    if before and not after:
+        return [Splice(append.start, append.stop, "-")]  # Without any word the global APPEND would come back.
     if not before and after:
         return [Splice(append.key_stop, append.stop, f" {kernelargs.join(after)}")]
     return kernelargs.splices(before, after, append.start, follows=False)
