@@ -108,7 +108,11 @@ def take_census(volume: Volume) -> Census:
             raise UnsupportedError("this file system has a list of bad blocks", hint=REPAIR_HINT)
         if inode.links:
             _enter(volume, inode, rules, census)
-        elif inode.mode and not inode.dtime and number >= volume.superblock.first_inode:
+        elif number < volume.superblock.first_inode:
+            if inode.mode or inode.size or inode.blocks or inode.xattr_block or any(inode.block):
+                raise damaged_inode(volume, number, "it is reserved, but not empty", "i_mode")
+        elif (inode.mode and not inode.dtime) or 0 < inode.dtime < volume.superblock.inodes_count:
+            # A small number would be that of the next inode in a list of orphans.
             raise damaged_inode(volume, number, "it has neither links nor a time of deletion", "i_dtime")
     return census
 
@@ -194,7 +198,7 @@ def _check_contents(volume: Volume, inode: Inode) -> BlockMap:
         inline_data(volume, inode)
     if inode.type == stat.S_IFLNK:
         _check_link(volume, inode, found)
-    elif inode.type == stat.S_IFREG and inode.number != layout.RESIZE_INODE:
+    elif inode.type == stat.S_IFREG:
         _check_size(volume, inode, found)
     return found
 
@@ -203,12 +207,13 @@ def _check_size(volume: Volume, inode: Inode, found: BlockMap) -> None:
     block_size = volume.superblock.block_size
     last = found.extents[-1] if found.extents else None
     # Blocks past the end may be there if they were never written; fs-verity keeps its tree there.
-    past_end = last is not None and inode.size < (last.logical + last.length - 1) * block_size
+    resize = inode.number == layout.RESIZE_INODE
+    past_end = last is not None and not resize and inode.size < (last.logical + last.length - 1) * block_size
     if past_end and not inode.flags & InodeFlag.VERITY:
         written = [extent for extent in found.extents if not extent.unwritten]
         if written and inode.size < (written[-1].logical + written[-1].length - 1) * block_size:
             raise damaged_inode(volume, inode.number, "blocks lie past its end", "i_size")
-    if not inode.flags & InodeFlag.EXTENTS and inode.size > _largest_mapped_file(volume):
+    if inode.size > ((block_size << 32) - 1 if inode.flags & InodeFlag.EXTENTS else _largest_mapped_file(volume)):
         raise damaged_inode(volume, inode.number, "it is larger than its block map can be", "i_size")
 
 
@@ -220,11 +225,15 @@ def _check_link(volume: Volume, inode: Inode, found: BlockMap) -> None:
         or (not inode.flags & InodeFlag.ENCRYPT and not _is_target(volume, inode))
     ):
         raise damaged_inode(volume, inode.number, "a symbolic link without a proper target", "i_size")
-    _refuse_misjudged_link(inode)
+    refuse_misjudged_link(inode)
 
 
-def _refuse_misjudged_link(inode: Inode) -> None:
-    """libext2fs up to 1.47.2 takes a fast link that counts blocks of attribute values for a slow one."""
+def refuse_misjudged_link(inode: Inode) -> None:
+    """UnsupportedError for a fast link with attribute values in inodes.
+
+    Because it counts their blocks, and no attribute block explains them, libext2fs and e2fsck up to 1.47.2 take the
+    link's target for block numbers.
+    """
     if inode.is_fast_link and inode.blocks and not inode.xattr_block:
         message = f"inode {inode.number} is a symbolic link that libext2fs misjudges (values of attributes in inodes)"
         raise UnsupportedError(message, hint=GUESTFS_HINT)
@@ -260,7 +269,9 @@ def _claim(volume: Volume, inode: Inode, found: BlockMap, value_clusters: int, c
         claims = _resize_claims(volume, inode, found)
     if inode.xattr_block and census.attribute_block_references[inode.xattr_block] == 1:
         claims.append(inode.xattr_block // ratio << LENGTH_BITS | 1)
-    if inode.blocks != clusters * ratio * (superblock.block_size // 512):
+    # mke2fs counts the blocks of the resize inode one by one, even where clusters are larger.
+    counted = ratio == 1 or inode.number != layout.RESIZE_INODE
+    if counted and inode.blocks != clusters * ratio * (superblock.block_size // 512):
         message = f"it counts {inode.blocks:,} sectors, but has {clusters:,} clusters"
         raise damaged_inode(volume, inode.number, message, "i_blocks")
     census.claims += claims

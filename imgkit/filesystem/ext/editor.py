@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgkit.errors import EngineError, OutputError
 from imgkit.filesystem.ext import layout, library
+from imgkit.filesystem.ext.census import refuse_misjudged_link
 from imgkit.filesystem.ext.contents import has_block_map
 from imgkit.filesystem.ext.inodefields import InodeFields
 from imgkit.filesystem.ext.iomanager import IoManager
@@ -136,8 +137,23 @@ class Editor:
 
     def set_attribute(self, number: int, name: bytes, value: bytes) -> None:
         """Set an extended attribute to a value in on-disk form."""
+        before = self._value_sectors(number)
         self._change_attributes(number, "xattr_set", name, value, len(value))
+        more = self._value_sectors(number) - before
+        if more:
+            inode = read_inode(self._volume, number)
+            refuse_misjudged_link(inode)
+            fields = InodeFields(inode.raw)
+            fields.set_sectors(inode.blocks + more)
+            self._write_inode(number, fields)
         self._touch(number, modified=False)
+
+    def _value_sectors(self, number: int) -> int:
+        """Sectors that an inode counts for attribute values in other inodes, which libext2fs forgets to do."""
+        cluster_size = self._volume.superblock.block_size * self._volume.superblock.cluster_ratio
+        found = attributes(self._volume, read_inode(self._volume, number))
+        clusters = sum(-(-attribute.value_size // cluster_size) for attribute in found if attribute.value_inode)
+        return clusters * cluster_size // _SECTOR
 
     def _write_data(self, number: int, data: bytes) -> None:
         handle, written = c_void_p(), c_uint()
@@ -235,9 +251,7 @@ class Editor:
                 self._library.block_alloc_stats2(self._fs, cluster * ratio, -1)
             freed = len(clusters) * ratio
         fields = self._read_fields(inode.number)
-        sectors = max(inode.blocks - freed * (block_size // _SECTOR), 0)
-        fields.blocks_low, fields.blocks_high = sectors & 0xFFFFFFFF, 0
-        fields.flags &= ~InodeFlag.HUGE_FILE
+        fields.set_sectors(max(inode.blocks - freed * (block_size // _SECTOR), 0))
         fields.block = _EMPTY_EXTENT_ROOT if inode.flags & InodeFlag.EXTENTS else b""
         fields.size = 0
         self._write_inode(inode.number, fields)

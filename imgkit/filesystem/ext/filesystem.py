@@ -164,6 +164,7 @@ class ExtFileSystem:
         if inode is None:
             parent, name = self._new_name(path)
             number = self._edit().create_file(parent, name, data)
+            self._checked_inodes.add(number)
             self._label(parent, number, DirectoryType.FILE)
             return
         if inode.type != stat.S_IFREG:
@@ -178,12 +179,14 @@ class ExtFileSystem:
         if not 0 < len(raw) < self._volume.superblock.block_size or b"\0" in raw:
             raise TreeError("a link cannot have this target", path=path)
         number = self._edit().create_link(parent, name, raw)
+        self._checked_inodes.add(number)
         self._label(parent, number, DirectoryType.LINK)
 
     def mkdir(self, path: str, /) -> None:
         """Make one directory, mode 0755."""
         parent, name = self._new_name(path)
         number = self._edit().create_directory(parent, name)
+        self._checked_inodes.add(number)
         self._label(parent, number, DirectoryType.DIRECTORY)
 
     def remove(self, path: str, /) -> None:

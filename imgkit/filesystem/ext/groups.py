@@ -155,8 +155,9 @@ def _parse(superblock: Superblock, raw: bytes, offset: int) -> Group:
         directories, unused = directories | high[5] << 16, unused | high[6] << 16
         sum_b, sum_i = sum_b | high[8] << 16, sum_i | high[9] << 16
     if not superblock.has_group_checksums:
-        # Without checksums these fields were never written by anybody.
-        flags, unused = 0, 0
+        if flags & (GroupFlag.INODE_UNINIT | GroupFlag.BLOCK_UNINIT):
+            raise damage("an uninitialised block group without the feature that allows it", offset, "bg_flags")
+        unused = 0  # written by nobody
     return Group(blocks, inodes, table, free_blocks, free_inodes, directories, flags, sum_b, sum_i, unused, offset)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from imgkit.filesystem.ext.layout import INODE_EXTRA, INODE_EXTRA_SIZE_OFFSET, INODE_SIZE_REV0
+from imgkit.filesystem.ext.layout import INODE_EXTRA, INODE_EXTRA_SIZE_OFFSET, INODE_SIZE_REV0, InodeFlag
 
 _ATIME, _CTIME, _MTIME, _CREATION = "atime", "ctime", "mtime", "creation time"
 _TIME_OFFSETS = {_ATIME: (0x08, 0x8C), _CTIME: (0x0C, 0x84), _MTIME: (0x10, 0x88), _CREATION: (0x90, 0x94)}
@@ -46,8 +46,6 @@ class InodeFields:
     size = _Field(0x04, 4, 0x6C)
     dtime = _Field(0x14, 4)
     links = _Field(0x1A, 2)
-    blocks_low = _Field(0x1C, 4)
-    blocks_high = _Field(0x74, 2)
     flags = _Field(0x20, 4)
     version = _Field(0x24, 4, 0x98)
     project = _Field(0x9C, 4)
@@ -79,6 +77,12 @@ class InodeFields:
     def to_bytes(self) -> bytes:
         """The inode as it is on disk, with the checksum that it had."""
         return bytes(self._raw)
+
+    def set_sectors(self, sectors: int) -> None:
+        """Set the number of sectors, in sectors: the flag that makes the field count blocks is cleared."""
+        self.flags &= ~InodeFlag.HUGE_FILE
+        self.set_number(0x1C, 4, sectors & 0xFFFFFFFF)
+        self.set_number(0x74, 2, sectors >> 32)
 
     def touch(self, now: int, *, modified: bool) -> None:
         """Set the change time, with `modified` the modification time as well, and count the version up."""

@@ -48,7 +48,7 @@ SUPERBLOCK = Record(
     "s_volume_name" / Bytes(16),
     Padding(64 + 4 + 2),  # last mounted on, compression, preallocation
     "s_reserved_gdt_blocks" / Int16ul,
-    Padding(16),  # UUID of an external journal
+    "s_journal_uuid" / Bytes(16),  # of an external journal
     "s_journal_inum" / Int32ul,
     "s_journal_dev" / Int32ul,
     "s_last_orphan" / Int32ul,

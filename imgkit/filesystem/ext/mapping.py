@@ -83,7 +83,11 @@ class _Walk:
         magic, entries, maximum, its_depth, _ = layout.EXTENT_HEADER.unpack_from(node)
         if magic != layout.EXTENT_MAGIC or its_depth > layout.EXTENT_MAX_DEPTH or depth not in (None, its_depth):
             raise self._damage(block, "an extent node without a valid header", "eh_magic")
-        if not entries <= maximum <= len(node) // layout.EXTENT.size - 1 or (block is not None and not entries):
+        if (
+            not maximum
+            or not entries <= maximum <= len(node) // layout.EXTENT.size - 1
+            or (block is not None and not entries)
+        ):
             raise self._damage(block, "an extent node with an impossible number of entries", "eh_entries")
         if block is not None and self.volume.superblock.has_metadata_csum:
             self._verify_node(node, block, maximum)

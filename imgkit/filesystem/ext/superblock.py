@@ -236,9 +236,8 @@ def _build(fields: Any, raw: bytes, library: Library) -> Superblock:
     incompat, dynamic = Incompat(fields.s_feature_incompat), fields.s_rev_level >= 1
     wide = Incompat.BIT64 in incompat
     bigalloc = bool(fields.s_feature_ro_compat & ReadOnlyCompat.BIGALLOC)
-    # Before bigalloc this field held the fragment size, which nothing ever used.
-    ratio_bits = fields.s_log_cluster_size - fields.s_log_block_size if bigalloc else 0
-    if not 0 <= ratio_bits <= 16:  # noqa: PLR2004
+    ratio_bits = fields.s_log_cluster_size - fields.s_log_block_size
+    if not 0 <= ratio_bits <= (16 if bigalloc else 0):
         raise _damage("the cluster size contradicts the block size", "s_log_cluster_size")
     # With its own seed, a file system keeps its checksums when its UUID is changed.
     own_seed = Incompat.CSUM_SEED in incompat
@@ -313,6 +312,7 @@ def _check_geometry(fields: Any, superblock: Superblock) -> None:
             "s_reserved_gdt_blocks",
         ),
         (fields.s_log_groups_per_flex <= 31, "s_log_groups_per_flex"),  # noqa: PLR2004
+        (not (superblock.journal_inode and any(fields.s_journal_uuid)), "s_journal_uuid"),
         (
             not (Compat.RESIZE_INODE in superblock.compat and Incompat.META_BG in superblock.incompat),
             "s_feature_incompat",

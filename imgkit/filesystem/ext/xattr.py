@@ -151,8 +151,9 @@ def read_attribute_block(volume: Volume, inode: Inode) -> bytes:
 def block_attributes(volume: Volume, number: int, block: int, data: bytes) -> Iterator[Attribute]:
     """Attributes in an attribute block; value offsets count from the start of the block."""
     for attribute in _parse(volume, data, layout.XATTR_HEADER.size):
-        if isinstance(attribute, str):
-            raise _damage(volume, number, block, f"an extended attribute {attribute}")
+        if isinstance(attribute, str) or not attribute.name_index:
+            wrong = attribute if isinstance(attribute, str) else "has no prefix"
+            raise _damage(volume, number, block, f"an extended attribute {wrong}")
         yield attribute
 
 
