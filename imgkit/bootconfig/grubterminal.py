@@ -47,8 +47,8 @@ class Terminals:
         """Whether the menu is on `console`, and on the VGA console or not, as asked."""
         command = console.grub_serial_command()
         if command is None:
-            # The firmware's console is the serial line; gfxterm draws on a screen instead.
-            return "console" in self.inputs and self.outputs == {"console"}
+            # The firmware's console is the serial line.
+            return "console" in self.inputs and "console" in self.outputs
         if self.serial != serial_settings(tuple(command.split()[1:])):
             return False
         inputs, outputs = set(map(_is_serial, self.inputs)), set(map(_is_serial, self.outputs))
