@@ -13,7 +13,7 @@ from imgkit.block.image import open_image
 from imgkit.block.output import InPlace, Stream, check_destination, deliver
 from imgkit.errors import UnsupportedError, UsageError
 from imgkit.guest.session import EngineChoice, open_guest
-from imgkit.tree import apply_changes
+from imgkit.tree import Change, apply_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from imgkit.block.output import Destination
     from imgkit.block.overlay import Plan
     from imgkit.guest.session import Guest
-    from imgkit.tree import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +118,17 @@ def edit_image(
             deliver(image.host, plan, destination, mtime_ns=now_ns, undo=undo, progress=progress)
         notices = (*guest.notices, *(image.notices if changes else ()))
         return Edited(tuple(changes), plan, guest.engine, notices)
+
+
+def replace_file(path: str, contents: Callable[[bytes | None], bytes]) -> Callable[[Guest], list[Change]]:
+    """The edit that gives one file new contents, made from the old ones (None: there is no such file)."""
+
+    def edit(guest: Guest) -> list[Change]:
+        before = guest.tree.read(path) if guest.tree.exists(path) else None
+        after = contents(before)
+        return [] if before == after else [Change(path, before, after)]
+
+    return edit
 
 
 def _check_chain(image: Image, destination: Destination) -> None:

@@ -33,6 +33,15 @@ class Stat:
     mtime: int
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a directory, what it is, and where it leads if it is a link ("" otherwise)."""
+
+    name: str
+    stat: Stat
+    target: str = ""
+
+
 class Tree(Protocol):
     """The verbs that recipes and commands use. All raise `TreeError` or its subclasses.
 
@@ -110,6 +119,18 @@ class Change:
             f"b/{label}" if self.after is not None else "/dev/null",
         )
         return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def list_entries(tree: Tree, path: str) -> list[Entry]:
+    """The entries of a directory, sorted by name; of anything else, that one entry."""
+    if tree.stat(path).type is not FileType.DIRECTORY:
+        return [_entry(tree, path, path)]
+    return [_entry(tree, name, f"{path.rstrip('/')}/{name}") for name in tree.listdir(path)]
+
+
+def _entry(tree: Tree, name: str, path: str) -> Entry:
+    stat = tree.stat(path, follow=False)
+    return Entry(name, stat, tree.readlink(path) if stat.type is FileType.LINK else "")
 
 
 def apply_changes(tree: Tree, changes: list[Change]) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _PARTITION = re.compile(r"/dev/sda(\d+)")
 _CHUNK = 1 << 20
-_ENOENT, _ENOTDIR = 2, 20
+# The binding passes no errno on; the appliance has no locale but C.
+_NOT_THERE = ("No such file or directory", "Not a directory")
 
 
 class GuestfsEngine:
@@ -268,7 +269,7 @@ class GuestfsFileSystem:
         try:
             yield
         except RuntimeError as error:
-            if self._handle.last_errno() in (_ENOENT, _ENOTDIR):
+            if str(error).endswith(_NOT_THERE):
                 raise PathNotFoundError("no such file or directory", path=path) from error
             raise TreeError(str(error), path=path) from error
 

@@ -8,7 +8,7 @@ from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.tree import FileType, Stat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from imgkit.filesystem.base import FileSystem
 
@@ -29,6 +29,11 @@ class JoinedTree:
         """Contents of a regular file."""
         file_system, inner = self._locate(self.resolve(path))
         return file_system.read(inner)
+
+    def read_chunks(self, path: str, /) -> Iterator[bytes]:
+        """Contents of a regular file in pieces of at most 1 MiB."""
+        file_system, inner = self._locate(self.resolve(path))
+        return file_system.read_chunks(inner)
 
     def write(self, path: str, data: bytes, /) -> None:
         """Replace the contents of a regular file, or create it."""
