@@ -9,6 +9,7 @@ Debian's additions (drop-ins, GRUB_RECORDFAIL_TIMEOUT): grub-mkconfig and grub.d
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from imgkit.bootconfig.text import append_lines, splice
 from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from imgkit.bootconfig.kernelargs import Argument, Arguments
     from imgkit.bootconfig.serial import SerialConsole
@@ -89,19 +90,22 @@ def facts(files: Mapping[str, str]) -> DefaultGrubFacts:
 
     Raises `ConfigError`, with `path`, for a file that is no shell file that imgkit understands.
     """
-    variables = evaluate(_checked(files).values())
+    for path, text in files.items():
+        with _naming(path):
+            parse(text)
+    variables = evaluate(files.values())
     always, normal = (variables[name].text if name in variables else "" for name in (_ALL_ENTRIES, _NORMAL_ENTRIES))
     return DefaultGrubFacts(tuple(files), variables, _arguments(f"{always} {normal}"), _arguments(always))
 
 
-def _checked(files: Mapping[str, str]) -> Mapping[str, str]:
-    for path, text in files.items():
-        try:
-            parse(text)
-        except ConfigError as error:
-            error.path = error.path or path
-            raise
-    return files
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Give the path to an error that does not know it yet."""
+    try:
+        yield
+    except ConfigError as error:
+        error.path = error.path or path
+        raise
 
 
 def _arguments(value: str) -> Arguments | None:
@@ -142,7 +146,10 @@ def enable_files(
     Raises `ConfigError` where a file is not understood, or its own conditions undo the change.
     """
     patterns = tuple(remove)
-    current = {path: _without_conflicts(text, console, patterns) for path, text in _checked(files).items()}
+    current = {}
+    for path, text in files.items():
+        with _naming(path):
+            current[path] = _without_conflicts(text, console, patterns)
     target = drop_in if drop_in is not None else next(iter(files))
     settings = _wanted_settings(facts(current), console, timeout)
     arguments = _wanted_arguments(facts(current), console, recovery=recovery)

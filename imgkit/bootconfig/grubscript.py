@@ -151,15 +151,16 @@ def split(text: str) -> Arguments:
     Raises `ConfigError` for what would end the command or be a comment there.
     """
     words: list[Word] = []
+    at = 0
     for token in _tokens(text):
-        if token.kind == "end":
-            return arguments(tuple(words))
-        if token.kind != "word":
-            raise ConfigError(
-                f"{token.raw!r} would end the kernel's command line in grub.cfg", line=line_number(text, token.start)
-            )
-        words.append(_word(text, token))
-    raise AssertionError("tokens end with an end")
+        comment = text.find("#", at, token.start)
+        if comment >= 0 or token.kind not in ("word", "end"):
+            what = "#" if comment >= 0 else token.raw
+            raise ConfigError(f"{what!r} would end the kernel's command line in grub.cfg", line=line_number(text, at))
+        if token.kind == "word":
+            words.append(_word(text, token))
+        at = token.stop
+    return arguments(tuple(words))
 
 
 def quote(value: str) -> str:

@@ -240,7 +240,10 @@ def edit_arguments(
     """
     parts = [cell.text or f"${{{cell.variable or '_'}}}" for cell in assignment.cells]
     value = "".join(parts)
-    before = split(value)
+    try:
+        before = split(value)
+    except ConfigError as error:
+        raise ConfigError(f"{assignment.name}: {error.message}", line=assignment.line, hint=error.hint) from error
     changes = kernelargs.splices(before, edit(before), 0, follows=False, write=write)
     if not changes:
         return []
