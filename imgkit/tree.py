@@ -96,7 +96,7 @@ class Tree(Protocol):
 class Change:
     """One file of a tree, before and after; None means that it does not exist.
 
-    With `link` set, `after` is the target of a symbolic link to make.
+    With `link` set it is a symbolic link, which is made or removed; the bytes are its target.
     """
 
     path: str
@@ -109,7 +109,8 @@ class Change:
         label = self.path.lstrip("/")
         old, new = self.before or b"", self.after or b""
         if self.link:
-            return f"link {self.path} -> {new.decode(errors='replace')}\n"
+            verb, target = ("remove ", old) if self.after is None else ("", new)
+            return f"{verb}link {self.path} -> {target.decode(errors='replace')}\n"
         if b"\0" in old + new:
             return f"Binary files a/{label} and b/{label} differ\n"
         lines = unified_diff(

@@ -65,6 +65,10 @@ class HostFile:
             data += more
         return data
 
+    def allocated(self) -> int:
+        """Bytes that the file takes on the disk, holes left out."""
+        return os.fstat(self.fd).st_blocks * 512
+
     def check_unchanged(self) -> None:
         """Raise StaleImageError if the file is not as it was when it was opened."""
         if Identity.of(self.fd) != self.identity:

@@ -1,0 +1,135 @@
+"""`imgkit console`: the serial console of the system in an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgkit.cli.compose import composed
+from imgkit.cli.options import AsJson, make_delivery, make_source
+
+if TYPE_CHECKING:
+    from imgkit.cli.options import Delivery
+    from imgkit.console import SerialConsole, Wishes
+    from imgkit.editing import Source
+    from imgkit.guest.session import Guest
+    from imgkit.tree import Change
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Enable the serial console of the system in an image, or tell whether it is enabled.",
+)
+
+
+class ConsoleOptions:
+    """The console that the options describe; what they leave open, the guest's architecture decides."""
+
+    def __init__(self, port: str | None, **settings: Any) -> None:
+        self._port = port
+        self._settings = {name: value for name, value in settings.items() if value is not None}
+        self.are_given = port is not None or bool(self._settings)
+
+    def for_arch(self, arch: str) -> SerialConsole:
+        """The console, on a machine of this architecture. UsageError for values that nothing would take."""
+        from dataclasses import replace
+
+        from imgkit.console import default_console
+
+        console = default_console(arch)
+        return replace(console, port=self._port or console.port, **self._settings)
+
+
+def make_console(
+    *,
+    port: Annotated[
+        str | None, typer.Option(help="Kernel's name of the port; by default the architecture's usual one.")
+    ] = None,
+    baud: Annotated[int | None, typer.Option(help="Bits per second. [default: 115200]", show_default=False)] = None,
+    parity: Annotated[str | None, typer.Option(metavar="n|o|e", help="None, odd or even.", show_default=False)] = None,
+    data_bits: Annotated[int | None, typer.Option(metavar="7|8", show_default=False)] = None,
+    stop_bits: Annotated[int | None, typer.Option(metavar="1|2", show_default=False)] = None,
+    terminal: Annotated[
+        str | None, typer.Option(metavar="TERM", help="Terminal type for the login prompt.", show_default=False)
+    ] = None,
+    no_vga: Annotated[
+        bool, typer.Option("--no-vga", help="Serial console only; by default the screen stays on.")
+    ] = False,
+) -> ConsoleOptions:
+    """Options that describe a serial console."""
+    return ConsoleOptions(
+        port,
+        baud=baud,
+        parity=parity,
+        data_bits=data_bits,
+        stop_bits=stop_bits,
+        terminal=terminal,
+        keep_vga=False if no_vga else None,
+    )
+
+
+def make_wishes(
+    *,
+    quiet_off: Annotated[
+        bool, typer.Option("--quiet-off", help="Let the kernel speak: remove quiet, rhgb, splash.")
+    ] = False,
+    timeout: Annotated[
+        int | None, typer.Option(min=0, metavar="SECONDS", help="Show the boot menu that long.", show_default=False)
+    ] = None,
+    recovery: Annotated[bool, typer.Option("--recovery", help="Change the recovery entries too.")] = False,
+) -> Wishes:
+    """What else is wanted."""
+    from imgkit.console import Wishes
+
+    return Wishes(recovery=recovery, quiet_off=quiet_off, timeout=timeout)
+
+
+@app.command("enable")
+@composed(source=make_source, console=make_console, wishes=make_wishes, delivery=make_delivery)
+def enable(
+    source: Source, *, console: ConsoleOptions, wishes: Wishes, delivery: Delivery, as_json: AsJson = False
+) -> None:
+    """Give the system in an image a serial console: boot menu, kernel and login prompt, now and after updates.
+
+    Examples: `imgkit console enable debian.qcow2 --in-place` ·
+    `imgkit console enable debian.qcow2 -o serial.qcow2 --timeout 5` ·
+    `imgkit console enable debian.qcow2 --dry-run`
+    """
+    from imgkit.cli.delivery import deliver
+    from imgkit.console import enable as recipe
+    from imgkit.guest.facts import find_facts
+
+    def edit(guest: Guest) -> list[Change]:
+        return recipe(guest.tree, console.for_arch(find_facts(guest.tree).arch), wishes)
+
+    deliver("console-enable", source, edit, delivery, as_json=as_json, unchanged="serial console is enabled already")
+
+
+@app.command("status")
+@composed(source=make_source, console=make_console)
+def status(source: Source, *, console: ConsoleOptions, as_json: AsJson = False) -> None:
+    """Tell whether the serial console is enabled (exit status 0) or not (1), link by link.
+
+    Without options it is the console that the system's kernel uses, or the usual one for its architecture.
+
+    Examples: `imgkit console status debian.qcow2` · `imgkit console status debian.qcow2 --port ttyS1 --json`
+    """
+    from imgkit.cli.render import out, print_json
+    from imgkit.console import status as look
+    from imgkit.editing import opened
+    from imgkit.guest.facts import find_facts
+
+    with opened(source) as (_, guest):
+        wanted = console.for_arch(find_facts(guest.tree).arch) if console.are_given else None
+        found = look(guest.tree, wanted)
+    if as_json:
+        print_json("console-status", 1, {"image": source.path, "enabled": found.enabled, "status": found})
+    else:
+        for link in found.links:
+            where = link.file + (f":{link.line}" if link.line else "")
+            out(
+                f"{'ok     ' if link.ok else 'MISSING'} {link.kind:<12} {link.message}"
+                + (f"  [{where}]" if where else "")
+            )
+        out(f"serial console {found.console.port}: {'enabled' if found.enabled else 'not enabled'}")
+    raise typer.Exit(0 if found.enabled else 1)

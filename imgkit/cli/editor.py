@@ -1,0 +1,28 @@
+"""The user's editor on a temporary copy of a file's contents."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from imgkit.errors import UsageError
+
+
+def edit_bytes(before: bytes, path: str) -> bytes:
+    """What the user makes of `before`. The copy bears the file's name, by which editors choose their mode."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory(prefix="imgkit-") as folder:
+        copy = Path(folder) / (PurePosixPath(path).name or "file")
+        copy.write_bytes(before)
+        try:
+            status = subprocess.run([*shlex.split(editor), str(copy)], check=False).returncode
+        except OSError as error:
+            raise UsageError(
+                f"editor {editor!r} cannot be started ({error.strerror})", hint="Set EDITOR, such as EDITOR=nano."
+            ) from error
+        if status:
+            raise UsageError(f"editor {editor!r} ended with status {status}; nothing was changed")
+        return copy.read_bytes()

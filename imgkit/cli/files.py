@@ -1,0 +1,107 @@
+"""Files inside an image: `ls`, `cat`, `write`, `edit`."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imgkit.cli.compose import composed
+from imgkit.cli.options import AsJson, InTree, make_delivery, make_source
+from imgkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgkit.cli.options import Delivery
+    from imgkit.editing import Source
+
+
+@composed(source=make_source)
+def ls(
+    source: Source,
+    path: InTree = "/",
+    *,
+    long: Annotated[bool, typer.Option("-l", "--long", help="Show type, mode, owner, size and time.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List a directory, or one file, of the system in an image.
+
+    Examples: `imgkit ls debian.qcow2 /boot` · `imgkit ls -l debian.qcow2 /etc/default/grub`
+    """
+    from imgkit.cli.render import long_line, out, print_json
+    from imgkit.editing import opened
+    from imgkit.tree import list_entries
+
+    with opened(source) as (_, guest):
+        entries = list_entries(guest.tree, path)
+    if as_json:
+        print_json("ls", 1, {"image": source.path, "path": path, "entries": entries})
+        return
+    for entry in entries:
+        out(long_line(entry) if long else entry.name)
+
+
+@composed(source=make_source)
+def cat(source: Source, path: InTree, *, as_json: AsJson = False) -> None:
+    """Print a file of the system in an image.
+
+    Examples: `imgkit cat debian.qcow2 /etc/fstab` · `imgkit cat disk.img /boot/vmlinuz > vmlinuz`
+    """
+    from imgkit.cli.render import print_json
+    from imgkit.editing import opened
+
+    with opened(source) as (_, guest):
+        if as_json:
+            data = guest.tree.read(path)
+            encoded = base64.b64encode(data).decode()
+            print_json("cat", 1, {"image": source.path, "path": path, "size": len(data), "base64": encoded})
+            return
+        for chunk in guest.tree.read_chunks(path):
+            if b"\0" in chunk and sys.stdout.isatty():
+                raise UsageError(f"{path} is binary, which no terminal can show", hint="Redirect it: > FILE.")
+            sys.stdout.buffer.write(chunk)
+
+
+@composed(source=make_source, delivery=make_delivery)
+def write(
+    source: Source,
+    path: InTree,
+    contents: Annotated[
+        Path, typer.Argument(metavar="[FILE]", help="The new contents; - is standard input.", show_default=False)
+    ] = Path("-"),
+    *,
+    delivery: Delivery,
+    as_json: AsJson = False,
+) -> None:
+    """Write a file into the system in an image: replace its contents, or create it.
+
+    A file that exists keeps owner, mode and extended attributes; missing directories are made.
+
+    Examples: `imgkit write disk.qcow2 /etc/motd motd --in-place` ·
+    `echo hi | imgkit write disk.img /etc/motd -o new.img`
+    """
+    from imgkit.cli.delivery import deliver
+    from imgkit.editing import replace_file
+
+    try:
+        data = sys.stdin.buffer.read() if str(contents) == "-" else contents.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{contents}: cannot be read ({error.strerror})") from error
+    deliver("write", source, replace_file(path, lambda _before: data), delivery, as_json=as_json)
+
+
+@composed(source=make_source, delivery=make_delivery)
+def edit(source: Source, path: InTree, *, delivery: Delivery, as_json: AsJson = False) -> None:
+    """Edit a file of the system in an image with $VISUAL, $EDITOR or vi.
+
+    Examples: `imgkit edit disk.qcow2 /etc/fstab --in-place` ·
+    `EDITOR='sed -i s/a/b/' imgkit edit disk.img /etc/motd -o new.img`
+    """
+    from imgkit.cli.delivery import deliver
+    from imgkit.cli.editor import edit_bytes
+    from imgkit.editing import replace_file
+
+    change = replace_file(path, lambda before: edit_bytes(before or b"", path))
+    deliver("edit", source, change, delivery, as_json=as_json)

@@ -1,0 +1,83 @@
+"""`imgkit inspect`: what an image is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgkit.cli.compose import composed
+from imgkit.cli.options import AsJson, make_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.editing import Source
+    from imgkit.guest.volume import Volume
+    from imgkit.inspection import Inspection
+
+
+@composed(source=make_source)
+def inspect(source: Source, *, as_json: AsJson = False) -> None:
+    """Show what an image is: format, partitions, file systems, system, boot loaders, console.
+
+    Examples: `imgkit inspect debian.qcow2` · `imgkit inspect --json disk.img`
+    """
+    from imgkit.cli.render import note, out, print_json
+    from imgkit.inspection import inspect as look
+
+    found = look(source)
+    if as_json:
+        print_json("inspect", 1, found)
+        return
+    for line in _lines(found):
+        out(line)
+    for notice in found.notices:
+        note(notice)
+    if found.problem:
+        note(found.problem)
+    if found.hint:
+        note(f"  {found.hint}")
+
+
+def _lines(found: Inspection) -> Iterator[str]:
+    from imgkit.units import format_size
+
+    kinds = f"{found.format}, {format_size(found.size)} disk, {format_size(found.allocated)} on the host"
+    yield f"{found.path}: {kinds}"
+    if found.backing:
+        yield f"  backing: {' <- '.join(map(str, found.backing))}"
+    if found.snapshots:
+        yield f"  snapshots: {', '.join(found.snapshots)}"
+    table = found.table
+    hybrid = ", hybrid MBR" if table.hybrid else ""
+    backup = ", RECOVERED FROM THE BACKUP" if table.recovered_from_backup else ""
+    if table.scheme == "none":
+        yield "  no partition table"
+    else:
+        yield f"  {table.scheme.upper()}, {table.sector_size}-byte sectors, id {table.disk_id}{hybrid}{backup}"
+    mounted = {name: point for point, name in found.system.mounts.items()} if found.system else {}
+    for volume in found.volumes:
+        yield _volume(volume, mounted.get(volume.name, ""), found)
+    if found.system:
+        yield from _system(found)
+
+
+def _volume(volume: Volume, point: str, found: Inspection) -> str:
+    from imgkit.units import format_size
+
+    partition = next((p for p in found.table.partitions if p.number == volume.number), None)
+    kind = volume.kind or (partition.type_name if partition else "") or "empty"
+    label = f" {volume.label!r}" if volume.label else ""
+    return f"  {volume.name:<12} {format_size(volume.size):>10}  {kind}{label}  {point}".rstrip()
+
+
+def _system(found: Inspection) -> Iterator[str]:
+    assert found.system is not None
+    facts, console = found.system.facts, found.system.console
+    name = facts.name or facts.distribution or "a system without os-release"
+    yield f"  system: {name}, {facts.arch or 'architecture not known'}, {facts.init} ({found.system.engine} engine)"
+    loaders = ", ".join(f"{file.loader} {file.path}" for file in facts.boot_files)
+    yield f"  boot: {loaders or 'no boot loader known here'}"
+    if console is not None:
+        missing = sum(not link.ok for link in console.links)
+        told = "enabled" if console.enabled else f"not enabled, {missing} of {len(console.links)} links are missing"
+        yield f"  serial console {console.console.port}: {told}"

@@ -1,0 +1,121 @@
+"""Groups of options that several commands share, and what they come to in the library's words.
+
+Each function here is such a group for `compose.composed`: its parameters are the options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imgkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgkit.block.output import Destination
+    from imgkit.editing import Source
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
+InTree = Annotated[str, typer.Argument(help="Absolute path inside the image.", show_default=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Where an edited image goes. `destination` is None for a dry run; `target` is the path that will hold it."""
+
+    destination: Destination | None
+    undo: Path | None
+    target: Path | None
+
+
+def make_source(
+    image: Annotated[Path, typer.Argument(help="The image: a qcow2 or raw disk.", show_default=False)],
+    *,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|native|guestfs",
+            help="What serves the guest's files: this process, libguestfs's appliance, or whichever can.",
+        ),
+    ] = "auto",
+    root: Annotated[
+        str | None,
+        typer.Option(metavar="VOLUME", help="Which system, where there are several: 3, /dev/sda3, LABEL=x, UUID=x."),
+    ] = None,
+    image_format: Annotated[
+        str | None, typer.Option("--format", metavar="raw|qcow2", help="The image's format; else its bytes tell.")
+    ] = None,
+    allow: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A file outside the image's folder that it may refer to. Repeatable."),
+    ] = None,
+    key_file: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A file with a LUKS volume's passphrase (guestfs engine). Repeatable."),
+    ] = None,
+) -> Source:
+    """The image that the options describe. UsageError for words that are none of the choices."""
+    from imgkit.block.image import Format
+    from imgkit.cli.render import note
+    from imgkit.editing import Source
+    from imgkit.guest.session import EngineChoice
+
+    return Source(
+        path=image,
+        image_format=Format(_choice("format", image_format, Format)) if image_format else None,
+        allow=tuple(allow or ()),
+        engine=EngineChoice(_choice("engine", engine, EngineChoice)),
+        root=root,
+        keys=tuple(_key(path) for path in key_file or ()),
+        on_appliance=lambda reason: note(f"starting the libguestfs appliance, some 20 seconds ({reason})"),
+    )
+
+
+def make_delivery(
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", help="Write a new image there; - is standard output."),
+    ] = None,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Edit the image itself, atomically.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Let -o replace a file that exists.")] = False,
+    undo: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Leave a file with which `imgkit undo` takes this back.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, as unified diffs; write nothing.")
+    ] = False,
+) -> Delivery:
+    """Where the result goes. UsageError unless exactly one place is named."""
+    from imgkit.block.output import InPlace, NewFile, Stream
+
+    if output is not None and in_place:
+        raise UsageError("-o and --in-place exclude each other", hint="Give one of the two.")
+    if dry_run:
+        return Delivery(None, None, None)
+    if in_place:
+        return Delivery(InPlace(), undo, None)
+    if output is None:
+        raise UsageError(
+            "nothing says where the result goes",
+            hint="Give -o OUT to write a new image, --in-place to edit this one, or --dry-run to look first.",
+        )
+    if str(output) == "-":
+        return Delivery(Stream(1), undo, None)
+    return Delivery(NewFile(output, force=force), undo, output)
+
+
+def _choice(what: str, word: str, choices: type) -> str:
+    words = [str(choice) for choice in choices]  # type: ignore[attr-defined]
+    if word not in words:
+        raise UsageError(f"no {what} is called {word!r}", hint=f"Choose one of {', '.join(words)}.")
+    return word
+
+
+def _key(path: Path) -> str:
+    try:
+        return path.read_text().rstrip("\n")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,134 @@
+"""What people and programs see: text and diffs, JSON, errors, progress.
+
+Data goes to standard output, prose to standard error. Text that comes from an image is cleaned of control characters,
+which a terminal would obey.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import os
+import stat
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from imgkit.tree import FileType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from imgkit.errors import ImgkitError
+    from imgkit.tree import Change, Entry
+
+_PROGRESS_FROM = 64 << 20  # bytes; a shorter copy is over before a bar is read
+_RED, _GREEN, _CYAN, _BOLD, _RESET = "\x1b[31m", "\x1b[32m", "\x1b[36m", "\x1b[1m", "\x1b[0m"
+
+
+def clean(text: str) -> str:
+    """Text for a terminal: control characters and undecodable bytes made visible, line ends kept."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
+
+
+def out(text: str = "") -> None:
+    """One line of data."""
+    sys.stdout.write(clean(text) + "\n")
+
+
+def note(text: str) -> None:
+    """One line of prose."""
+    sys.stderr.write(f"imgkit: {clean(text)}\n")
+
+
+def print_json(kind: str, version: int, content: Any) -> None:
+    """A JSON document: `schema` names it and its version, the rest is `content`, a dataclass or a dict."""
+    document = {"schema": f"imgkit/{kind}/{version}", **_plain(content)}
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def print_error(error: ImgkitError, status: int, *, as_json: bool) -> None:
+    """An error and its way out, for a person or a program."""
+    if as_json:
+        fields = {name: value for name, value in vars(error).items() if name not in ("message", "hint")}
+        content = {"error": type(error).__name__, "status": status, "message": str(error), "hint": error.hint}
+        print_json("error", 1, content | {"details": fields})
+        return
+    red, reset = (_RED, _RESET) if colour(sys.stderr) else ("", "")
+    sys.stderr.write(f"{red}imgkit: error:{reset} {clean(str(error))}\n")
+    if error.hint:
+        sys.stderr.write(f"  {clean(error.hint)}\n")
+
+
+def print_diffs(changes: tuple[Change, ...]) -> None:
+    """Unified diffs, coloured on a terminal."""
+    coloured = colour(sys.stdout)
+    for change in changes:
+        for line in change.diff().splitlines():
+            shown = clean(line)
+            if coloured:
+                shown = _paint(shown)
+            sys.stdout.write(shown + "\n")
+
+
+def long_line(entry: Entry) -> str:
+    """An entry as `ls -l` shows it: type and mode, owner, size, time in UTC, name."""
+    info = entry.stat
+    letter = {FileType.DIRECTORY: "d", FileType.LINK: "l", FileType.DEVICE: "c", FileType.OTHER: "?"}.get(
+        info.type, "-"
+    )
+    mode = letter + stat.filemode(info.mode)[1:]
+    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(info.mtime))
+    arrow = f" -> {entry.target}" if entry.target else ""
+    return f"{mode} {info.uid:5} {info.gid:5} {info.size:10} {when} {entry.name}{arrow}"
+
+
+def colour(stream: Any) -> bool:
+    """Whether a stream shows colours: a terminal, and nobody objects (https://no-color.org)."""
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress callback that draws a bar on a terminal, if there is enough to do."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console  # rich takes 60 ms to import
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=total >= _PROGRESS_FROM)
+
+
+def _paint(line: str) -> str:
+    if line.startswith(("---", "+++")):
+        return f"{_BOLD}{line}{_RESET}"
+    paint = {"+": _GREEN, "-": _RED, "@": _CYAN}.get(line[:1])
+    return f"{paint}{line}{_RESET}" if paint else line
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, enums, paths and bytes as JSON has them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace")
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return value

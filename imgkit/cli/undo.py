@@ -1,0 +1,49 @@
+"""Taking a commit back, and finishing one that was interrupted: `undo`, `recover`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imgkit.cli.options import AsJson
+
+_Image = Annotated[Path, typer.Argument(help="The image that was edited.", show_default=False)]
+
+
+def undo(
+    image: _Image,
+    undo_file: Annotated[Path, typer.Argument(help="The file that --undo left.", show_default=False)],
+    *,
+    force: Annotated[bool, typer.Option(help="Accept an image that was copied or touched since.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take an edit back: the image has the bytes again that it had before.
+
+    Example: `imgkit undo debian.qcow2 debian.undo`
+    """
+    from imgkit.block import commit
+    from imgkit.cli.render import note, print_json
+    from imgkit.editing import clock
+
+    plan = commit.undo(image, undo_file, mtime_ns=clock(), force=force)
+    if as_json:
+        print_json("undo", 1, {"image": image, "changed_bytes": plan.changed_bytes, "size": plan.size_after})
+    else:
+        note(f"{image}: undone, {len(plan.patches)} ranges put back; {undo_file} is of no more use")
+
+
+def recover(image: _Image, *, as_json: AsJson = False) -> None:
+    """Finish an edit that was interrupted. Opening an image does so as well.
+
+    Example: `imgkit recover debian.qcow2`
+    """
+    from imgkit.block import commit
+    from imgkit.cli.render import note, print_json
+
+    recovered = commit.recover(image)
+    if as_json:
+        print_json("recover", 1, {"image": image, "recovered": recovered})
+    else:
+        note(f"{image}: {'the interrupted edit is finished' if recovered else 'no edit was interrupted'}")

@@ -1,0 +1,86 @@
+"""Which engines work on this machine, found out by asking their parts; and how to get what is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imgkit.errors import EngineError
+from imgkit.filesystem.ext.library import load as load_libext2fs
+from imgkit.guest.kvm import kvm_works
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SYSTEM_PACKAGES = Path("/usr/lib/python3/dist-packages")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part: what it is for, whether it works, what was seen, and what to do if it does not."""
+
+    part: str
+    serves: str
+    ok: bool
+    message: str
+    remedy: str = ""
+
+
+def check_engines() -> list[Finding]:
+    """Look at everything that an engine needs. Takes up to two seconds, which finding out about KVM may need."""
+    return [*_native(), *_guestfs()]
+
+
+def _native() -> Iterator[Finding]:
+    try:
+        load_libext2fs()
+        yield Finding("libext2fs", "native engine: ext2, ext3, ext4", True, "loaded")
+    except EngineError as error:
+        yield Finding("libext2fs", "native engine: ext2, ext3, ext4", False, error.message, error.hint or "")
+    for module, serves in (("fatfs", "native engine: FAT"), ("zstandard", "zstd-compressed qcow2")):
+        ok = importlib.util.find_spec(module) is not None
+        yield Finding(module, serves, ok, "found" if ok else "missing", "" if ok else f"pip install {module}")
+
+
+def _guestfs() -> Iterator[Finding]:
+    serves = "guestfs engine: XFS, btrfs, LVM, RAID, LUKS, dirty journals"
+    found = importlib.util.find_spec("guestfs") is not None
+    yield Finding("guestfs binding", serves, found, "found" if found else "missing", "" if found else _binding_remedy())
+    qemu = shutil.which(f"qemu-system-{platform.machine()}") or shutil.which("qemu-kvm")
+    yield Finding("QEMU", serves, bool(qemu), qemu or "missing", "" if qemu else "apt install qemu-system-x86")
+    yield _kernel(serves)
+    xfs = Path("/usr/lib/x86_64-linux-gnu/guestfs/supermin.d/zz-packages-xfs").exists()
+    debian = _SYSTEM_PACKAGES.is_dir()
+    if debian:
+        remedy = "" if xfs else "apt install libguestfs-xfs"
+        yield Finding("libguestfs-xfs", "guestfs engine: XFS", xfs, "found" if xfs else "missing", remedy)
+    if kvm_works():
+        yield Finding("KVM", "speed of the guestfs engine", True, "runs virtual machines")
+    else:
+        yield Finding("KVM", "speed of the guestfs engine", True, "does not run here; software emulation is used")
+
+
+def _binding_remedy() -> str:
+    """The binding is part of the system, so a virtual environment does not see it by itself."""
+    tag = f"cpython-{sys.version_info.major}{sys.version_info.minor}-"
+    modules = [path for path in _SYSTEM_PACKAGES.glob("libguestfsmod*.so") if tag in path.name]
+    if modules and sys.prefix != sys.base_prefix:
+        site = next((path for path in sys.path if path.endswith("site-packages")), sys.prefix)
+        return f"ln -s {_SYSTEM_PACKAGES}/guestfs.py {modules[0]} {site}/"
+    return "apt install python3-guestfs, and run imgkit with the system's Python version"
+
+
+def _kernel(serves: str) -> Finding:
+    kernels = sorted(Path("/boot").glob("vmlinuz-*"))
+    if not kernels:
+        return Finding("kernel", serves, False, "/boot holds none", "apt install linux-image-amd64")
+    readable = [kernel for kernel in kernels if os.access(kernel, os.R_OK)]
+    if not readable:
+        return Finding("kernel", serves, False, f"{kernels[0]} may not be read", "sudo chmod a+r /boot/vmlinuz-*")
+    return Finding("kernel", serves, True, str(readable[-1]))
