@@ -118,8 +118,8 @@ def enable_cmdline(text: str, console: SerialConsole, *, remove: Iterable[str] =
     def edit(arguments: Arguments) -> Arguments:
         return kernelargs.set_console(kernelargs.remove(arguments, patterns), console)
 
-    fields = _cmdline(text) or [_Field(0, "", len(text), len(text), len(text))]
-    return _edit_fields(text, fields, edit)
+    fields = _cmdline(text)
+    return _edit_fields(text, fields, edit) if fields else append_lines(text, [kernelargs.join(edit(()))])
 
 
 def loader_facts(text: str) -> tuple[Setting, ...]:
@@ -151,8 +151,7 @@ def _edit_fields(text: str, fields: list[_Field], edit: Callable[[Arguments], Ar
     changes: list[Splice] = []
     for field, old, new in zip(fields, before, after, strict=True):
         start = field.start if old else field.key_stop
-        follows = bool(field.key) and not old
-        changes += kernelargs.splices(old, tuple(new), start, follows=follows)
+        changes += kernelargs.splices(old, tuple(new), start, follows=not old)
     return splice(text, changes)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.bootconfig import kernelargs
-from imgkit.bootconfig.text import Setting, Splice, insert_lines, line_start, lines, splice
+from imgkit.bootconfig.text import Setting, Splice, append_lines, insert_lines, line_start, lines, splice
 from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -203,8 +203,10 @@ def set_serial(text: str, console: SerialConsole) -> str:
     operands = _serial_operands(console)
     found = facts(text)
     directives = tuple(_directives(text))
-    if operands is None or found.is_u_boot or not directives:
+    if operands is None or found.is_u_boot:
         return text
+    if not directives:
+        return _set_vga(append_lines(text, [f"serial {operands}"]), keep=console.keep_vga)
     serial = [d for d in directives if d.keyword == "serial"]
     if [d.line for d in serial] != [directives[0].line] or not found.shows_menu_on(console):
         first = directives[0]

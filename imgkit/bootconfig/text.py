@@ -71,9 +71,12 @@ def lines(text: str) -> Iterator[Line]:
     r"""Physical lines, ended by \n or \r\n; `str.splitlines` would also split at form feeds and U+2028."""
     start = 0
     for number, body in enumerate(text.split("\n"), 1):
-        if start < len(text) or body:
+        stop = start + len(body)
+        if stop < len(text):
             yield Line(number, start, body.removesuffix("\r"))
-        start += len(body) + 1
+        elif body:
+            yield Line(number, start, body)
+        start = stop + 1
 
 
 def line_number(text: str, offset: int) -> int:
@@ -88,14 +91,18 @@ def newline(text: str) -> str:
 
 
 def splice(text: str, splices: Iterable[Splice]) -> str:
-    """`text` with all splices applied; they must not overlap. Insertions at one offset come in the order given."""
+    """`text` with all splices applied, the same object where they change nothing.
+
+    They must not overlap. Insertions at one offset come in the order given.
+    """
     parts: list[str] = []
     at = 0
     for change in sorted(splices, key=lambda change: (change.start, change.stop)):
         assert at <= change.start <= change.stop <= len(text), f"overlapping splices at {change.start}"
         parts += (text[at : change.start], change.new)
         at = change.stop
-    return "".join((*parts, text[at:])) if parts else text
+    changed = "".join((*parts, text[at:]))
+    return text if changed == text else changed
 
 
 def insert_lines(text: str, offset: int, new: Iterable[str]) -> Splice:
