@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAIN = "/etc/default/grub"
 DROP_IN_FOLDER = "/etc/default/grub.d"
 
-_OWN_NAME = "99-imgkit-serial.cfg"
+_OWN_NAME = "zz-imgkit-serial.cfg"
 _ALL_ENTRIES = "GRUB_CMDLINE_LINUX"
 _NORMAL_ENTRIES = "GRUB_CMDLINE_LINUX_DEFAULT"
 _HEADER = "# Serial console, added by imgkit. Read after the other files, so it adds to what they set.\n"

@@ -17,9 +17,10 @@ from imgkit.bootconfig.grubscript import Block, Command, Function, If, Loop, Sta
 from imgkit.bootconfig.grubterminal import (
     TERMINAL_COMMANDS,
     Terminals,
+    add_terminals,
     insert_before,
     menu_anchor,
-    set_terminal,
+    rewrites,
     states,
 )
 from imgkit.bootconfig.text import Setting, Splice, line_number, splice
@@ -133,9 +134,11 @@ def enable(
         target = replace(console, port="hvc0") if _owns_port(kernel.hypervisor, console) else console
         return kernelargs.set_console(kernelargs.remove(arguments, patterns), target, installer=installer)
 
-    text = edit_arguments(text, edit, recovery=recovery)
-    text = set_terminal(text, console)
-    return text if timeout is None else set_timeout(text, timeout)
+    script = grubscript.parse(text)
+    changes = [*_argument_splices(text, script, edit, recovery=recovery), *rewrites(script, console)]
+    if timeout is not None:
+        changes += _timeout_splices(text, script, timeout)
+    return add_terminals(splice(text, changes), console)
 
 
 def _owns_port(hypervisor: tuple[str, ...] | None, console: SerialConsole) -> bool:
@@ -148,14 +151,17 @@ def _owns_port(hypervisor: tuple[str, ...] | None, console: SerialConsole) -> bo
 
 def edit_arguments(text: str, edit: Callable[[Arguments, Kernel], Arguments], *, recovery: bool = False) -> str:
     """`text` with `edit` applied to the arguments of each kernel; those of recovery entries only with `recovery`."""
-    changes: list[Splice] = []
-    for loader in _loaders(grubscript.parse(text), recovery=False):
-        if loader.is_recovery and not recovery:
-            continue
-        before = grubscript.arguments(loader.operands)
-        after = edit(before, _kernel(text, loader))
-        changes += kernelargs.splices(before, after, loader.path.stop, follows=True, write=grubscript.quote)
-    return splice(text, changes)
+    return splice(text, _argument_splices(text, grubscript.parse(text), edit, recovery=recovery))
+
+
+def _argument_splices(
+    text: str, script: Block, edit: Callable[[Arguments, Kernel], Arguments], *, recovery: bool
+) -> Iterator[Splice]:
+    for loader in _loaders(script, recovery=False):
+        if recovery or not loader.is_recovery:
+            before = grubscript.arguments(loader.operands)
+            after = edit(before, _kernel(text, loader))
+            yield from kernelargs.splices(before, after, loader.path.stop, follows=True, write=grubscript.quote)
 
 
 # -- timeout ----------------------------------------------------------------------------------------------------------
@@ -163,7 +169,10 @@ def edit_arguments(text: str, edit: Callable[[Arguments, Kernel], Arguments], *,
 
 def set_timeout(text: str, seconds: int) -> str:
     """`text` whose menu shows for `seconds`: also after a failed boot, and where the menu was hidden."""
-    script = grubscript.parse(text)
+    return splice(text, _timeout_splices(text, grubscript.parse(text), seconds))
+
+
+def _timeout_splices(text: str, script: Block, seconds: int) -> list[Splice]:
     found = list(_assignments(script, ("timeout", "timeout_style")))
     wanted = {"timeout": f"timeout={seconds}", "timeout_style": "timeout_style=menu"}
     changes = [
@@ -172,7 +181,7 @@ def set_timeout(text: str, seconds: int) -> str:
     anchor = menu_anchor(script)
     if anchor is not None and not any(name == "timeout" for name, _, _ in found):
         changes.append(insert_before(text, anchor, [f"set {wanted['timeout']}"]))
-    return splice(text, changes)
+    return changes
 
 
 def _assignments(block: Block, names: tuple[str, ...]) -> Iterator[tuple[str, str, Word]]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.bootconfig.kernelargs import Argument, Arguments
 from imgkit.bootconfig.text import line_number
@@ -28,11 +28,13 @@ _VARIABLE = rf"\$(?:(?:{_NAME}|[0-9]+|[?#*@])|\{{(?:{_NAME}|[0-9]+|[?#*@])\}})"
 _DOUBLE = r'"(?:\\.|[^\\"])*+"'
 _SINGLE = r"'[^']*+'"
 _ESCAPE = r"\\(?:\r\n|.)"
-_PLAIN = r"[^{}|&$;<> \t\r\n'\"\\]"
-_WORD = re.compile(rf"(?:{_PLAIN}|{_DOUBLE}|{_SINGLE}|{_ESCAPE}|{_VARIABLE}|\${_DOUBLE})++", re.DOTALL)
-_BLANK = re.compile(r"[ \t\r]+|#[^\n]*")
-_PIECE = re.compile(rf"({_SINGLE})|\$?({_DOUBLE})|({_ESCAPE})|({_VARIABLE})|({_PLAIN}+)", re.DOTALL)
+_PLAIN = r"[^{}|&$;<> \t\r\n'\"\\]++"
+_WORD = rf"(?:{_PLAIN}|{_DOUBLE}|{_SINGLE}|{_ESCAPE}|{_VARIABLE}|\${_DOUBLE})++"
+_BLANK = re.compile(r"[ \t\r]*+(?:#[^\n]*+)?")
+_TOKEN = re.compile(rf"{_BLANK.pattern}(?:(?P<mark>[\n{{}}]|;(?!;))|(?P<word>{_WORD})|\Z)", re.DOTALL)
+_PIECE = re.compile(rf"({_SINGLE})|\$?({_DOUBLE})|({_ESCAPE})|({_VARIABLE})|({_PLAIN})", re.DOTALL)
 _QUOTED_PIECE = re.compile(rf'\\\r?\n|\\([$\\"])|({_VARIABLE})|([^$\\]+|\\)')
+_SPECIAL = re.compile(r"[\\$'\"]")
 _BARE = re.compile(r"[A-Za-z0-9_.,:/=+@%~^-]*")
 
 _RESERVED = {
@@ -106,8 +108,7 @@ Statement = Command | If | Loop | Function
 Block = tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     kind: str  # "word", "\n", ";", "{", "}" or "end"
     start: int
     stop: int
@@ -178,18 +179,19 @@ def quote(value: str) -> str:
 
 def _tokens(text: str) -> Iterator[_Token]:
     at = 0
-    while at < len(text):
-        if blank := _BLANK.match(text, at):
-            at = blank.end()
-        elif text[at] in "\n;{}" and not text.startswith(";;", at):
-            yield _Token(text[at], at, at + 1, text[at])
-            at += 1
-        elif word := _WORD.match(text, at):
-            yield _Token("word", at, word.end(), word[0])
-            at = word.end()
+    while match := _TOKEN.match(text, at):
+        at = match.end()
+        if match["word"] is not None:
+            yield _Token("word", match.start("word"), at, match["word"])
+        elif match["mark"] is not None:
+            yield _Token(match["mark"], at - 1, at, match["mark"])
         else:
-            raise ConfigError(_complaint(text, at), line=line_number(text, at))
-    yield _Token("end", at, at, "end of file")
+            yield _Token("end", at, at, "end of file")
+            return
+    blank = _BLANK.match(text, at)
+    assert blank is not None, "the empty text is a blank"
+    at = blank.end()
+    raise ConfigError(_complaint(text, at), line=line_number(text, at))
 
 
 def _complaint(text: str, at: int) -> str:
@@ -205,6 +207,8 @@ def _complaint(text: str, at: int) -> str:
 
 
 def _word(text: str, token: _Token) -> Word:
+    if not _SPECIAL.search(token.raw):
+        return Word(token.start, token.stop, token.raw, is_dynamic=False)
     values, is_dynamic = [], False
     for piece in _PIECE.finditer(text, token.start, token.stop):
         single, double, escape, variable, plain = piece.groups()

@@ -19,8 +19,6 @@ from imgkit.bootconfig.text import Splice, insert_lines, line_number, line_start
 from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from imgkit.bootconfig.serial import SerialConsole
 
 _MAX_STATES = 256
@@ -149,13 +147,33 @@ def set_terminal(text: str, console: SerialConsole) -> str:
 
     Every command that switches terminals before the menu is made to name the wanted ones, and what is still missing
     goes in front of the first of them. On a machine without the port GRUB then stays on the VGA console.
+    Raises `ConfigError` where the script takes the terminal away again.
     """
+    return add_terminals(splice(text, rewrites(parse(text), console)), console)
+
+
+def rewrites(script: Block, console: SerialConsole) -> list[Splice]:
+    """Splices that make the commands that are there name the wanted terminals; none where that is not needed."""
+    if all(state.serve(console) for state in states(script)):
+        return []
+    serial, terminals = console.grub_serial_command(), console.grub_terminals()
+    changes = []
+    for command in commands(script):
+        if command.name == "serial" and serial is not None:
+            if serial_settings(command.operands) != serial_settings(tuple(serial.split()[1:])):
+                changes.append(Splice(command.start, command.stop, serial))
+        elif _replaces_terminals(command) and set(command.operands) != set(terminals):
+            changes.append(Splice(command.words[1].start, command.words[-1].stop, " ".join(terminals)))
+    return changes
+
+
+def add_terminals(text: str, console: SerialConsole) -> str:
+    """The rewritten `text` with the commands that it lacks, checked along every path."""
     script = parse(text)
     anchor = menu_anchor(script)
     if anchor is None or all(state.serve(console) for state in states(script)):
         return text
-    text = splice(text, _splices(script, console))
-    text = splice(text, [_insertion(text, parse(text), console)])
+    text = splice(text, [_insertion(text, script, console)])
     if not all(state.serve(console) for state in states(parse(text))):
         raise ConfigError(
             "the menu's terminals are switched in a way that imgkit cannot follow",
@@ -163,16 +181,6 @@ def set_terminal(text: str, console: SerialConsole) -> str:
             hint=f"Make the file use the terminals {' '.join(console.grub_terminals())}.",
         )
     return text
-
-
-def _splices(script: Block, console: SerialConsole) -> Iterator[Splice]:
-    serial, terminals = console.grub_serial_command(), console.grub_terminals()
-    for command in commands(script):
-        if command.name == "serial" and serial is not None:
-            if serial_settings(command.operands) != serial_settings(tuple(serial.split()[1:])):
-                yield Splice(command.start, command.stop, serial)
-        elif _replaces_terminals(command) and set(command.operands) != set(terminals):
-            yield Splice(command.words[1].start, command.words[-1].stop, " ".join(terminals))
 
 
 def _insertion(text: str, script: Block, console: SerialConsole) -> Splice:

@@ -17,7 +17,7 @@ from imgkit.errors import ConfigError
 from tests.support import corpus, oracle
 
 CONSOLE = SerialConsole()
-DROP_IN = "/etc/default/grub.d/99-imgkit-serial.cfg"
+DROP_IN = "/etc/default/grub.d/zz-imgkit-serial.cfg"
 NAMES = ("A", "B", "GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT", "GRUB_TERMINAL", "GRUB_SERIAL_COMMAND")
 NAMES += (
     "GRUB_TIMEOUT",
@@ -348,9 +348,10 @@ def test_a_cloud_images_drop_in_that_discards_is_outdone_by_one_that_sorts_last(
 
 
 def test_a_drop_in_is_named_so_that_it_is_read_last():
-    assert defaultgrub.drop_in_name([]) == "99-imgkit-serial.cfg"
-    assert defaultgrub.drop_in_name(["50-cloudimg-settings.cfg", "README", "zz.conf"]) == "99-imgkit-serial.cfg"
-    for names in (["a.cfg"], ["99-z.cfg"], ["é.cfg", "zz.cfg"]):
+    # grub-common of Debian brings an init-select.cfg.
+    for names in ([], ["50-cloudimg-settings.cfg", "init-select.cfg", "README", "zz.conf"]):
+        assert defaultgrub.drop_in_name(names) == "zz-imgkit-serial.cfg"
+    for names in (["a.cfg"], ["zz.cfg"], ["é.cfg", "zz.cfg"]):
         name = defaultgrub.drop_in_name(names)
         assert defaultgrub.reading_order([*names, name])[-1] == name
         assert defaultgrub.drop_in_name([*names, name]) == name
