@@ -29,6 +29,7 @@ class Generator:
 
     `fallback` are the arguments that the generator takes where none are set. `per_second` is 10 where the time
     counts tenths of a second. `serial_port` and `serial_baud` name the settings of the loader's serial line.
+    `reads_kernel_cmdline` tells that /etc/kernel/cmdline comes before the fallback.
     """
 
     path: str
@@ -38,9 +39,17 @@ class Generator:
     per_second: int = 1
     serial_port: str = ""
     serial_baud: str = ""
+    reads_kernel_cmdline: bool = False
 
 
-U_BOOT_MENU = Generator("/etc/default/u-boot", "U_BOOT_PARAMETERS", "U_BOOT_TIMEOUT", "ro quiet", 10)
+U_BOOT_MENU = Generator(
+    "/etc/default/u-boot",
+    "U_BOOT_PARAMETERS",
+    "U_BOOT_TIMEOUT",
+    "ro quiet",
+    10,
+    reads_kernel_cmdline=True,
+)
 DEBIAN_EXTLINUX = Generator("/etc/default/extlinux", "EXTLINUX_PARAMETERS", "EXTLINUX_TIMEOUT", "ro quiet", 10)
 ALPINE_EXTLINUX = Generator(
     "/etc/update-extlinux.conf",
@@ -81,25 +90,34 @@ def facts(text: str, generator: Generator) -> GeneratorFacts:
 
 
 def enable(
-    text: str, generator: Generator, console: SerialConsole, *, remove: Iterable[str] = (), timeout: int | None = None
+    text: str,
+    generator: Generator,
+    console: SerialConsole,
+    *,
+    remove: Iterable[str] = (),
+    timeout: int | None = None,
+    has_kernel_cmdline: bool = False,
 ) -> str:
     """`text` from which the generator writes command lines with the console, and a menu on the serial line.
 
-    `remove` names arguments to take out, `timeout` is in seconds. Raises `ConfigError` where the file is not
-    understood or its own conditions undo the change.
+    `remove` names arguments to take out, `timeout` is in seconds. `has_kernel_cmdline` tells that the guest has an
+    /etc/kernel/cmdline: a generator that reads it takes the arguments from there while none are set here, and none
+    are set then. Raises `ConfigError` where the file is not understood or its own conditions undo the change.
     """
     patterns = tuple(remove)
 
     def edit(arguments: Arguments) -> Arguments:
         return kernelargs.set_console(kernelargs.remove(arguments, patterns), console)
 
-    text = _edit_value(text, generator, edit)
+    inherits = generator.reads_kernel_cmdline and has_kernel_cmdline and facts(text, generator).line == 0
+    if not inherits:
+        text = _edit_value(text, generator, edit)
     if generator.serial_port and console.port.startswith("ttyS"):
         text = _set(text, generator.serial_port, str(console.unit))
         text = _set(text, generator.serial_baud, str(console.baud))
     if timeout is not None:
         text = _set(text, generator.timeout, str(timeout * generator.per_second))
-    if not facts(text, generator).keeps_console(console):
+    if not (inherits or facts(text, generator).keeps_console(console)):
         raise ConfigError(
             f"the file's own conditions undo what is set for {generator.arguments}",
             hint=f"Set {generator.arguments} on a plain line.",

@@ -345,6 +345,16 @@ def test_generators_of_extlinux_keep_the_console(generator, text, arguments, tmp
         assert "serial_port=0\n" in after
 
 
+def test_u_boot_menu_takes_the_arguments_of_kernel_install_where_none_are_set():
+    text = '#U_BOOT_PARAMETERS="ro quiet"\n'
+    assert extlinuxdefaults.enable(text, U_BOOT_MENU, CONSOLE, has_kernel_cmdline=True) is text
+    own = 'U_BOOT_PARAMETERS="rw"\n'
+    after = extlinuxdefaults.enable(own, U_BOOT_MENU, CONSOLE, has_kernel_cmdline=True)
+    assert after == f'U_BOOT_PARAMETERS="rw {OURS}"\n'
+    # Debian's older extlinux knows no such file.
+    assert OURS in extlinuxdefaults.enable("", DEBIAN_EXTLINUX, CONSOLE, has_kernel_cmdline=True)
+
+
 def test_a_generators_file_that_takes_it_back_is_refused():
     text = 'U_BOOT_PARAMETERS="ro"\n[ -e /x ] && U_BOOT_PARAMETERS="$(cat /y)"\n'
     after = extlinuxdefaults.enable(text, U_BOOT_MENU, CONSOLE)
