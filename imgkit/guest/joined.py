@@ -19,11 +19,13 @@ class JoinedTree:
     """The tree of an installed guest (see `imgkit.tree.Tree`).
 
     `mounts` gives, for each mount point, what opens its file system; "/" has to be among them. A file system is opened
-    when a path first leads into it, and whatever its opening raises goes to the caller.
+    when a path first leads into it, and whatever its opening raises goes to the caller. Nobody else may write to the
+    file systems meanwhile: what was looked up is remembered until the next edit.
     """
 
     def __init__(self, mounts: Mapping[str, Callable[[], FileSystem]]) -> None:
         self._mounts = {("" if point == "/" else point): opener for point, opener in mounts.items()}
+        self._stats: dict[str, Stat | None] = {}
 
     def read(self, path: str, /) -> bytes:
         """Contents of a regular file."""
@@ -37,7 +39,7 @@ class JoinedTree:
 
     def write(self, path: str, data: bytes, /) -> None:
         """Replace the contents of a regular file, or create it."""
-        file_system, inner = self._locate(self.resolve(path, may_be_missing=True))
+        file_system, inner = self._to_edit(self.resolve(path, may_be_missing=True))
         file_system.write(inner, data)
 
     def exists(self, path: str, /) -> bool:
@@ -55,8 +57,10 @@ class JoinedTree:
 
     def stat(self, path: str, /, *, follow: bool = True) -> Stat:
         """Metadata of what is at the path."""
-        file_system, inner = self._locate(self.resolve(path, follow=follow))
-        return file_system.stat(inner)
+        stat = self._lstat(self.resolve(path, follow=follow))
+        if stat is None:
+            raise PathNotFoundError("no such file or directory", path=path)
+        return stat
 
     def readlink(self, path: str, /) -> str:
         """Target of a symbolic link, as stored."""
@@ -65,12 +69,12 @@ class JoinedTree:
 
     def symlink(self, target: str, path: str, /) -> None:
         """Make a symbolic link."""
-        file_system, inner = self._locate(self.resolve(path, follow=False, may_be_missing=True))
+        file_system, inner = self._to_edit(self.resolve(path, follow=False, may_be_missing=True))
         file_system.symlink(target, inner)
 
     def mkdir(self, path: str, /) -> None:
         """Make one directory."""
-        file_system, inner = self._locate(self.resolve(path, may_be_missing=True))
+        file_system, inner = self._to_edit(self.resolve(path, may_be_missing=True))
         file_system.mkdir(inner)
 
     def remove(self, path: str, /) -> None:
@@ -78,7 +82,7 @@ class JoinedTree:
         resolved = self.resolve(path, follow=False)
         if resolved in self._mounts:
             raise TreeError("is a mount point", path=path)
-        file_system, inner = self._locate(resolved)
+        file_system, inner = self._to_edit(resolved)
         file_system.remove(inner)
 
     def resolve(self, path: str, *, follow: bool = True, may_be_missing: bool = False) -> str:
@@ -118,11 +122,18 @@ class JoinedTree:
         return done
 
     def _lstat(self, path: str) -> Stat | None:
-        file_system, inner = self._locate(path)
-        try:
-            return file_system.stat(inner, follow=False)
-        except PathNotFoundError:
-            return None
+        """Metadata at a path without links in front of its last component; None where there is nothing."""
+        if path not in self._stats:
+            file_system, inner = self._locate(path)
+            try:
+                self._stats[path] = file_system.stat(inner, follow=False)
+            except PathNotFoundError:
+                self._stats[path] = None
+        return self._stats[path]
+
+    def _to_edit(self, path: str) -> tuple[FileSystem, str]:
+        self._stats.clear()
+        return self._locate(path)
 
     def _locate(self, path: str) -> tuple[FileSystem, str]:
         """The file system that holds a resolved path, and the path inside it."""

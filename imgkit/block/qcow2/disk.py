@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from imgkit.block.qcow2.mapping import Extent
     from imgkit.units import ByteRange
 
+_REMEMBERED_CLUSTERS = 4096
+
 
 class Qcow2Disk:
     """The disk in a qcow2 file that `device` shows. All writes go to `device`, an overlay.
@@ -36,6 +38,7 @@ class Qcow2Disk:
         self._mapping = Mapping(device, self.header, self._refcounts)
         self._autoclear = self.header.autoclear
         self._decompressed: tuple[int, bytes] = (-1, b"")
+        self._hosts: dict[int, int] = {}
         self._check_not_truncated()
 
     @property
@@ -52,6 +55,9 @@ class Qcow2Disk:
         """The `length` bytes at `offset`."""
         if offset < 0 or length < 0 or offset + length > self.size:
             check_bounds(self, offset, length)
+        cluster, start = divmod(offset, self.header.cluster_size)
+        if start + length <= self.header.cluster_size and (host := self._host_of(cluster)) is not None:
+            return self._device.read_at(host + start, length)
         if not length:
             return b""
         parts = [self._read_extent(extent) for extent in self._mapping.extents(offset, length)]
@@ -79,6 +85,20 @@ class Qcow2Disk:
         for extent in self._mapping.extents(0, self.size):
             if extent.kind is not Kind.BACKING:
                 yield ByteRange(extent.offset, extent.offset + extent.length)
+
+    def _host_of(self, cluster: int) -> int | None:
+        """Host offset of a guest cluster that is simply there: plain data, whole, in the image itself; else None.
+
+        File systems read small pieces of few clusters, so these are remembered.
+        """
+        host = self._hosts.get(cluster)
+        if host is None and not self.header.extended_l2 and self._data is self._device:
+            (extent,) = self._mapping.extents(cluster * self.header.cluster_size, self.header.cluster_size)
+            if extent.kind is Kind.DATA and extent.host + self.header.cluster_size <= self._device.size:
+                if len(self._hosts) >= _REMEMBERED_CLUSTERS:
+                    self._hosts.clear()
+                host = self._hosts[cluster] = extent.host
+        return host
 
     def _read_extent(self, extent: Extent) -> bytes:
         match extent.kind:
@@ -141,6 +161,7 @@ class Qcow2Disk:
     def _replace_cluster(self, cluster: int, entry: Entry, start: int, piece: bytes) -> None:
         """Give the guest cluster a new host cluster with its old contents and `piece`, and drop the old one."""
         _, content = self._widened(cluster, 0, self.header.cluster_size, start, piece)
+        self._hosts.pop(cluster, None)
         host = self._refcounts.allocate()
         self._device.write_at(host, content)
         subclusters = ALL_ALLOCATED if self.header.extended_l2 else 0

@@ -117,14 +117,9 @@ def index_count_offset(data: bytes) -> int | None:
 
 def _verify(volume: Volume, inode: Inode, block: int, data: bytes, seed: int) -> None:
     """FormatError where the checksum of a directory block does not match or is missing."""
-    tail = len(data) - layout.DIRECTORY_TAIL.size
-    zero, length, name_length, kind, stored = layout.DIRECTORY_TAIL.unpack_from(data, tail)
-    if (zero, length, name_length, kind) == (0, layout.DIRECTORY_TAIL.size, 0, _TAIL_FILE_TYPE):
-        computed = volume.library.crc32c(seed, data[:tail])
-    else:
-        offset = index_count_offset(data) if inode.flags & InodeFlag.INDEX else None
-        if offset is None:
-            raise damaged_block(volume, inode.number, block, "a directory block without a checksum", STRUCTURE)
+    # An index node first: one that was a leaf before keeps, but for the checksum, the bytes of the leaf's tail.
+    offset = index_count_offset(data) if inode.flags & InodeFlag.INDEX else None
+    if offset is not None:
         limit, count, _ = layout.DX_COUNT_LIMIT.unpack_from(data, offset)
         at = offset + limit * layout.DX_ENTRY.size
         if count > limit or at + 8 > len(data):
@@ -132,6 +127,12 @@ def _verify(volume: Volume, inode: Inode, block: int, data: bytes, seed: int) ->
         used = offset + count * layout.DX_ENTRY.size
         stored = int.from_bytes(data[at + 4 : at + 8], "little")
         computed = volume.library.crc32c(seed, data[:used] + data[at : at + 4] + bytes(4))
+    else:
+        tail = len(data) - layout.DIRECTORY_TAIL.size
+        zero, length, name_length, kind, stored = layout.DIRECTORY_TAIL.unpack_from(data, tail)
+        if (zero, length, name_length, kind) != (0, layout.DIRECTORY_TAIL.size, 0, _TAIL_FILE_TYPE):
+            raise damaged_block(volume, inode.number, block, "a directory block without a checksum", STRUCTURE)
+        computed = volume.library.crc32c(seed, data[:tail])
     if computed != stored:
         raise damaged_block(volume, inode.number, block, "the checksum of a directory block does not match", STRUCTURE)
 
