@@ -34,6 +34,7 @@ _BLANK = re.compile(r"[ \t\r]*+(?:#[^\n]*+)?")
 _TOKEN = re.compile(rf"{_BLANK.pattern}(?:(?P<mark>[\n{{}}]|;(?!;))|(?P<word>{_WORD})|\Z)", re.DOTALL)
 _PIECE = re.compile(rf"({_SINGLE})|\$?({_DOUBLE})|({_ESCAPE})|({_VARIABLE})|({_PLAIN})", re.DOTALL)
 _QUOTED_PIECE = re.compile(rf'\\\r?\n|\\([$\\"])|({_VARIABLE})|([^$\\]+|\\)')
+_JOINED = re.compile(r"(?:\\\r?\n)+")
 _SPECIAL = re.compile(r"[\\$'\"]")
 _BARE = re.compile(r"[A-Za-z0-9_.,:/=+@%~^-]*")
 
@@ -308,7 +309,9 @@ class _Parser:
                 self.fail()
             words.append(_word(self.text, self.token))
             self.advance()
-        return tuple(words)
+        # A line joined between words is a word of nothing, which GRUB drops (seen under GRUB 2.06).
+        real = tuple(word for word in words if not _JOINED.fullmatch(self.text, word.start, word.stop))
+        return real or tuple(words)
 
     def conditional(self) -> If:
         start = self.token.start

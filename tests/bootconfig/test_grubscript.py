@@ -136,6 +136,12 @@ def test_words_have_the_values_that_grub_gives_them(raw, value, is_dynamic):
     assert [(word.value, word.is_dynamic) for word in command.words[1:]] == [(value, is_dynamic)]
 
 
+def test_a_line_joined_between_words_is_no_word():
+    (command,) = grubscript.parse("linux /vmlinuz \\\n  root=/dev/vda1 \\\n\tquiet\n")
+    assert isinstance(command, Command)
+    assert command.operands == ("/vmlinuz", "root=/dev/vda1", "quiet")
+
+
 def test_nodes_know_their_place():
     text = "function f {\n a\n}\nif b; then c; elif d; then e; else g; fi; while h; do i; done\nm 'x y' { n; o }\n"
     function, branch, loop, entry = grubscript.parse(text)
