@@ -229,15 +229,14 @@ def set_console(arguments: Arguments, console: SerialConsole, *, installer: bool
     """
     if has_console(arguments, console, installer=installer):
         return arguments
-    found = consoles(arguments)
+    _, last = _scope(arguments, installer=installer)
+    found = [argument for argument in consoles(arguments) if argument.index < last]
     drop = {c.index for c in found if c.port == console.port or (c.is_vga and not console.wants_vga)}
     words = [console.kernel_argument()]
     if console.wants_vga and not any(c.is_vga for c in found):
         words.insert(0, "console=tty0")
-    _, last = _scope(arguments, installer=installer)
-    before = tuple(argument for i, argument in enumerate(arguments[:last]) if i not in drop)
-    after = tuple(argument for i, argument in enumerate(arguments[last:], last) if i not in drop)
-    return (*before, *new(words), *after)
+    kept = tuple(argument for i, argument in enumerate(arguments[:last]) if i not in drop)
+    return (*kept, *new(words), *arguments[last:])
 
 
 def _scope(arguments: Arguments, *, installer: bool) -> tuple[int, int]:

@@ -129,12 +129,11 @@ def test_the_kernel_makes_the_port_its_console_and_all_other_arguments_stay(text
     assert ("console=tty0" in named or "console=tty1" in named) == console.wants_vga
     kept = [word for word in texts(before) if not word.startswith("console=")]
     assert [word for word in texts(after) if not word.startswith("console=")] == kept
-    foreign = [
-        w
-        for w in texts(before)
-        if w.startswith("console=") and w[8:].split(",")[0] not in (console.port, "tty0", "tty1")
-    ]
-    assert [word for word in texts(after) if word in foreign] == foreign
+    were = list(texts(before))
+    were = were[: were.index("--")] if "--" in were else were
+    own = (console.port, "tty0", "tty1")
+    foreign = [word for word in were if word.startswith("console=") and word[8:].split(",")[0] not in own]
+    assert [word for word in for_kernel if word in foreign] == foreign
 
 
 @given(real_lines, consoles, st.lists(st.sampled_from(["quiet", "vga", "splash", "console", "root=/dev/*"])))
@@ -164,6 +163,7 @@ def test_splices_give_the_edited_arguments_and_keep_the_text_of_the_others(text,
         ("console=tty0 console=ttyS0,115200", "console=tty0 console=ttyS0,115200"),
         ("console=ttyS0,9600 console=tty0 console=ttyS0,115200", "console=tty0 console=ttyS0,115200n8"),
         ("console=ttyS1,9600n8", "console=ttyS1,9600n8 console=tty0 console=ttyS0,115200n8"),
+        ("-- console=tty0", f"{' '.join(OURS)} -- console=tty0"),  # What follows is init's.
         ("ro -- single", "ro console=tty0 console=ttyS0,115200n8 -- single"),
         ("ro ---  quiet ", "ro ---  quiet console=tty0 console=ttyS0,115200n8 "),
         ("", "console=tty0 console=ttyS0,115200n8"),
