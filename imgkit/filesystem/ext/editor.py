@@ -225,7 +225,7 @@ class Editor:
         fields = self._read_fields(number)
         fields.links = fields.size = 0
         # A deletion time that is small enough to be an inode number would look like a list of orphans.
-        fields.dtime = max(self._now, self._volume.superblock.inodes_count)
+        fields.dtime = max(self._now & 0xFFFFFFFF, self._volume.superblock.inodes_count)
         fields.touch(self._now, modified=False)
         self._write_inode(number, fields)
         self._library.inode_alloc_stats2(self._fs, number, -1, int(inode.type == stat.S_IFDIR))

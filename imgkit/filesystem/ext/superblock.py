@@ -197,8 +197,8 @@ def refuse_unclean(superblock: Superblock, *, writable: bool) -> None:
     if not writable:
         return
     unknown = (
-        _names(superblock.incompat & ~_WRITABLE)
-        + _names(superblock.ro_compat & ~_WRITABLE_RO_COMPAT)
+        _beyond(superblock.incompat, _WRITABLE)
+        + _beyond(superblock.ro_compat, _WRITABLE_RO_COMPAT)
         + _names(superblock.compat & _NOT_WRITABLE_COMPAT)
     )
     if unknown:
@@ -215,10 +215,10 @@ def _check_features(fields: Any) -> None:
         raise UnsupportedError(
             "this is an external journal of ext3 or ext4 (journal_dev), not a file system", hint=None
         )
-    unknown = Incompat(fields.s_feature_incompat) & ~(_READABLE | Incompat.NEEDS_RECOVERY)
+    unknown = _beyond(Incompat(fields.s_feature_incompat), _READABLE | Incompat.NEEDS_RECOVERY)
     if unknown:
         raise UnsupportedError(
-            f"this ext file system has features that are not understood here: {', '.join(_names(unknown))}",
+            f"this ext file system has features that are not understood here: {', '.join(unknown)}",
             hint=GUESTFS_HINT,
         )
 
@@ -349,6 +349,12 @@ def _label(raw: bytes) -> str:
 
 def _uuid(raw: bytes) -> str:
     return str(UUID(bytes=raw)) if any(raw) else ""
+
+
+def _beyond(flags: IntFlag, known: IntFlag) -> list[str]:
+    """Names of the features that are not among the known ones."""
+    # As plain numbers: the complement of an IntFlag leaves out what has no name.
+    return _names(type(flags)(int(flags) & ~int(known)))
 
 
 def _names(flags: IntFlag) -> list[str]:

@@ -1,0 +1,443 @@
+"""Editing ext2, ext3 and ext4: e2fsck finds nothing afterwards, debugfs finds what was written and nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from imgkit.block.device import MemoryDevice
+from imgkit.errors import EngineError, OutputError, TreeError, UnsupportedError
+from imgkit.filesystem.base import Check
+from imgkit.filesystem.ext import library
+from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
+from imgkit.filesystem.ext.layout import InodeFlag
+from tests.filesystem.images import (
+    EXT_FEATURES,
+    NOW,
+    assert_ext_clean,
+    changed_by,
+    changed_by_debugfs,
+    contents,
+    debugfs,
+    device_tree,
+    ext_device,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LATER = NOW + 1000
+LABEL = b"system_u:object_r:etc_t:s0\0"
+
+
+def edited(
+    device: MemoryDevice, edit: Callable[[ExtFileSystem], None], *, now: int = NOW, check: Check = Check.AUTO
+) -> None:
+    """Edit a device, complete the edits, and let e2fsck and our own full check look at the result."""
+    with open_ext(device, writable=True, now=now, check=check) as fs:
+        edit(fs)
+        fs.flush()
+    assert_ext_clean(device)
+    open_ext(device, writable=False, now=now, check=Check.FULL).close()
+
+
+def populate(fs: ExtFileSystem) -> None:
+    fs.mkdir("/etc")
+    fs.mkdir("/etc/default")
+    fs.write("/etc/default/grub", b"GRUB_TIMEOUT=5\n")
+    fs.write("/etc/fstab", b"UUID=... / ext4\n" * 400)
+    fs.write("/etc/empty", b"")
+    fs.symlink("default/grub", "/etc/fast")
+    fs.symlink("long/" * 30, "/etc/slow")
+
+
+def stat_line(device: MemoryDevice, path: str) -> str:
+    return debugfs(device, f"stat {path}")
+
+
+def times_of(stat: str) -> dict[str, int]:
+    """Seconds of each time, as debugfs prints them in hexadecimal."""
+    return {
+        name: int(seconds, 16) + ((int(extra or "0", 16) & 3) << 32)
+        for name, seconds, extra in re.findall(r"(\w+time): 0x([0-9a-f]+)(?::([0-9a-f]+))?", stat)
+    }
+
+
+@pytest.mark.parametrize("options", EXT_FEATURES)
+def test_all_verbs(options: str) -> None:
+    device = ext_device(options)
+    edited(device, populate)
+
+    def edit(fs: ExtFileSystem) -> None:
+        fs.write("/etc/default/grub", b'GRUB_CMDLINE_LINUX="console=ttyS0"\n' * 5)
+        fs.write("/etc/fstab", b"short\n")
+        fs.write("/etc/empty", b"not any more" * 3000)
+        fs.remove("/etc/fast")
+        fs.remove("/etc/slow")
+        fs.mkdir("/etc/grub.d")
+        fs.mkdir("/etc/to-remove")
+        fs.remove("/etc/to-remove")
+        fs.write("/etc/grub.d/99_serial", b"#!/bin/sh\n")
+        fs.symlink("/dev/ttyS0", "/console")
+
+    edited(device, edit, now=LATER)
+    assert device_tree(device) == {
+        "/etc": None,
+        "/etc/default": None,
+        "/etc/default/grub": b'GRUB_CMDLINE_LINUX="console=ttyS0"\n' * 5,
+        "/etc/fstab": b"short\n",
+        "/etc/empty": b"not any more" * 3000,
+        "/etc/grub.d": None,
+        "/etc/grub.d/99_serial": b"#!/bin/sh\n",
+        "/console": "/dev/ttyS0",
+    }
+
+
+@pytest.mark.parametrize("options", EXT_FEATURES)
+def test_removing_all_gives_every_block_and_inode_back(options: str) -> None:
+    device = ext_device(options)
+    free = _free_counts(device)
+
+    def edit(fs: ExtFileSystem) -> None:
+        populate(fs)
+        fs.write("/big", b"x" * 700_000)
+        for path in ("/etc/fstab", "/etc/empty", "/etc/fast", "/etc/slow", "/etc/default/grub", "/etc/default", "/etc"):
+            fs.remove(path)
+        fs.remove("/big")
+
+    edited(device, edit)
+    assert _free_counts(device) == free
+
+
+def _free_counts(device: MemoryDevice) -> tuple[str, ...]:
+    stats = debugfs(device, "stats")
+    return tuple(re.findall(r"^Free (?:blocks|inodes):\s+(\d+)", stats, re.MULTILINE))
+
+
+@pytest.mark.parametrize("options", ["-t ext4 -b 1024", "-t ext4 -b 4096 -O inline_data", "-t ext2 -b 1024 -I 128"])
+@pytest.mark.parametrize("check", [Check.AUTO, Check.FULL])
+def test_metadata_of_a_rewritten_file(options: str, check: Check) -> None:
+    device = ext_device(options)
+    edited(device, populate)
+    device = changed_by_debugfs(
+        device,
+        "sif /etc/fstab mode 0100640",
+        "sif /etc/fstab uid 100123",
+        "sif /etc/fstab gid 200456",
+        "ea_set /etc/fstab user.note kept",
+    )
+    before = stat_line(device, "/etc/fstab")
+    edited(device, lambda fs: fs.write("/etc/fstab", b"new\n"), now=LATER, check=check)
+    after = stat_line(device, "/etc/fstab")
+    for kept in (r"Mode:\s+0640", r"User:\s+100123\s+Group:\s+200456", "user.note", "Links: 1"):
+        assert re.search(kept, after), after
+    old, new = times_of(before), times_of(after)
+    assert new["mtime"] == new["ctime"] == LATER
+    assert new["atime"] == old["atime"]
+    assert new.get("crtime") == old.get("crtime")
+    assert _version(after) == _version(before) + 1
+
+
+def _version(stat: str) -> int:
+    found = re.search(r"Version: 0x([0-9a-f]+)(?::([0-9a-f]+))?", stat)
+    assert found is not None
+    high, low = (found[1], found[2]) if found[2] else ("0", found[1])
+    return int(high, 16) << 32 | int(low, 16)
+
+
+@pytest.mark.parametrize("options", ["-t ext4 -b 1024", "-t ext4 -b 1024 -O inline_data", "-t ext3 -b 1024 -I 256"])
+def test_metadata_of_what_is_new(options: str) -> None:
+    device = ext_device(options)
+    edited(device, populate)
+    device = changed_by_debugfs(device, "sif /etc uid 7", "sif /etc gid 8", "sif /etc mode 042755")
+
+    def edit(fs: ExtFileSystem) -> None:
+        fs.write("/etc/new", b"new")
+        fs.mkdir("/etc/dir")
+        fs.symlink("target", "/etc/link")
+
+    edited(device, edit, now=LATER)
+    for path, mode in (("/etc/new", "0644"), ("/etc/dir", "02755"), ("/etc/link", "0777")):
+        stat = stat_line(device, path)
+        assert re.search(rf"Mode:\s+{mode}", stat), stat
+        assert re.search(r"User:\s+7\s+Group:\s+8\b", stat), stat
+        assert set(times_of(stat).values()) == {LATER}, stat
+        assert "Size of extra inode fields: 32" in stat
+    assert times_of(stat_line(device, "/etc"))["mtime"] == LATER
+    assert "Links: 4" in stat_line(device, "/etc")
+
+
+@pytest.mark.parametrize("now", [0, 1, (1 << 31) + 5, (1 << 32) + 5, (1 << 33) - 1])
+def test_times_beyond_32_bits(now: int) -> None:
+    device = ext_device("-t ext4 -b 1024")
+    edited(device, lambda fs: fs.write("/file", b"data"), now=now)
+    with open_ext(device, writable=False, now=0) as fs:
+        assert fs.stat("/file").mtime == now
+    edited(device, lambda fs: fs.remove("/file"), now=now)
+
+
+@pytest.mark.parametrize("options", EXT_FEATURES)
+def test_same_input_same_bytes(options: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = ext_device(options), ext_device(options)
+    edited(first, populate)
+    monkeypatch.setenv("E2FSPROGS_FAKE_TIME", "12345")
+    edited(second, populate)
+    assert contents(first) == contents(second)
+
+
+def test_a_file_that_keeps_its_blocks_changes_little() -> None:
+    device = ext_device("-t ext4 -b 1024")
+    edited(device, populate)
+    before = contents(device)
+    edited(device, lambda fs: fs.write("/etc/default/grub", b"GRUB_TIMEOUT=9\n"), now=LATER)
+    after = contents(device)
+    blocks = {at // 1024 for at in range(len(before)) if before[at] != after[at]}
+    # The data, the inode, and the superblock with its time of writing; no bitmap and no descriptor.
+    assert len(blocks) == 3
+    assert 1 in blocks
+
+
+def test_nothing_but_the_tail_is_left_of_longer_contents() -> None:
+    device = ext_device("-t ext4 -b 1024")
+    edited(device, lambda fs: fs.write("/file", b"s" * 1000))
+    edited(device, lambda fs: fs.write("/file", b"x" * 10))
+    assert b"sss" not in contents(device)
+
+
+def test_hard_links() -> None:
+    device = ext_device("-t ext4 -b 1024")
+    edited(device, populate)
+    device = changed_by_debugfs(device, "ln /etc/fstab /etc/second", "sif /etc/fstab links_count 2")
+    assert_ext_clean(device)
+    edited(device, lambda fs: fs.write("/etc/second", b"both"), now=LATER)
+    assert device_tree(device)["/etc/fstab"] == b"both"
+    edited(device, lambda fs: fs.remove("/etc/fstab"), now=LATER)
+    assert device_tree(device)["/etc/second"] == b"both"
+    edited(device, lambda fs: fs.remove("/etc/second"), now=LATER)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ("-t ext4 -b 1024", 3000),
+        ("-t ext3 -b 1024", 3000),
+        ("-t ext4 -b 1024 -O large_dir", 9000),
+        ("-t ext4 -b 65536", 900),
+    ],
+)
+def test_directory_with_an_index(options: str, count: int) -> None:
+    """Names enough for an index with two levels where blocks are small; then a third of them go again."""
+    device = ext_device(options, "64M")
+    names = [f"/many/{number:05}-{'n' * 90}" for number in range(count)]
+    with open_ext(device, writable=True, now=NOW) as fs:
+        fs.mkdir("/many")
+        for name in names[: count * 4 // 5]:
+            fs.write(name, b"")
+        fs.flush()
+    # e2fsck -D makes the index: libext2fs keeps one up to date, but never begins one.
+    device = changed_by(device, "e2fsck", "-fyD")
+    assert _flags(stat_line(device, "/many")) & InodeFlag.INDEX
+
+    def edit(fs: ExtFileSystem) -> None:
+        for name in names[count * 4 // 5 :]:
+            fs.write(name, b"")
+        for name in names[::3]:
+            fs.remove(name)
+
+    edited(device, edit)
+    assert _flags(stat_line(device, "/many")) & InodeFlag.INDEX
+    assert set(device_tree(device)) == {"/many"} | set(names) - set(names[::3])
+
+
+def _flags(stat: str) -> int:
+    found = re.search(r"Flags: 0x([0-9a-f]+)", stat)
+    assert found is not None
+    return int(found[1], 16)
+
+
+def test_selinux_label_of_a_sibling() -> None:
+    device = ext_device("-t ext4 -b 1024")
+
+    def label(fs: ExtFileSystem) -> None:
+        populate(fs)
+        fs.set_xattr("/etc", "security.selinux", b"directory label\0")
+        fs.set_xattr("/etc/fstab", "security.selinux", LABEL)
+        fs.set_xattr("/etc/default", "security.selinux", b"sub label\0")
+
+    edited(device, label)
+
+    def edit(fs: ExtFileSystem) -> None:
+        fs.write("/etc/new", b"new")
+        fs.write("/etc/fstab", b"kept")
+        fs.mkdir("/etc/newdir")
+        fs.symlink("new", "/etc/newlink")
+        fs.write("/unlabelled", b"")
+
+    edited(device, edit, now=LATER)
+    with open_ext(device, writable=False, now=NOW) as fs:
+        assert fs.get_xattr("/etc/new", "security.selinux") == LABEL
+        assert fs.get_xattr("/etc/fstab", "security.selinux") == LABEL
+        assert fs.get_xattr("/etc/newdir", "security.selinux") == b"sub label\0"
+        assert fs.get_xattr("/etc/newlink", "security.selinux") == b"directory label\0"
+        assert fs.list_xattrs("/unlabelled") == []
+    assert 'security.selinux (27) = "system_u:object_r:etc_t:s0\\000"' in debugfs(device, "ea_list /etc/new")
+
+
+@pytest.mark.parametrize("options", ["-t ext4 -b 1024", "-t ext2 -b 1024 -I 128", "-t ext4 -b 4096 -O ea_inode"])
+def test_extended_attributes(options: str) -> None:
+    device = ext_device(options)
+    values = {"user.small": b"v", "user.medium": b"m" * 200, "trusted.empty": b"", "user.binary": bytes(range(256))}
+    if "ea_inode" in options:
+        values["user.large"] = b"L" * 20_000
+
+    def edit(fs: ExtFileSystem) -> None:
+        fs.write("/file", b"data")
+        for name, value in values.items():
+            fs.set_xattr("/file", name, b"first")
+            fs.set_xattr("/file", name, value)
+
+    edited(device, edit)
+    with open_ext(device, writable=False, now=NOW) as fs:
+        assert fs.list_xattrs("/file") == sorted(values)
+        assert {name: fs.get_xattr("/file", name) for name in values} == values
+        assert fs.get_xattr("/file", "user.none") is None
+    assert all(name in debugfs(device, "ea_list /file") for name in values)
+    edited(device, lambda fs: fs.write("/file", b"y" * 5000))
+    free = _free_counts(ext_device(options))
+    edited(device, lambda fs: fs.remove("/file"))
+    assert _free_counts(device) == free
+
+
+def test_full_file_system() -> None:
+    device = ext_device("-t ext4 -b 1024 -O ^has_journal", "2M")
+    with open_ext(device, writable=True, now=NOW) as fs, pytest.raises(OutputError, match="no free blocks") as caught:
+        fs.write("/big", bytes(3 << 20))
+    assert caught.value.hint
+
+    device = ext_device("-t ext4 -b 1024 -N 16", "2M")
+    with open_ext(device, writable=True, now=NOW) as fs, pytest.raises(OutputError, match="no free inodes"):
+        for number in range(20):
+            fs.write(f"/{number}", b"")
+
+
+def test_file_in_the_very_last_block() -> None:
+    """ext2fs_punch refuses a range that ends there, so that nothing may depend on it."""
+    options, last = "-t ext4 -b 1024 -O ^has_journal", 1023
+    free = int(_free_counts(ext_device(options, "1M"))[0])
+    device = ext_device(options, "1M")
+    edited(device, lambda fs: fs.write("/file", b"x" * 1024 * free))
+    assert re.search(rf"{last}\t\d+", debugfs(device, f"icheck {last}"))
+    edited(device, lambda fs: fs.write("/file", b"short"), now=LATER)
+    assert int(_free_counts(device)[0]) == free - 1
+    edited(device, lambda fs: fs.remove("/file"), now=LATER)
+
+
+def test_protected_files() -> None:
+    device = ext_device("-t ext4 -b 1024 -O verity")
+    edited(device, populate)
+    device = changed_by_debugfs(
+        device, "sif /etc/fstab flags 0x80010", "sif /etc/empty flags 0x80020", "sif /etc/default/grub flags 0x180000"
+    )
+    before = contents(device)
+    with open_ext(device, writable=True, now=LATER) as fs:
+        for path, why in (("/etc/fstab", "immutable"), ("/etc/empty", "append-only"), ("/etc/default/grub", "verity")):
+            with pytest.raises(TreeError, match=why):
+                fs.write(path, b"changed")
+            with pytest.raises(TreeError, match=why):
+                fs.remove(path)
+        fs.flush()
+    assert contents(device) == before
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (lambda fs: fs.write("/etc", b""), "not a regular file"),
+        (lambda fs: fs.write("/etc/fast", b""), "not a regular file"),
+        (lambda fs: fs.write("/etc/" + "n" * 256, b""), "at most 255"),
+        (lambda fs: fs.write("/no/such/directory", b""), "no such file"),
+        (lambda fs: fs.mkdir("/etc"), "exists already"),
+        (lambda fs: fs.mkdir("/"), "exists already"),
+        (lambda fs: fs.symlink("", "/link"), "cannot have this target"),
+        (lambda fs: fs.symlink("x" * 1024, "/link"), "cannot have this target"),
+        (lambda fs: fs.symlink("x", "/etc/fstab"), "exists already"),
+        (lambda fs: fs.remove("/"), "cannot be removed"),
+        (lambda fs: fs.remove("/etc"), "not empty"),
+        (lambda fs: fs.remove("/nothing"), "no such file"),
+        (lambda fs: fs.write("/nul\0", b""), "not a resolved"),
+    ],
+)
+def test_impossible_edits(call: Callable[[ExtFileSystem], None], why: str) -> None:
+    device = ext_device("-t ext4 -b 1024")
+    edited(device, populate)
+    before = contents(device)
+    with open_ext(device, writable=True, now=LATER) as fs:
+        with pytest.raises(TreeError, match=why):
+            call(fs)
+        fs.flush()
+    assert contents(device) == before
+
+
+def test_closing_without_flushing_leaves_the_bitmaps_alone() -> None:
+    device = ext_device("-t ext4 -b 1024")
+    free = _free_counts(device)
+    with open_ext(device, writable=True, now=NOW) as fs:
+        fs.write("/file", b"x" * 5000)
+    assert _free_counts(device) == free
+
+
+def test_several_flushes() -> None:
+    device = ext_device("-t ext4 -b 1024")
+    with open_ext(device, writable=True, now=NOW) as fs:
+        for number in range(5):
+            fs.write(f"/{number}", b"x" * number * 3000)
+            fs.flush()
+            assert_ext_clean(device)
+
+
+def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_SONAME", "libext2fs-of-another-world.so.9")
+    library.load.cache_clear()
+    try:
+        with pytest.raises(EngineError, match="libext2fs") as caught:
+            open_ext(ext_device("-t ext4 -b 1024"), writable=False, now=NOW)
+        assert "libext2fs2" in (caught.value.hint or "")
+    finally:
+        library.load.cache_clear()
+
+
+@pytest.mark.parametrize("feature", ["casefold", "quota", "encrypt"])
+def test_features_that_are_only_read(feature: str) -> None:
+    device = ext_device(f"-t ext4 -b 1024 -O {feature}")
+    with open_ext(device, writable=False, now=NOW) as fs:
+        assert fs.listdir("/") == ["lost+found"]
+    with pytest.raises(UnsupportedError, match=feature) as caught:
+        open_ext(device, writable=True, now=NOW)
+    assert "--engine guestfs" in (caught.value.hint or "")
+
+
+class _FailingDevice(MemoryDevice):
+    """A block device that breaks at its nth write."""
+
+    __slots__ = ("_left",)
+
+    def fail_after(self, writes: int) -> None:
+        self._left = writes
+
+    def write_at(self, offset: int, data: bytes, /) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise OutputError("the device is broken")
+        super().write_at(offset, data)
+
+
+def test_a_failure_below_the_library_comes_out_as_itself() -> None:
+    for writes in range(12):
+        device = _FailingDevice(contents(ext_device("-t ext4 -b 1024")))
+        device.fail_after(writes)
+        with open_ext(device, writable=True, now=NOW) as fs, pytest.raises(OutputError, match="broken"):
+            fs.write("/file", b"x" * 5000)
+            fs.flush()
+            raise AssertionError(f"all went well with {writes} writes")
