@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.block.image import open_image
-from imgkit.console.status import Status, status
+from imgkit.console.status import status
 from imgkit.errors import ConfigError, FormatError, GuestError, UnsupportedError
 from imgkit.guest.facts import GuestFacts, find_facts
 from imgkit.guest.native import NativeEngine
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imgkit.block.image import Format, Image
+    from imgkit.console.model import Status
     from imgkit.editing import Source
     from imgkit.guest.session import Guest
     from imgkit.guest.volume import Volume

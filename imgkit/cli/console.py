@@ -11,7 +11,7 @@ from imgkit.cli.options import AsJson, make_delivery, make_source
 
 if TYPE_CHECKING:
     from imgkit.cli.options import Delivery
-    from imgkit.console import SerialConsole, Wishes
+    from imgkit.console.model import SerialConsole, Wishes
     from imgkit.editing import Source
     from imgkit.guest.session import Guest
     from imgkit.tree import Change
@@ -34,7 +34,7 @@ class ConsoleOptions:
         """The console, on a machine of this architecture. UsageError for values that nothing would take."""
         from dataclasses import replace
 
-        from imgkit.console import default_console
+        from imgkit.console.recipe import default_console
 
         console = default_console(arch)
         return replace(console, port=self._port or console.port, **self._settings)
@@ -79,7 +79,7 @@ def make_wishes(
     recovery: Annotated[bool, typer.Option("--recovery", help="Change the recovery entries too.")] = False,
 ) -> Wishes:
     """What else is wanted."""
-    from imgkit.console import Wishes
+    from imgkit.console.model import Wishes
 
     return Wishes(recovery=recovery, quiet_off=quiet_off, timeout=timeout)
 
@@ -96,7 +96,7 @@ def enable(
     `imgkit console enable debian.qcow2 --dry-run`
     """
     from imgkit.cli.delivery import deliver
-    from imgkit.console import enable as recipe
+    from imgkit.console.recipe import enable as recipe
     from imgkit.guest.facts import find_facts
 
     def edit(guest: Guest) -> list[Change]:
@@ -115,7 +115,7 @@ def status(source: Source, *, console: ConsoleOptions, as_json: AsJson = False) 
     Examples: `imgkit console status debian.qcow2` · `imgkit console status debian.qcow2 --port ttyS1 --json`
     """
     from imgkit.cli.render import out, print_json
-    from imgkit.console import status as look
+    from imgkit.console.status import status as look
     from imgkit.editing import opened
     from imgkit.guest.facts import find_facts
 

@@ -1,10 +1,11 @@
-"""The mission: a working serial console, as recipes over trees, and its status link by link.
+"""The mission: a working serial console, as a recipe over a tree, and its status link by link.
 
-A recipe is a function from a tree and a serial console to changes; it knows no engine, no format, no path of the host.
+`recipe.enable` makes the changes, `status.status` tells how things stand. Both walk the same chain, and each kind of
+link has one module that knows how to look at it and how to mend it:
+
+    loaders   what shows the boot menu and holds the kernel's command line
+    logins    what asks for a login on the line
+    keepers   what writes the boot loader's configuration anew, and so has to know the console too
+
+A recipe knows no engine, no format, no path of the host.
 """
-
-from imgkit.bootconfig.serial import SerialConsole
-from imgkit.console.recipe import Wishes, default_console, enable
-from imgkit.console.status import Link, LinkKind, Status, status
-
-__all__ = ["Link", "LinkKind", "SerialConsole", "Status", "Wishes", "default_console", "enable", "status"]

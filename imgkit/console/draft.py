@@ -46,6 +46,11 @@ class Draft:
             with named(path):
                 self._after[path] = encode(edit(text))
 
+    def edit_or_create(self, path: str, edit: Callable[[str], str]) -> None:
+        """Edit a text file, or make it from what `edit` makes of the empty text."""
+        with named(path):
+            self.put(path, edit(self.text(path) or ""))
+
     def edit_bytes(self, path: str, edit: Callable[[bytes], bytes]) -> None:
         """Edit a file, if it exists."""
         data = self.read(path)

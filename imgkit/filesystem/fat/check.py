@@ -21,7 +21,6 @@ def check_fully(volume: Volume) -> None:
 
     Clusters that are marked as used but belong to no file are let pass: nothing will ever be written there.
     """
-    _check_fsinfo(volume)
     owned = bytearray(volume.boot.last_cluster + 1)
     if volume.boot.root_cluster:
         _own(owned, volume.chain(volume.boot.root_cluster), "the root directory", 0)
@@ -35,6 +34,7 @@ def check_fully(volume: Volume) -> None:
             _own(owned, _checked_chain(volume, entry), entry.name, entry.offset)
             if entry.is_directory:
                 waiting.append(entries(volume, entry.cluster))
+    _check_fsinfo(volume)
 
 
 def _check_name(entry: Entry, seen: set[str]) -> None:

@@ -1,0 +1,33 @@
+"""One module for each way to start a login prompt, all with the same functions; only the guest's own is imported."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from imgkit.guest.facts import Init
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgkit.console.draft import Draft
+    from imgkit.console.model import KernelLine, Link, SerialConsole
+
+_MODULES = {Init.SYSTEMD: "systemd", Init.UPSTART: "upstart"}
+
+
+class LoginModule(Protocol):
+    """What each module offers; `kernels` are the system's command lines, recovery left out."""
+
+    def enable(self, draft: Draft, console: SerialConsole, kernels: Sequence[KernelLine]) -> None:
+        """Have the system ask for a login on the console."""
+        ...
+
+    def links(self, draft: Draft, console: SerialConsole, kernels: Sequence[KernelLine]) -> Iterator[Link]:
+        """Who asks for a login on the console."""
+        ...
+
+
+def module_for(init: Init) -> LoginModule:
+    """The module for an init system; sysvinit, OpenRC, busybox and what is not known use inittab."""
+    return cast("LoginModule", import_module(f"{__name__}.{_MODULES.get(init, 'inittab')}"))

@@ -1,0 +1,51 @@
+"""systemd: its getty generator suffices, unless it is switched off or the unit is masked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgkit.bootconfig import kernelargs, systemd
+from imgkit.console.model import Link, LinkKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgkit.console.draft import Draft
+    from imgkit.console.model import KernelLine, SerialConsole
+
+_UNIT_FOLDERS = ("/lib/systemd/system", "/usr/lib/systemd/system")
+_MASK = "/dev/null"
+
+
+def enable(draft: Draft, console: SerialConsole, kernels: Sequence[KernelLine]) -> None:
+    """Take masks away; link the unit where the generator is switched off."""
+    for path in systemd.masks(console):
+        if draft.link_target(path) == _MASK:
+            draft.remove(path)
+    if any(systemd.generator_is_off(kernel.arguments) for kernel in kernels):
+        draft.link(*systemd.wants_link(console, _unit_folder(draft)))
+
+
+def links(draft: Draft, console: SerialConsole, kernels: Sequence[KernelLine]) -> Iterator[Link]:
+    """Whether systemd will start the unit, and why."""
+    unit, (wants, _) = systemd.getty_unit(console), systemd.wants_link(console)
+    masked = [path for path in systemd.masks(console) if draft.link_target(path) == _MASK]
+    off = [kernel for kernel in kernels if systemd.generator_is_off(kernel.arguments)]
+    used = any(found.port == console.port for kernel in kernels for found in kernelargs.consoles(kernel.arguments))
+    if masked:
+        yield Link(LinkKind.GETTY, False, masked[0], 0, f"{unit} is masked")
+    elif draft.is_there(wants):
+        yield Link(LinkKind.GETTY, True, wants, 0, f"systemd starts {unit}")
+    elif off:
+        told = f"systemd.getty_auto switches off what would start {unit}"
+        yield Link(LinkKind.GETTY, False, off[0].file, off[0].line, told)
+    elif used:
+        yield Link(LinkKind.GETTY, True, "", 0, f"systemd starts {unit}, because the kernel uses {console.port}")
+    else:
+        yield Link(LinkKind.GETTY, False, "", 0, f"systemd starts {unit} only where the kernel uses {console.port}")
+
+
+def _unit_folder(draft: Draft) -> str:
+    """Where the guest's own units lie."""
+    there = (folder for folder in _UNIT_FOLDERS if draft.is_there(f"{folder}/{systemd.TEMPLATE}"))
+    return next(there, _UNIT_FOLDERS[0])
