@@ -159,6 +159,13 @@ def mtools(device: MemoryDevice, tool: str, *arguments: str) -> str:
         return oracle.run("env", "TZ=UTC", "LC_ALL=C.UTF-8", oracle.find(tool), "-i", image, *arguments).stdout
 
 
+def mtools_changed(device: MemoryDevice, tool: str, *arguments: str | Path) -> MemoryDevice:
+    """A copy of the device after an mtools command."""
+    with _dumped(device) as image:
+        oracle.run("env", "TZ=UTC", "LC_ALL=C.UTF-8", oracle.find(tool), "-i", image, *arguments)
+        return MemoryDevice(image.read_bytes())
+
+
 def fat_tree(device: MemoryDevice) -> TREE:
     """All files and directories as mtools reads them."""
     with _dumped(device) as image, tempfile.TemporaryDirectory() as folder:
