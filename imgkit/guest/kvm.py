@@ -18,6 +18,7 @@ import platform
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 _DEADLINE = 2.0  # seconds, the start of a Python included
 
@@ -37,13 +38,21 @@ _SEGMENT = struct.Struct("<QIHBBBBBBBBBB")
 @functools.cache
 def kvm_works() -> bool:
     """Whether virtual machines run under KVM here. The answer is found once, in a process that can be killed."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK) or not _cpu_virtualises():
         return False
     try:
         probe = subprocess.run([sys.executable, "-m", __name__], timeout=_DEADLINE, capture_output=True, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return probe.returncode == 0
+
+
+def _cpu_virtualises() -> bool:
+    """Whether the processor says so; on architectures that have no flag for it, the trial decides alone."""
+    if platform.machine() != "x86_64":
+        return True
+    flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
+    return not {"vmx", "svm"}.isdisjoint(flags.split())
 
 
 def _runs() -> bool:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.block.device import Window
-from imgkit.filesystem.probe import open_filesystem, probe
-from imgkit.guest.volume import Volume
-from imgkit.units import ByteRange
+from imgkit.filesystem.probe import open_filesystem
+from imgkit.guest.volume import Volume, disk_volumes
 
 if TYPE_CHECKING:
     from imgkit.block.image import Image
@@ -22,18 +20,17 @@ class NativeEngine:
 
     def __init__(self, image: Image, table: PartitionTable, *, now: int) -> None:
         self._now = now
-        self._windows: dict[str, Window] = {}
         self._open: dict[str, FileSystem] = {}
-        self._volumes = tuple(self._find_volumes(image, table))
+        self._windows = dict(disk_volumes(image.disk, table))
 
     def volumes(self) -> tuple[Volume, ...]:
         """All partitions, or the disk itself where it has no table."""
-        return self._volumes
+        return tuple(self._windows)
 
     def open(self, volume: Volume, /) -> FileSystem:
         """The file system of a volume, checked to be clean."""
         if volume.name not in self._open:
-            window = self._windows[volume.name]
+            window = self._windows[volume]
             self._open[volume.name] = open_filesystem(window, writable=True, now=self._now)
         return self._open[volume.name]
 
@@ -48,28 +45,3 @@ class NativeEngine:
         for file_system in self._open.values():
             file_system.close()
         self._open.clear()
-
-    def _find_volumes(self, image: Image, table: PartitionTable) -> list[Volume]:
-        whole = ByteRange(0, image.disk.size)
-        if not table.partitions:
-            return [self._volume("/dev/sda", Window(image.disk, whole))]
-        return [
-            self._volume(
-                f"/dev/sda{partition.number}",
-                Window(image.disk, partition.where),
-                number=partition.number,
-                partuuid=partition.partuuid,
-                partlabel=partition.name,
-                type_id=partition.type_id,
-            )
-            for partition in table.partitions
-            if not partition.extended
-        ]
-
-    def _volume(
-        self, name: str, window: Window, *, number: int = 0, partuuid: str = "", partlabel: str = "", type_id: str = ""
-    ) -> Volume:
-        self._windows[name] = window
-        identity = probe(window)
-        kind, uuid, label = (identity.kind, identity.uuid, identity.label) if identity else ("", "", "")
-        return Volume(name, kind, window.size, uuid, label, number, partuuid, partlabel, type_id)

@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from imgkit.block.device import Window
+from imgkit.filesystem.probe import probe
+from imgkit.units import ByteRange
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.block.device import BlockDevice
     from imgkit.filesystem.base import FileSystem
+    from imgkit.partition.model import Partition, PartitionTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +62,32 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of everything; what `finish` has not saved is dropped."""
         ...
+
+
+def disk_volumes(disk: BlockDevice, table: PartitionTable) -> Iterator[tuple[Volume, Window]]:
+    """All partitions, or the disk itself where it has no table, and where each lies."""
+    if not table.partitions:
+        window = Window(disk, ByteRange(0, disk.size))
+        yield _volume("/dev/sda", window, None), window
+    for partition in table.partitions:
+        if not partition.extended:
+            window = Window(disk, partition.where)
+            yield _volume(f"/dev/sda{partition.number}", window, partition), window
+
+
+def _volume(name: str, window: Window, partition: Partition | None) -> Volume:
+    identity = probe(window)
+    kind, uuid, label = (identity.kind, identity.uuid, identity.label) if identity else ("", "", "")
+    if partition is None:
+        return Volume(name, kind, window.size, uuid, label)
+    return Volume(
+        name,
+        kind,
+        window.size,
+        uuid,
+        label,
+        partition.number,
+        partition.partuuid,
+        partition.name,
+        partition.type_id,
+    )

@@ -1,0 +1,146 @@
+"""Print how imgkit compares with the tools that it replaces: `python -m benchmarks [--quick]`.
+
+Everything is measured in this run on this machine, on copies of one Debian image, as whole processes. The appliance
+tools run with the direct backend; without KVM they, and the guestfs engine, emulate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measure import Figure, measure
+from fixtures.catalog import fixture
+from imgkit.console.recipe import default_console, enable
+from imgkit.editing import Source, edit_image
+from imgkit.guest.kvm import kvm_works
+
+IMGKIT = Path(sys.executable).with_name("imgkit")
+_FEW, _MANY, _COPIES = 3, 15, 16
+
+
+@dataclass(slots=True)
+class Bench:
+    """A folder with the image to be measured on, and the table that fills."""
+
+    folder: Path
+    original: Path
+    quick: bool
+    table: Table = field(default_factory=lambda: Table("task", "imgkit", "peer", "ratio", "wanted", "peak"))
+
+    def fresh(self) -> Path:
+        """Make the working image anew."""
+        return self._copy(self.folder / "image.qcow2")
+
+    def copies(self, number: int) -> list[Path]:
+        """Images of the same content, a file each."""
+        return [self._copy(self.folder / f"copy-{count}.qcow2") for count in range(number)]
+
+    def imgkit(self, *arguments: str | Path, runs: int = _MANY) -> Figure:
+        """Measure one imgkit command, with a fresh image for each run."""
+        return measure((IMGKIT, *arguments), runs=runs, prepare=self.fresh)
+
+    def peer(self, *argv: str | Path, runs: int = _FEW) -> Figure:
+        """Measure one command of another tool, with a fresh image for each run."""
+        return measure(argv, runs=1 if self.quick else runs, prepare=self.fresh)
+
+    def row(self, task: str, ours: Figure, theirs: Figure, wanted: str) -> None:
+        """Add a comparison."""
+        ratio = theirs.median / ours.median
+        told = f"{ratio:.3g} x faster" if ratio >= 1 else f"{1 / ratio:.3g} x slower"
+        self.table.add_row(task, _seconds(ours), _seconds(theirs), told, wanted, f"{ours.peak >> 20} MiB")
+
+    def _copy(self, to: Path) -> Path:
+        to.unlink(missing_ok=True)
+        subprocess.run(["cp", "--reflink=auto", self.original, to], check=True)
+        to.chmod(0o644)
+        os.sync()  # or the first fsync of what is measured would pay for this copy
+        return to
+
+
+def main() -> None:
+    """Measure all and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="run each appliance tool once only")
+    arguments = parser.parse_args()
+    os.environ.setdefault("LIBGUESTFS_BACKEND", "direct")
+    if not kvm_works():
+        os.environ.setdefault("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
+    with tempfile.TemporaryDirectory(prefix="imgkit-bench-", dir=os.environ.get("TMPDIR")) as folder:
+        bench = Bench(Path(folder), fixture("a"), arguments.quick)
+        start = bench.imgkit("--version")
+        _enable(bench, start)
+        _read(bench)
+        _throughput(bench)
+    Console(width=120).print(bench.table, f"start-up: `imgkit --version` {_seconds(start)}, peak {start.peak >> 20} MiB")
+
+
+def _enable(bench: Bench, start: Figure) -> None:
+    image = bench.folder / "image.qcow2"
+    uploads = _same_edits(bench)
+    ours = bench.imgkit("console", "enable", image, "--in-place")
+    customize = bench.peer("virt-customize", "--no-network", "-a", image, *uploads)
+    bench.row("console enable | virt-customize, same edits", ours, customize, "at least 60 x")
+    appliance = bench.imgkit(
+        "console", "enable", image, "--in-place", "--engine", "guestfs", runs=1 if bench.quick else _FEW
+    )
+    bench.row("… --engine guestfs | virt-customize", appliance, customize, "at least 1.43 x")
+    above = Figure(tuple(seconds - start.median for seconds in ours.seconds), ours.peak)
+    bench.table.add_row(
+        "console enable, above start-up", _seconds(above), "", "", "at most 0.2 s", f"{above.peak >> 20} MiB"
+    )
+
+
+def _same_edits(bench: Bench) -> list[str]:
+    """Options of virt-customize that make the files that imgkit would."""
+    wanted = edit_image(
+        Source(bench.original), lambda guest: enable(guest.tree, default_console("x86_64")), destination=None
+    )
+    options = []
+    for number, change in enumerate(wanted.changes):
+        file = bench.folder / f"edit-{number}"
+        file.write_bytes(change.after or b"")
+        options += ["--mkdir", str(Path(change.path).parent), "--upload", f"{file}:{change.path}"]
+    return options
+
+
+def _read(bench: Bench) -> None:
+    image, raw = bench.folder / "image.qcow2", bench.folder / "disk.raw"
+    file = "/etc/default/grub"
+    bench.row("cat | virt-cat", bench.imgkit("cat", image, file), bench.peer("virt-cat", "-a", image, file), "faster")
+    inspected = bench.imgkit("inspect", "--json", image)
+    bench.row("inspect | virt-inspector", inspected, bench.peer("virt-inspector", "-a", image), "at least 60 x")
+    subprocess.run(["qemu-img", "convert", "-O", "raw", bench.original, raw], check=True)
+    sfdisk = shutil.which("sfdisk", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") or "sfdisk"
+    bench.row(
+        "inspect, whole | sfdisk --json, table only",
+        bench.imgkit("inspect", "--json", raw),
+        bench.peer(sfdisk, "--json", raw, runs=_MANY),
+        "",
+    )
+
+
+def _throughput(bench: Bench) -> None:
+    images = bench.copies(_COPIES)
+    argv = [sys.executable, "-m", "benchmarks.throughput", *map(str, images)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    bench.table.add_row(
+        "console enable, library, one process", f"{float(done.stdout):.0f} images/s", "", "", "at least 50 images/s"
+    )
+
+
+def _seconds(figure: Figure) -> str:
+    return f"{figure.median:.3f} s" if figure.median < 1 else f"{figure.median:.1f} s"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m imgkit` is the command `imgkit`."""
+
+from imgkit.cli.main import main
+
+main()
