@@ -1,0 +1,33 @@
+# `make demo` and `make test` do all the set-up that they need; see README.md.
+
+PYTHON := .venv/bin/python
+# libguestfs needs no libvirt, and finds KVM or does without it.
+export LIBGUESTFS_BACKEND := direct
+
+.PHONY: demo test lint bench bounds clean
+
+demo: ## build a Debian image, enable its serial console, boot it
+	@.ci/setup
+	@$(PYTHON) -m fixtures.demo
+
+test: lint ## the whole suite: style, types, layers, then every test
+	$(PYTHON) -m fixtures build all
+	$(PYTHON) -m pytest --numprocesses 2 --dist worksteal $(PYTEST)
+
+lint:
+	@.ci/setup
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+bench: ## ratios against the tools that imgkit replaces
+	@.ci/setup
+	$(PYTHON) -m benchmarks
+
+bounds: ## the tests that need no appliance, with the oldest dependencies that pyproject.toml allows and no libguestfs
+	@.ci/setup --system
+	.ci/bounds
+
+clean:
+	rm -rf .venv .bounds build ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
