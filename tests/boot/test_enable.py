@@ -1,0 +1,188 @@
+"""`imgkit console enable` on the images a to e: run as a user runs it, checked by other tools, and booted.
+
+Each image is edited once and then only read: guests write to a layer that is thrown away.
+"""
+
+import json
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from fixtures.catalog import GROUPS
+from tests.boot.trees import changed_partitions, check_ext, ext_tree, partitions, raw_copy, xfs_tree
+from tests.support import oracle
+from tests.support.boot import Firmware, boot
+from tests.support.disks import sha256
+from tests.support.images import fixture, private_copy
+
+ENGINE = {"a": "native", "b": "native", "c": "native", "d": "guestfs", "e": "native"}
+LOADER = {"a": "GNU GRUB", "b": "GNU GRUB", "c": "GNU GRUB", "d": "GNU GRUB", "e": "SYSLINUX|EXTLINUX"}
+# Where the partitions with changed files are mounted.
+EXT = {"a": {1: "/boot", 2: "/"}, "b": {1: "/boot", 6: "/"}, "c": {1: "/"}, "d": {1: "/boot"}, "e": {1: "/"}}
+LVM = {"d": {2: "/dev/debian/root"}}
+
+UNSUPPORTED = 5  # exit status
+
+
+def imgkit(*arguments, status=0):
+    """Run the command; its standard output."""
+    done = oracle.run(str(Path(sys.executable).with_name("imgkit")), *arguments, check=False)
+    assert done.returncode == status, f"{done.returncode}: {done.stdout}{done.stderr}"
+    return done
+
+
+def enable(image, *options):
+    return json.loads(imgkit("console", "enable", image, "--in-place", "--json", *options).stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    name: str
+    image: Path
+    undo: Path
+    answer: dict
+
+    @property
+    def changed(self):
+        return {change["path"] for change in self.answer["changes"]}
+
+    @property
+    def parents_of_created(self):
+        """Their times change."""
+        return {str(PurePosixPath(change["path"]).parent) for change in self.answer["changes"] if change["created"]}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.appliance if name == "d" else ()) for name in GROUPS["debian"]],
+)
+def edited(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    image, undo = private_copy(request.param, folder), folder / "undo"
+    yield Edited(request.param, image, undo, enable(image, "--undo", undo))
+    shutil.rmtree(folder)
+
+
+def test_auto_takes_the_engine_that_serves(edited):
+    assert edited.answer["engine"] == ENGINE[edited.name]
+
+
+@pytest.mark.boot
+def test_login_on_the_serial_line(edited):
+    before = sha256(edited.image)
+    with boot(edited.image) as guest:
+        guest.line.expect(LOADER[edited.name])
+        guest.login()
+        assert guest.run("tty").stdout == "/dev/ttyS0\n"
+        assert guest.run("exit 7 & wait $!").returncode == 7
+        assert "login:" in guest.screen()
+    assert sha256(edited.image) == before
+
+
+KERNELS_AND_TERMINALS = r"grep -E '^\s*(linux|serial|terminal_\w+)\s' /boot/grub/grub.cfg"
+
+
+@pytest.mark.boot
+@pytest.mark.parametrize("edited", ["a", "c"], indirect=True)
+def test_guest_itself_runs_update_grub(edited):
+    with boot(edited.image) as guest:
+        guest.login()
+        ours = guest.run(KERNELS_AND_TERMINALS).stdout
+        assert guest.run("update-grub").returncode == 0
+        assert guest.run(KERNELS_AND_TERMINALS).stdout == ours
+        guest.reboot()
+        guest.line.expect(LOADER[edited.name])
+        guest.login()
+        assert guest.run("tty").stdout == "/dev/ttyS0\n"
+
+
+@pytest.mark.boot
+@pytest.mark.parametrize("edited", ["c"], indirect=True)
+def test_login_under_uefi(edited):
+    with boot(edited.image, firmware=Firmware.UEFI) as guest:
+        guest.line.expect(LOADER[edited.name])
+        guest.login()
+        assert guest.run("test -d /sys/firmware/efi").returncode == 0
+
+
+def test_status_before_and_after(edited):
+    imgkit("console", "status", fixture(edited.name), status=1)
+    imgkit("console", "status", edited.image)
+
+
+def test_twice_is_once(edited):
+    before = sha256(edited.image)
+    assert not enable(edited.image)["changed"]
+    assert sha256(edited.image) == before
+
+
+def test_undo_brings_the_bytes_back(edited, tmp_path):
+    image = tmp_path / edited.image.name
+    oracle.run("cp", "--sparse=always", "--preserve=timestamps", edited.image, image)
+    imgkit("undo", image, edited.undo)
+    assert sha256(image) == sha256(fixture(edited.name))
+
+
+@pytest.fixture(scope="module")
+def raws(edited, tmp_path_factory):
+    """The disk before and after, raw."""
+    folder = tmp_path_factory.mktemp("raws")
+    yield raw_copy(fixture(edited.name), folder), raw_copy(edited.image, folder)
+    shutil.rmtree(folder)
+
+
+def test_disk_is_clean(edited, raws):
+    oracle.run("qemu-img", "check", edited.image)
+    areas = partitions(raws[1])
+    for number in EXT[edited.name]:
+        check_ext(raws[1], areas[number].start)
+
+
+def test_other_partitions_and_the_gaps_between_keep_their_bytes(edited, raws):
+    assert changed_partitions(*raws) == {*EXT[edited.name], *LVM.get(edited.name, {})}
+
+
+def whole_tree(name, image, raw):
+    areas, found = partitions(raw), {}
+    for number, mount in EXT[name].items():
+        found |= {mount.rstrip("/") + path: entry for path, entry in ext_tree(raw, areas[number].start).items()}
+    for device in LVM.get(name, {}).values():
+        found |= xfs_tree(image, device)
+    return found
+
+
+def test_other_files_stay_as_they_were(edited, raws):
+    with ThreadPoolExecutor() as readers:
+        before, after = readers.map(partial(whole_tree, edited.name), (fixture(edited.name), edited.image), raws)
+    differing = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    assert edited.changed <= differing <= edited.changed | edited.parents_of_created
+    for path in differing & before.keys():
+        assert (before[path].kind, before[path].mode, before[path].owner) == (
+            after[path].kind,
+            after[path].mode,
+            after[path].owner,
+        )
+
+
+@pytest.mark.boot
+@pytest.mark.appliance
+def test_image_whose_guest_was_killed(tmp_path):
+    """Its journal has to be replayed first, which Linux does, in the appliance, with what the guest had written."""
+    image = private_copy("e", tmp_path)
+    with boot(image, keep_writes=True) as guest:
+        guest.wait_until_up()
+        guest.ask("echo kept > /root/token; sync")
+    before = sha256(image)
+    refused = imgkit("console", "enable", image, "--in-place", "--engine", "native", status=UNSUPPORTED)
+    assert "journal" in refused.stderr
+    assert sha256(image) == before
+
+    assert enable(image)["engine"] == "guestfs"
+    with boot(image) as guest:
+        guest.login()
+        assert guest.run("cat /root/token").stdout == "kept\n"
