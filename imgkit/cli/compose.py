@@ -1,4 +1,6 @@
-"""Commands composed of groups of options: each group is a function, its parameters are the options.
+"""Commands as Typer takes them: made of groups of options, with examples that keep their lines.
+
+A group is a function whose parameters are the options:
 
     @composed(source=make_source)
     def ls(source: Source, path: InTree = "/") -> None: ...
@@ -8,11 +10,24 @@ is to Typer a command with the parameters of `make_source` in the place of `sour
 
 from __future__ import annotations
 
+import functools
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import typer
+
+_EPIPE_STATUS = 128 + 13  # what a shell says of a program that SIGPIPE ended
+
+
+def add_command(app: typer.Typer, command: Callable[..., None], name: str) -> None:
+    """Make a function a command of `app`. Its docstring is the help; lines after "Examples:" stay as they are."""
+    # Click rewraps paragraphs, except those that begin with a backspace character.
+    text = (inspect.getdoc(command) or "").replace("\nExamples:\n", "\n\b\nExamples:\n")
+    app.command(name, help=text, short_help=text.partition("\n")[0])(_writing(command))
 
 
 def composed(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -35,6 +50,28 @@ def composed(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Ca
         return run
 
     return decorate
+
+
+def _writing(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with all of its standard output written when it ends.
+
+    A reader that has enough, such as `head`, ends us in silence, as it ends other programs. Typer would give that
+    status 1, which means "no" here.
+    """
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        from imgkit.cli.render import flush
+
+        try:
+            try:
+                command(**values)
+            finally:
+                flush()
+        except BrokenPipeError:
+            sys.exit(_EPIPE_STATUS)
+
+    return run
 
 
 def _parameters(function: Callable[..., Any], without: set[str] | None = None) -> list[inspect.Parameter]:

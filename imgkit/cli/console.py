@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imgkit.cli.compose import composed
+from imgkit.cli.compose import add_command, composed
 from imgkit.cli.options import AsJson, make_delivery, make_source
 
 if TYPE_CHECKING:
@@ -43,14 +43,15 @@ class ConsoleOptions:
 def make_console(
     *,
     port: Annotated[
-        str | None, typer.Option(help="Kernel's name of the port; by default the architecture's usual one.")
+        str | None,
+        typer.Option(metavar="NAME", help="Linux's name of the port. [default: the architecture's, as ttyS0 on x86]"),
     ] = None,
-    baud: Annotated[int | None, typer.Option(help="Bits per second. [default: 115200]", show_default=False)] = None,
-    parity: Annotated[str | None, typer.Option(metavar="n|o|e", help="None, odd or even.", show_default=False)] = None,
-    data_bits: Annotated[int | None, typer.Option(metavar="7|8", show_default=False)] = None,
-    stop_bits: Annotated[int | None, typer.Option(metavar="1|2", show_default=False)] = None,
+    baud: Annotated[int | None, typer.Option(metavar="RATE", help="Bits per second. [default: 115200]")] = None,
+    parity: Annotated[str | None, typer.Option(metavar="n|o|e", help="Parity: none, odd or even. [default: n]")] = None,
+    data_bits: Annotated[int | None, typer.Option(metavar="7|8", help="Bits of a character. [default: 8]")] = None,
+    stop_bits: Annotated[int | None, typer.Option(metavar="1|2", help="Stop bits. [default: 1]")] = None,
     terminal: Annotated[
-        str | None, typer.Option(metavar="TERM", help="Terminal type for the login prompt.", show_default=False)
+        str | None, typer.Option(metavar="TERM", help="Terminal type for the login prompt. [default: vt220]")
     ] = None,
     no_vga: Annotated[
         bool, typer.Option("--no-vga", help="Serial console only; by default the screen stays on.")
@@ -73,9 +74,7 @@ def make_wishes(
     quiet_off: Annotated[
         bool, typer.Option("--quiet-off", help="Let the kernel speak: remove quiet, rhgb, splash.")
     ] = False,
-    timeout: Annotated[
-        int | None, typer.Option(min=0, metavar="SECONDS", help="Show the boot menu that long.", show_default=False)
-    ] = None,
+    timeout: Annotated[int | None, typer.Option(min=0, metavar="SECONDS", help="Show the boot menu that long.")] = None,
     recovery: Annotated[bool, typer.Option("--recovery", help="Change the recovery entries too.")] = False,
 ) -> Wishes:
     """What else is wanted."""
@@ -84,35 +83,44 @@ def make_wishes(
     return Wishes(recovery=recovery, quiet_off=quiet_off, timeout=timeout)
 
 
-@app.command("enable")
 @composed(source=make_source, console=make_console, wishes=make_wishes, delivery=make_delivery)
 def enable(
     source: Source, *, console: ConsoleOptions, wishes: Wishes, delivery: Delivery, as_json: AsJson = False
 ) -> None:
     """Give the system in an image a serial console: boot menu, kernel and login prompt, now and after updates.
 
-    Examples: `imgkit console enable debian.qcow2 --in-place` ·
-    `imgkit console enable debian.qcow2 -o serial.qcow2 --timeout 5` ·
-    `imgkit console enable debian.qcow2 --dry-run`
+    Examples:
+      imgkit console enable debian.qcow2 --dry-run
+      imgkit console enable debian.qcow2 --in-place --undo debian.undo
+      imgkit console enable debian.qcow2 -o serial.qcow2 --timeout 5
     """
-    from imgkit.cli.delivery import deliver
+    from imgkit.cli.delivery import deliver, print_edited, print_edited_json
     from imgkit.console.recipe import enable as recipe
     from imgkit.guest.facts import find_facts
 
+    enabled: list[SerialConsole] = []
+
     def edit(guest: Guest) -> list[Change]:
-        return recipe(guest.tree, console.for_arch(find_facts(guest.tree).arch), wishes)
+        enabled.append(console.for_arch(find_facts(guest.tree).arch))
+        return recipe(guest.tree, enabled[0], wishes)
 
-    deliver("console-enable", source, edit, delivery, as_json=as_json, unchanged="serial console is enabled already")
+    edited = deliver(source, edit, delivery, as_json=as_json)
+    if as_json:
+        print_edited_json("console-enable", source, delivery, edited, console=enabled[0])
+    else:
+        told = f"serial console {enabled[0].port} enabled"
+        print_edited(source, delivery, edited, done=told, unchanged=f"{told} already")
 
 
-@app.command("status")
 @composed(source=make_source, console=make_console)
 def status(source: Source, *, console: ConsoleOptions, as_json: AsJson = False) -> None:
     """Tell whether the serial console is enabled (exit status 0) or not (1), link by link.
 
     Without options it is the console that the system's kernel uses, or the usual one for its architecture.
 
-    Examples: `imgkit console status debian.qcow2` · `imgkit console status debian.qcow2 --port ttyS1 --json`
+    Examples:
+      imgkit console status debian.qcow2
+      imgkit console status debian.qcow2 --port ttyS1 --json
     """
     from imgkit.cli.render import out, print_json
     from imgkit.console.status import status as look
@@ -133,3 +141,7 @@ def status(source: Source, *, console: ConsoleOptions, as_json: AsJson = False) 
             )
         out(f"serial console {found.console.port}: {'enabled' if found.enabled else 'not enabled'}")
     raise typer.Exit(0 if found.enabled else 1)
+
+
+add_command(app, enable, "enable")
+add_command(app, status, "status")

@@ -1,7 +1,8 @@
-"""What every editing command does: run the edit, show a dry run's diffs or say what was done."""
+"""What every editing command does: run the edit, then show a dry run's diffs or say what was done."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from imgkit.block.output import Stream
@@ -10,7 +11,7 @@ from imgkit.editing import edit_image
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from imgkit.cli.options import Delivery
     from imgkit.editing import Edited, Source
@@ -18,41 +19,34 @@ if TYPE_CHECKING:
     from imgkit.tree import Change
 
 
-def deliver(
-    kind: str,
-    source: Source,
-    edit: Callable[[Guest], list[Change]],
-    delivery: Delivery,
-    *,
-    as_json: bool,
-    unchanged: str = "nothing to change",
-) -> None:
-    """Carry out an editing command. `kind` names its JSON document, `unchanged` is what is said if nothing changes."""
+def deliver(source: Source, edit: Callable[[Guest], list[Change]], delivery: Delivery, *, as_json: bool) -> Edited:
+    """Carry out an edit, with a progress bar if it is a long copy."""
     if as_json and isinstance(delivery.destination, Stream):
         raise UsageError("--json and -o - both want standard output", hint="Write the image to a file.")
     with progress_bar(f"writing {delivery.target or source.path}") as progress:
-        edited = edit_image(source, edit, delivery.destination, undo=delivery.undo, progress=progress)
+        return edit_image(source, edit, delivery.destination, undo=delivery.undo, progress=progress)
+
+
+def print_edited(source: Source, delivery: Delivery, edited: Edited, *, done: str, unchanged: str) -> None:
+    """Tell a person: a dry run's diffs as data; as prose, what was `done`, or, if it was so before, `unchanged`."""
     for notice in edited.notices:
         note(notice)
-    if as_json:
-        print_json(kind, 1, _document(source, delivery, edited))
-    elif delivery.destination is None:
-        print_diffs(edited.changes)
-    if not as_json:
-        note(f"{source.path}: {_summary(delivery, edited) if edited.changes else unchanged}")
-
-
-def _summary(delivery: Delivery, edited: Edited) -> str:
-    files = ", ".join(change.path for change in edited.changes)
     if delivery.destination is None:
-        return f"would change {files} (dry run, nothing was written)"
-    where = f"; written to {delivery.target}" if delivery.target else ""
-    undo = f"; undo with: imgkit undo {delivery.target or 'IMAGE'} {delivery.undo}" if delivery.undo else ""
-    return f"changed {files}{where}{undo}"
+        print_diffs(edited.changes)
+        done = f"dry run, nothing was written: {done}"
+    told = [done, *_verbs(edited.changes)] if edited.changes else [unchanged]
+    if delivery.target:
+        told.append(f"written to {delivery.target}")
+    if delivery.undo and edited.changes:
+        told.append(
+            f"undo with: {shlex.join(['imgkit', 'undo', str(delivery.target or source.path), str(delivery.undo)])}"
+        )
+    note(f"{source.path}: {'; '.join(filter(None, told))}")
 
 
-def _document(source: Source, delivery: Delivery, edited: Edited) -> dict[str, object]:
-    return {
+def print_edited_json(kind: str, source: Source, delivery: Delivery, edited: Edited, **more: object) -> None:
+    """Tell a program the same, in a document named `kind`, with `more` in it."""
+    document = {
         "image": source.path,
         "output": delivery.target,
         "dry_run": delivery.destination is None,
@@ -66,3 +60,14 @@ def _document(source: Source, delivery: Delivery, edited: Edited) -> dict[str, o
         "undo": delivery.undo,
         "notices": edited.notices,
     }
+    print_json(kind, 1, document | more)
+
+
+def _verbs(changes: tuple[Change, ...]) -> Iterator[str]:
+    """`changed /a, /b` and the like."""
+    kinds = {
+        "changed": [c.path for c in changes if c.before is not None and c.after is not None],
+        "created": [c.path for c in changes if c.before is None],
+        "removed": [c.path for c in changes if c.after is None],
+    }
+    return (f"{verb} {', '.join(paths)}" for verb, paths in kinds.items() if paths)

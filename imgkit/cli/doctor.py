@@ -10,7 +10,9 @@ from imgkit.cli.options import AsJson
 def doctor(*, as_json: AsJson = False) -> None:
     """Tell which engines work on this machine, and how to get what is missing (exit status 1 if anything is).
 
-    Example: `imgkit doctor`
+    Examples:
+      imgkit doctor
+      imgkit doctor --json
     """
     from imgkit.cli.render import out, print_json
     from imgkit.guest.checkup import check_engines

@@ -15,7 +15,7 @@ from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from imgkit.cli.options import Delivery
-    from imgkit.editing import Source
+    from imgkit.editing import Edited, Source
 
 
 @composed(source=make_source)
@@ -28,7 +28,9 @@ def ls(
 ) -> None:
     """List a directory, or one file, of the system in an image.
 
-    Examples: `imgkit ls debian.qcow2 /boot` · `imgkit ls -l debian.qcow2 /etc/default/grub`
+    Examples:
+      imgkit ls debian.qcow2 /boot
+      imgkit ls -l debian.qcow2 /etc/default/grub
     """
     from imgkit.cli.render import long_line, out, print_json
     from imgkit.editing import opened
@@ -47,9 +49,11 @@ def ls(
 def cat(source: Source, path: InTree, *, as_json: AsJson = False) -> None:
     """Print a file of the system in an image.
 
-    Examples: `imgkit cat debian.qcow2 /etc/fstab` · `imgkit cat disk.img /boot/vmlinuz > vmlinuz`
+    Examples:
+      imgkit cat debian.qcow2 /etc/fstab
+      imgkit cat disk.img /boot/vmlinuz > vmlinuz
     """
-    from imgkit.cli.render import print_json
+    from imgkit.cli.render import emit, print_json
     from imgkit.editing import opened
 
     with opened(source) as (_, guest):
@@ -61,7 +65,7 @@ def cat(source: Source, path: InTree, *, as_json: AsJson = False) -> None:
         for chunk in guest.tree.read_chunks(path):
             if b"\0" in chunk and sys.stdout.isatty():
                 raise UsageError(f"{path} is binary, which no terminal can show", hint="Redirect it: > FILE.")
-            sys.stdout.buffer.write(chunk)
+            emit(chunk)
 
 
 @composed(source=make_source, delivery=make_delivery)
@@ -79,8 +83,9 @@ def write(
 
     A file that exists keeps owner, mode and extended attributes; missing directories are made.
 
-    Examples: `imgkit write disk.qcow2 /etc/motd motd --in-place` ·
-    `echo hi | imgkit write disk.img /etc/motd -o new.img`
+    Examples:
+      imgkit write disk.qcow2 /etc/motd motd.txt --in-place
+      echo hi | imgkit write disk.img /etc/motd -o new.img
     """
     from imgkit.cli.delivery import deliver
     from imgkit.editing import replace_file
@@ -89,19 +94,31 @@ def write(
         data = sys.stdin.buffer.read() if str(contents) == "-" else contents.read_bytes()
     except OSError as error:
         raise UsageError(f"{contents}: cannot be read ({error.strerror})") from error
-    deliver("write", source, replace_file(path, lambda _before: data), delivery, as_json=as_json)
+    edited = deliver(source, replace_file(path, lambda _before: data), delivery, as_json=as_json)
+    _print("write", source, delivery, edited, as_json=as_json)
 
 
 @composed(source=make_source, delivery=make_delivery)
 def edit(source: Source, path: InTree, *, delivery: Delivery, as_json: AsJson = False) -> None:
     """Edit a file of the system in an image with $VISUAL, $EDITOR or vi.
 
-    Examples: `imgkit edit disk.qcow2 /etc/fstab --in-place` ·
-    `EDITOR='sed -i s/a/b/' imgkit edit disk.img /etc/motd -o new.img`
+    Examples:
+      imgkit edit disk.qcow2 /etc/fstab --in-place
+      EDITOR='sed -i s/a/b/' imgkit edit disk.img /etc/motd -o new.img
     """
     from imgkit.cli.delivery import deliver
     from imgkit.cli.editor import edit_bytes
     from imgkit.editing import replace_file
 
     change = replace_file(path, lambda before: edit_bytes(before or b"", path))
-    deliver("edit", source, change, delivery, as_json=as_json)
+    edited = deliver(source, change, delivery, as_json=as_json)
+    _print("edit", source, delivery, edited, as_json=as_json)
+
+
+def _print(kind: str, source: Source, delivery: Delivery, edited: Edited, *, as_json: bool) -> None:
+    from imgkit.cli.delivery import print_edited, print_edited_json
+
+    if as_json:
+        print_edited_json(kind, source, delivery, edited)
+    else:
+        print_edited(source, delivery, edited, done="", unchanged="nothing to change")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def inspect(source: Source, *, as_json: AsJson = False) -> None:
     """Show what an image is: format, partitions, file systems, system, boot loaders, console.
 
-    Examples: `imgkit inspect debian.qcow2` · `imgkit inspect --json disk.img`
+    Examples:
+      imgkit inspect debian.qcow2
+      imgkit inspect disk.img --json
     """
     from imgkit.cli.render import note, out, print_json
     from imgkit.inspection import inspect as look

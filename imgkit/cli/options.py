@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imgkit.editing import Source
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
-InTree = Annotated[str, typer.Argument(help="Absolute path inside the image.", show_default=False)]
+InTree = Annotated[str, typer.Argument(metavar="PATH", help="Absolute path inside the image.", show_default=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Delivery:
 
 
 def make_source(
-    image: Annotated[Path, typer.Argument(help="The image: a qcow2 or raw disk.", show_default=False)],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image: a qcow2 or raw disk.", show_default=False)],
     *,
     engine: Annotated[
         str,

@@ -13,15 +13,18 @@ import os
 import stat
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from imgkit.block.copy import no_progress
+from imgkit.errors import OutputError, TreeError
 from imgkit.tree import FileType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imgkit.block.copy import Progress
     from imgkit.errors import ImgkitError
     from imgkit.tree import Change, Entry
 
@@ -36,9 +39,23 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
-def out(text: str = "") -> None:
+def out(text: str) -> None:
     """One line of data."""
-    sys.stdout.write(clean(text) + "\n")
+    emit(clean(text) + "\n")
+
+
+def emit(data: str | bytes) -> None:
+    """Data as it is. Raises OutputError where standard output takes no more, BrokenPipeError where its reader left."""
+    if isinstance(data, str):
+        data = data.encode(sys.stdout.encoding, errors="backslashreplace")
+    with _standard_output():
+        sys.stdout.buffer.write(data)
+
+
+def flush() -> None:
+    """Write what is buffered; raises as `emit` does."""
+    with _standard_output():
+        sys.stdout.flush()
 
 
 def note(text: str) -> None:
@@ -49,18 +66,19 @@ def note(text: str) -> None:
 def print_json(kind: str, version: int, content: Any) -> None:
     """A JSON document: `schema` names it and its version, the rest is `content`, a dataclass or a dict."""
     document = {"schema": f"imgkit/{kind}/{version}", **_plain(content)}
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    emit(json.dumps(document, indent=2) + "\n")
 
 
 def print_error(error: ImgkitError, status: int, *, as_json: bool) -> None:
     """An error and its way out, for a person or a program."""
+    message = f"{error.path}: {error}" if isinstance(error, TreeError) else str(error)
     if as_json:
         fields = {name: value for name, value in vars(error).items() if name not in ("message", "hint")}
-        content = {"error": type(error).__name__, "status": status, "message": str(error), "hint": error.hint}
+        content = {"error": type(error).__name__, "status": status, "message": message, "hint": error.hint}
         print_json("error", 1, content | {"details": fields})
         return
     red, reset = (_RED, _RESET) if colour(sys.stderr) else ("", "")
-    sys.stderr.write(f"{red}imgkit: error:{reset} {clean(str(error))}\n")
+    sys.stderr.write(f"{red}imgkit: error:{reset} {clean(message)}\n")
     if error.hint:
         sys.stderr.write(f"  {clean(error.hint)}\n")
 
@@ -73,7 +91,7 @@ def print_diffs(changes: tuple[Change, ...]) -> None:
             shown = clean(line)
             if coloured:
                 shown = _paint(shown)
-            sys.stdout.write(shown + "\n")
+            emit(shown + "\n")
 
 
 def long_line(entry: Entry) -> str:
@@ -94,18 +112,40 @@ def colour(stream: Any) -> bool:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress callback that draws a bar on a terminal, if there is enough to do."""
-    if not sys.stderr.isatty():
-        yield lambda _done, _total: None
-        return
+def progress_bar(what: str) -> Iterator[Progress]:
+    """A progress callback that draws a bar on a terminal, from its first call on and only if there is enough to do."""
+    with ExitStack() as stack:
+        update: Callable[[int], None] | None = None
+
+        def show(done: int, total: int) -> None:
+            nonlocal update
+            if update is None:
+                update = _drawn_bar(stack, what, total) if total >= _PROGRESS_FROM else lambda _done: None
+            update(done)
+
+        yield show if sys.stderr.isatty() else no_progress
+
+
+def _drawn_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]:
     from rich.console import Console  # rich takes 60 ms to import
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, visible=False)
-        yield lambda done, total: bar.update(task, completed=done, total=total, visible=total >= _PROGRESS_FROM)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+    task = bar.add_task(clean(what), total=total)
+    return lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def _standard_output() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # What is still buffered has no place to go; do not fail again when Python flushes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"standard output cannot be written ({error.strerror})") from error
 
 
 def _paint(line: str) -> str:

@@ -9,19 +9,21 @@ import typer
 
 from imgkit.cli.options import AsJson
 
-_Image = Annotated[Path, typer.Argument(help="The image that was edited.", show_default=False)]
+_Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The image that was edited.", show_default=False)]
 
 
 def undo(
     image: _Image,
-    undo_file: Annotated[Path, typer.Argument(help="The file that --undo left.", show_default=False)],
+    undo_file: Annotated[Path, typer.Argument(metavar="UNDO", help="The file that --undo left.", show_default=False)],
     *,
-    force: Annotated[bool, typer.Option(help="Accept an image that was copied or touched since.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Accept an image that was copied or touched since.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take an edit back: the image has the bytes again that it had before.
 
-    Example: `imgkit undo debian.qcow2 debian.undo`
+    Examples:
+      imgkit console enable debian.qcow2 --in-place --undo debian.undo
+      imgkit undo debian.qcow2 debian.undo
     """
     from imgkit.block import commit
     from imgkit.cli.render import note, print_json
@@ -37,7 +39,8 @@ def undo(
 def recover(image: _Image, *, as_json: AsJson = False) -> None:
     """Finish an edit that was interrupted. Opening an image does so as well.
 
-    Example: `imgkit recover debian.qcow2`
+    Examples:
+      imgkit recover debian.qcow2
     """
     from imgkit.block import commit
     from imgkit.cli.render import note, print_json

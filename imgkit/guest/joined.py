@@ -101,7 +101,7 @@ class JoinedTree:
         only the last component is, and TreeError for a chain of more than 40 links.
         """
         if not path.startswith("/"):
-            raise TreeError("path is not absolute", path=path)
+            raise TreeError("path is not absolute", path=path, hint=f"Write it as /{path}.")
         pending = _components(path)
         done = ""
         links = 0
@@ -115,7 +115,8 @@ class JoinedTree:
             if stat is None:
                 if may_be_missing and not pending:
                     return here
-                raise PathNotFoundError("no such file or directory", path=path)
+                hint = f"`imgkit ls IMAGE {done or '/'}` shows what is there."
+                raise PathNotFoundError("no such file or directory", path=path, hint=hint)
             if stat.type is not FileType.LINK or not (pending or follow):
                 if pending and stat.type is not FileType.DIRECTORY:
                     raise PathNotFoundError(f"{here} is not a directory", path=path)
