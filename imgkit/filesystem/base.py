@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class Check(StrEnum):
-    """How thoroughly a file system is checked when it is opened."""
+    """How thoroughly a file system is checked before it is edited."""
 
     AUTO = "auto"
-    """In full where that is cheap or where no checksums guard the structures, and then only for writing."""
+    """In full before the first edit where that is cheap, or where no checksums guard the structures."""
 
     FULL = "full"
-    """In full, always."""
+    """In full when it is opened."""
 
 
 class FileSystem(Tree, Protocol):

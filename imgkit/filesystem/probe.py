@@ -19,12 +19,12 @@ from imgkit.filesystem.base import Check
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from construct import Construct
-
     from imgkit.block.device import BlockDevice, BlockReader
     from imgkit.filesystem.base import FileSystem
+    from imgkit.filesystem.signatures import Signature
 
 _SECTOR = 512
+_SWAP_HEADER_SIZE = signatures.SWAP_HEADER.sizeof()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ def _f2fs(device: BlockReader) -> Identity | None:
 def _swap(device: BlockReader) -> Identity | None:
     for page_size in (4096, 8192, 16384, 32768, 65536):
         if _bytes(device, page_size - 10, 10) in signatures.SWAP_MAGICS:
-            found = _parse(device, signatures.SWAP_HEADER_OFFSET, signatures.SWAP_HEADER)
-            if found is None or found.version != 1:
+            found = signatures.SWAP_HEADER.parse(_bytes(device, signatures.SWAP_HEADER_OFFSET, _SWAP_HEADER_SIZE))
+            if found.version != 1:
                 return Identity("swap", "", "", "0")
             return Identity("swap", _text(found.label), _uuid(found.uuid), "1")
     return None
@@ -202,11 +202,13 @@ _LOOKS: tuple[Callable[[BlockReader], Identity | None], ...] = (
 )
 
 
-def _parse(device: BlockReader, offset: int, layout: Construct) -> Any:
+def _parse(device: BlockReader, offset: int, signature: Signature) -> Any:
     """A structure at an offset, or None where it is not there."""
-    raw = _bytes(device, offset, layout.sizeof())
+    if _bytes(device, offset + signature.at, len(signature.magic)) != signature.magic:
+        return None
+    raw = _bytes(device, offset, signature.layout.sizeof())
     try:
-        return layout.parse(raw) if raw else None
+        return signature.layout.parse(raw) if raw else None
     except ConstructError:
         return None
 

@@ -6,13 +6,9 @@ import functools
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imgkit.block.device import MemoryDevice, check_bounds
 from tests.support import oracle
-
-if TYPE_CHECKING:
-    pass
 
 NOW = 1_700_000_001
 TREE = dict[str, bytes | str | None]
@@ -115,13 +111,6 @@ def debugfs(device: MemoryDevice, *commands: str) -> str:
     with _dumped(device) as image:
         done = oracle.run("debugfs", "-f", "-", image, text_in="\n".join(commands) + "\n")
         return done.stdout
-
-
-def changed_by(device: MemoryDevice, tool: str, *arguments: str) -> MemoryDevice:
-    """A copy of the device after a tool has changed it, whatever its exit status says."""
-    with _dumped(device) as image:
-        oracle.run(tool, *arguments, image, check=False)
-        return MemoryDevice(image.read_bytes())
 
 
 def changed_by_debugfs(device: MemoryDevice, *commands: str) -> MemoryDevice:

@@ -60,9 +60,9 @@ def test_random_edits(
     options: str, trust_checksums: bool, operations: list[tuple[str, list[str], int, int, bytes]]
 ) -> None:
     device, model = ext_device(options), TREE()
-    with open_ext(device, writable=True, now=NOW) as fs:
+    with pytest.MonkeyPatch.context() as patch, open_ext(device, writable=True, now=NOW) as fs:
         # As if the file system were too large for a full check: every inode is checked when it is touched.
-        fs._checked = not trust_checksums
+        patch.setattr("imgkit.filesystem.ext.filesystem._needs_full_check", lambda _superblock: not trust_checksums)
         for operation, names, size, target, pattern in operations:
             data = (pattern * (size // len(pattern) + 1))[:size]
             apply(fs, model, operation, "/" + "/".join(names), data, "t" * min(target, 1000))

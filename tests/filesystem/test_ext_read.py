@@ -83,8 +83,9 @@ def test_tree(options: str, source: Path, tmp_path: Path) -> None:
     image.touch()
     oracle.run("truncate", "-s", "256M" if "65536" in options else "24M", image)
     oracle.run("mke2fs", "-q", "-F", *options.split(), "-d", source, image)
-    # e2fsck -D builds the index of the large directory, which mke2fs leaves out.
-    oracle.run("e2fsck", "-fyD", image, check=False)
+    if "mmp" not in options:  # e2fsck would wait 11 s for another host to show itself
+        # e2fsck -D builds the index of the large directory, which mke2fs leaves out.
+        oracle.run("e2fsck", "-fyD", image, check=False)
     oracle.run("e2fsck", "-fn", image)
     truth = host_tree(source)
     if "inline_data" in options:

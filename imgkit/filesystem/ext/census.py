@@ -8,6 +8,7 @@ Specification: https://docs.kernel.org/filesystems/ext4/dynamic.html
 from __future__ import annotations
 
 import stat
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -100,12 +101,11 @@ class _Rules:
 
 def take_census(volume: Volume) -> Census:
     """Look at every inode that was ever used. FormatError for the first that contradicts itself."""
+    refuse_bad_blocks(volume)
     census, rules = Census(), _Rules.of(volume)
     for number, raw in _inodes(volume):
         verify_inode(volume, number, raw)
         inode = parse_inode(volume, number, raw)
-        if number == layout.BAD_BLOCKS_INODE and (any(inode.block) or inode.blocks):
-            raise UnsupportedError("this file system has a list of bad blocks", hint=REPAIR_HINT)
         if inode.links:
             _enter(volume, inode, rules, census)
         elif number < volume.superblock.first_inode:
@@ -115,6 +115,13 @@ def take_census(volume: Volume) -> Census:
             # A small number would be that of the next inode in a list of orphans.
             raise damaged_inode(volume, number, "it has neither links nor a time of deletion", "i_dtime")
     return census
+
+
+def refuse_bad_blocks(volume: Volume) -> None:
+    """UnsupportedError for a file system with a list of bad blocks, which belong to no file."""
+    inode = read_inode(volume, layout.BAD_BLOCKS_INODE)
+    if any(inode.block) or inode.blocks:
+        raise UnsupportedError("this file system has a list of bad blocks", hint=REPAIR_HINT)
 
 
 def check_inode(volume: Volume, inode: Inode) -> BlockMap:
@@ -295,7 +302,8 @@ def _resize_claims(volume: Volume, inode: Inode, found: BlockMap) -> list[int]:
     runs = [(extent.physical, extent.length) for extent in found.extents]
     runs += [(block, 1) for block in found.tree if block != own]
     for first, length in runs:
-        if not any(start < first and first + length <= stop for start, stop in reserved):
+        after = bisect_left(reserved, (first, 0))
+        if not after or first + length > reserved[after - 1][1]:
             raise damaged_inode(volume, inode.number, "the resize inode claims a block that is not reserved", "i_block")
     return [own // volume.superblock.cluster_ratio << LENGTH_BITS | 1] if own else []
 

@@ -14,12 +14,13 @@ from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import directory, library
 from imgkit.filesystem.ext.bitmaps import check_counts
 from imgkit.filesystem.ext.busy import refuse_busy
+from imgkit.filesystem.ext.census import refuse_bad_blocks
 from imgkit.filesystem.ext.check import check_fully, check_touched
 from imgkit.filesystem.ext.contents import read_chunks, read_link
 from imgkit.filesystem.ext.editor import Editor
 from imgkit.filesystem.ext.layout import ROOT_INODE, Compat, DirectoryType, InodeFlag
 from imgkit.filesystem.ext.superblock import GUESTFS_HINT
-from imgkit.filesystem.ext.volume import modification_time, open_volume, read_inode
+from imgkit.filesystem.ext.volume import damaged_inode, modification_time, open_volume, read_inode
 from imgkit.filesystem.ext.xattr import attribute_value, attributes
 from imgkit.filesystem.paths import components
 from imgkit.tree import FileType, Stat
@@ -28,14 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.block.device import BlockDevice
+    from imgkit.filesystem.ext.superblock import Superblock
     from imgkit.filesystem.ext.volume import Inode, Volume
 
 _SELINUX = "security.selinux"
 _INLINE_DATA = "system.data"
 _NAME_MAX = 255
 _READ_LIMIT = 1 << 30
-_SMALL = 512
-"""Inodes in use up to which the full check takes no more than some 15 ms."""
+_REMEMBERED_NAMES = 4096
+_SMALL = 128
+"""Inodes in use up to which the full check takes no more than some milliseconds."""
 
 _TYPES = {
     stat.S_IFREG: FileType.FILE,
@@ -51,31 +54,31 @@ def open_ext(device: BlockDevice, *, writable: bool, now: int, check: Check = Ch
 
     FormatError where a structure contradicts itself, UnsupportedError for what is not clean, busy or has features
     that are not served here, EngineError without libext2fs.
-
-    What is opened for writing is checked in full if it has no metadata checksums, if it is small, or if `check` says
-    so. Otherwise the checksums of what is read guard it, together with a check of every inode that is edited.
     """
     volume = open_volume(device, library.load(), writable=writable)
     refuse_busy(volume)
-    superblock = volume.superblock
-    small = superblock.inodes_count - superblock.free_inodes_count <= _SMALL
-    thorough = check is Check.FULL or (writable and (small or not superblock.has_metadata_csum))
-    if thorough:
+    if writable:
+        refuse_bad_blocks(volume)
+    if check is Check.FULL:
         check_fully(volume)
-    elif writable:
-        check_counts(volume)
-    return ExtFileSystem(volume, writable=writable, now=now, checked=thorough)
+    return ExtFileSystem(volume, writable=writable, now=now, checked=check is Check.FULL)
 
 
 class ExtFileSystem:
-    """The verbs of `FileSystem`, and extended attributes. All raise TreeError for what a path does not allow."""
+    """The verbs of `FileSystem`, and extended attributes. All raise TreeError for what a path does not allow.
 
-    __slots__ = ("_checked", "_checked_inodes", "_editor", "_now", "_volume", "_writable")
+    The first edit is preceded by a check (see `docs/decisions/021-checking-before-editing.md`): it raises FormatError
+    or UnsupportedError before a byte is written.
+    """
+
+    __slots__ = ("_checked", "_checked_inodes", "_children", "_editor", "_now", "_stale", "_volume", "_writable")
 
     def __init__(self, volume: Volume, *, writable: bool, now: int, checked: bool) -> None:
         self._volume, self._writable, self._now, self._checked = volume, writable, now, checked
         self._checked_inodes: set[int] = set()
         self._editor: Editor | None = None
+        self._children: dict[tuple[int, bytes], Inode | None] = {}
+        self._stale = False
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +105,8 @@ class ExtFileSystem:
         """Write bitmaps, group descriptors and superblock of all edits so far."""
         if self._editor is not None:
             self._editor.flush()
+            self.close()
+            self._stale = True
 
     def close(self) -> None:
         """Let go of the library; what was not flushed is abandoned."""
@@ -154,12 +159,14 @@ class ExtFileSystem:
 
     def set_xattr(self, path: str, name: str, value: bytes, /) -> None:
         """Set an extended attribute to a value in on-disk form."""
+        self._begin_edits()
         inode = self._inode(path)
         self._refuse_uneditable(inode, path)
         self._edit().set_attribute(inode.number, _bytes(name), value)
 
     def write(self, path: str, data: bytes, /) -> None:
         """Replace the contents of a regular file, or create it, with its directory's owner and a sibling's label."""
+        self._begin_edits()
         inode = self._find(path)
         if inode is None:
             parent, name = self._new_name(path)
@@ -174,6 +181,7 @@ class ExtFileSystem:
 
     def symlink(self, target: str, path: str, /) -> None:
         """Make a symbolic link at `path`."""
+        self._begin_edits()
         parent, name = self._new_name(path)
         raw = _bytes(target)
         if not 0 < len(raw) < self._volume.superblock.block_size or b"\0" in raw:
@@ -184,6 +192,7 @@ class ExtFileSystem:
 
     def mkdir(self, path: str, /) -> None:
         """Make one directory, mode 0755."""
+        self._begin_edits()
         parent, name = self._new_name(path)
         number = self._edit().create_directory(parent, name)
         self._checked_inodes.add(number)
@@ -191,6 +200,7 @@ class ExtFileSystem:
 
     def remove(self, path: str, /) -> None:
         """Remove a file, a link, or an empty directory."""
+        self._begin_edits()
         inode = self._inode(path)
         if inode.number == ROOT_INODE:
             raise TreeError("the root directory cannot be removed", path=path)
@@ -202,14 +212,31 @@ class ExtFileSystem:
         self._edit().unlink(parent, name, inode)
 
     def _edit(self) -> Editor:
+        """The editor, for an edit of what was found editable."""
         if self._editor is None:
             self._editor = Editor(self._volume, self._now)
+        self._children.clear()
         return self._editor
 
-    def _refuse_uneditable(self, inode: Inode, path: str) -> None:
-        """Refuse what a kernel would refuse even to root, and inodes that contradict themselves."""
+    def _begin_edits(self) -> None:
+        """Before the first edit: make sure that nothing contradicts what edits build on."""
         if not self._writable:
             raise UnsupportedError("the file system was opened for reading only")
+        if self._editor is not None:
+            return
+        if self._stale:
+            self._volume = open_volume(self._volume.device, self._volume.library, writable=True)
+            self._stale = False
+        if self._checked:
+            return
+        if _needs_full_check(self._volume.superblock):
+            check_fully(self._volume)
+            self._checked = True
+        else:
+            check_counts(self._volume)
+
+    def _refuse_uneditable(self, inode: Inode, path: str) -> None:
+        """Refuse what a kernel would refuse even to root, and what contradicts itself."""
         _refuse_encrypted(inode, path)
         if inode.flags & InodeFlag.VERITY:
             raise TreeError("its contents are sealed by fs-verity", path=path)
@@ -222,15 +249,27 @@ class ExtFileSystem:
     def _find(self, path: str) -> Inode | None:
         """The inode at a path, or None where a component is missing or no directory."""
         inode = read_inode(self._volume, ROOT_INODE)
+        if inode.type != stat.S_IFDIR:
+            raise damaged_inode(self._volume, ROOT_INODE, "the root is not a directory", "i_mode")
         for name in components(path):
             if inode.type != stat.S_IFDIR:
                 return None
             _refuse_encrypted(inode, path)
-            entry = directory.lookup(self._volume, inode, _bytes(name))
-            if entry is None:
+            child = self._child(inode, _bytes(name))
+            if child is None:
                 return None
-            inode = read_inode(self._volume, entry.inode)
+            inode = child
         return inode
+
+    def _child(self, parent: Inode, name: bytes) -> Inode | None:
+        """The inode that a name in a directory leads to, remembered until the next edit."""
+        key = parent.number, name
+        if key not in self._children:
+            if len(self._children) >= _REMEMBERED_NAMES:
+                self._children.clear()
+            entry = directory.lookup(self._volume, parent, name)
+            self._children[key] = None if entry is None else read_inode(self._volume, entry.inode)
+        return self._children[key]
 
     def _inode(self, path: str) -> Inode:
         inode = self._find(path)
@@ -287,6 +326,15 @@ class ExtFileSystem:
             if attribute.name == name:
                 return attribute_value(self._volume, inode, attribute)
         return None
+
+
+def _needs_full_check(superblock: Superblock) -> bool:
+    """Whether no checksums guard the structures, or there are so few that looking at all of them costs next to nothing.
+
+    Elsewhere the checksums of what is read and a check of every inode that is edited have to do.
+    """
+    in_use = superblock.inodes_count - superblock.free_inodes_count
+    return not superblock.has_metadata_csum or in_use <= _SMALL
 
 
 def _refuse_encrypted(inode: Inode, path: str) -> None:

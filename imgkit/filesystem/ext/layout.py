@@ -17,7 +17,8 @@ from construct import Struct as Record
 
 SUPERBLOCK_OFFSET = 1024
 SUPERBLOCK_SIZE = 1024
-MAGIC = 0xEF53
+MAGIC = b"\x53\xef"
+MAGIC_OFFSET = 0x38
 
 SUPERBLOCK = Record(
     "s_inodes_count" / Int32ul,

@@ -123,8 +123,8 @@ class _Walk:
     def block_map(self) -> None:
         """Collect the direct blocks, then the single, double and triple indirect ones."""
         pointers = struct.unpack("<15I", self.inode.block)
-        logical = self._pointers(pointers[:_DIRECT_BLOCKS], 0)
-        per_block = self.block_size // 4
+        self._pointers(pointers[:_DIRECT_BLOCKS], 0)
+        logical, per_block = _DIRECT_BLOCKS, self.block_size // 4
         for level in range(1, _LEVELS + 1):
             pointer = pointers[_DIRECT_BLOCKS + level - 1]
             if pointer:
@@ -133,7 +133,10 @@ class _Walk:
 
     def _indirect(self, block: int, level: int, logical: int) -> None:
         self._claim_tree(block, None)
-        pointers = struct.unpack(f"<{self.block_size // 4}I", self.volume.read_block(block))
+        # Most of these blocks are nearly empty: the resize inode has hundreds, with a few pointers each.
+        raw = self.volume.read_block(block).rstrip(b"\0")
+        count = -(-len(raw) // 4)
+        pointers = struct.unpack(f"<{count}I", raw.ljust(4 * count, b"\0"))
         if level == 1:
             self._pointers(pointers, logical)
             return
@@ -143,8 +146,8 @@ class _Walk:
                 self._indirect(pointer, level - 1, logical)
             logical += span
 
-    def _pointers(self, pointers: tuple[int, ...], logical: int) -> int:
-        """Add block pointers as extents, adjacent ones joined. Returns the logical block after the last one."""
+    def _pointers(self, pointers: tuple[int, ...], logical: int) -> None:
+        """Add block pointers as extents, adjacent ones joined."""
         extents, count = self.found.extents, 0
         start = begin = expected = 0
         for position, pointer in enumerate((*pointers, 0), logical):
@@ -158,7 +161,6 @@ class _Walk:
                 count += expected - start
             start, begin, expected = pointer, position, pointer + 1 if pointer else 0
         self._count(count)
-        return logical + len(pointers)
 
     def _claim_tree(self, child: int, parent: int | None) -> None:
         if not self.low <= child < self.limit:

@@ -8,6 +8,7 @@ Specification: https://docs.kernel.org/filesystems/ext4/super.html
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -140,9 +141,10 @@ def identify(device: BlockReader) -> tuple[str, str, str] | None:
     """Kind as blkid says it, label and UUID of what has the magic number of ext, damaged or not; None without it."""
     if device.size < layout.SUPERBLOCK_OFFSET + layout.SUPERBLOCK_SIZE:
         return None
-    fields = layout.SUPERBLOCK.parse(device.read_at(layout.SUPERBLOCK_OFFSET, layout.SUPERBLOCK_SIZE))
-    if fields.s_magic != layout.MAGIC:
+    raw = device.read_at(layout.SUPERBLOCK_OFFSET, layout.SUPERBLOCK_SIZE)
+    if not _has_magic(raw):
         return None
+    fields = _parse(raw)
     kind = _kind(fields.s_feature_compat, fields.s_feature_incompat, fields.s_feature_ro_compat)
     return kind, _label(fields.s_volume_name), _uuid(fields.s_uuid)
 
@@ -156,9 +158,9 @@ def read_superblock(device: BlockReader, library: Library) -> Superblock:
     if device.size < layout.SUPERBLOCK_OFFSET + layout.SUPERBLOCK_SIZE:
         raise _damage(f"the block device has only {device.size:,} bytes", "s_magic")
     raw = device.read_at(layout.SUPERBLOCK_OFFSET, layout.SUPERBLOCK_SIZE)
-    fields = layout.SUPERBLOCK.parse(raw)
-    if fields.s_magic != layout.MAGIC:
+    if not _has_magic(raw):
         raise _damage("not an ext2, ext3 or ext4 superblock", "s_magic")
+    fields = _parse(raw)
     _check_features(fields)
     if fields.s_feature_ro_compat & ReadOnlyCompat.METADATA_CSUM:
         _check_checksum(fields, raw, library)
@@ -206,6 +208,16 @@ def refuse_unclean(superblock: Superblock, *, writable: bool) -> None:
             f"this {superblock.kind} file system has features that are only read here: {', '.join(unknown)}",
             hint=GUESTFS_HINT,
         )
+
+
+@functools.lru_cache(maxsize=16)
+def _parse(raw: bytes) -> Any:
+    """The fields, remembered: every superblock is looked at to tell what it is, and again when it is opened."""
+    return layout.SUPERBLOCK.parse(raw)
+
+
+def _has_magic(raw: bytes) -> bool:
+    return raw[layout.MAGIC_OFFSET : layout.MAGIC_OFFSET + 2] == layout.MAGIC
 
 
 def _check_features(fields: Any) -> None:
