@@ -10,19 +10,23 @@ from pathlib import Path, PurePosixPath
 
 from imgkit.errors import UsageError
 
+_SET_EDITOR = "Set EDITOR, such as EDITOR=nano."
+
 
 def edit_bytes(before: bytes, path: str) -> bytes:
     """What the user makes of `before`. The copy bears the file's name, by which editors choose their mode."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    try:
+        command = shlex.split(editor)
+    except ValueError as error:
+        raise UsageError(f"editor {editor!r} is not a command line ({error})", hint=_SET_EDITOR) from error
     with tempfile.TemporaryDirectory(prefix="imgkit-") as folder:
         copy = Path(folder) / (PurePosixPath(path).name or "file")
         copy.write_bytes(before)
         try:
-            status = subprocess.run([*shlex.split(editor), str(copy)], check=False).returncode
+            status = subprocess.run([*command, str(copy)], check=False).returncode
         except OSError as error:
-            raise UsageError(
-                f"editor {editor!r} cannot be started ({error.strerror})", hint="Set EDITOR, such as EDITOR=nano."
-            ) from error
+            raise UsageError(f"editor {editor!r} cannot be started ({error.strerror})", hint=_SET_EDITOR) from error
         if status:
             raise UsageError(f"editor {editor!r} ended with status {status}; nothing was changed")
         return copy.read_bytes()

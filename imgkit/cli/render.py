@@ -73,7 +73,8 @@ def print_error(error: ImgkitError, status: int, *, as_json: bool) -> None:
     """An error and its way out, for a person or a program."""
     message = f"{error.path}: {error}" if isinstance(error, TreeError) else str(error)
     if as_json:
-        fields = {name: value for name, value in vars(error).items() if name not in ("message", "hint")}
+        # Typer leaves a note of its own, with leading underscores, on exceptions that pass it.
+        fields = {n: value for n, value in vars(error).items() if n not in ("message", "hint") and n[0] != "_"}
         content = {"error": type(error).__name__, "status": status, "message": message, "hint": error.hint}
         print_json("error", 1, content | {"details": fields})
         return
