@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 # Settings of the user's that change what imgkit does; a test sets those that it is about.
 _PERSONAL = ("EDITOR", "VISUAL", "NO_COLOR", "SOURCE_DATE_EPOCH", "COLUMNS")
@@ -48,6 +48,7 @@ def environment(**settings: str) -> dict[str, str]:
 def imgkit(
     *words: str | Path,
     stdin: bytes = b"",
+    stdout: int | IO[bytes] = subprocess.PIPE,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     through: Sequence[str] = (),
@@ -57,13 +58,14 @@ def imgkit(
     done = subprocess.run(
         [*through, str(command or script()), *map(str, words)],
         input=stdin,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         env=environment(**(env or {})),
         cwd=cwd,
         check=False,
         timeout=120,
     )
-    return Run(done.returncode, done.stdout, done.stderr.decode())
+    return Run(done.returncode, done.stdout or b"", done.stderr.decode())
 
 
 def snapshot(folder: Path) -> dict[str, str]:

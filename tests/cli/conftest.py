@@ -1,0 +1,13 @@
+"""Images for the command to work on."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.images import private_copy
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """The guide's disk in small, Debian 12 with /boot, / and /home, as a qcow2 in a folder of its own."""
+    return private_copy("small-qcow2", tmp_path)
