@@ -30,7 +30,7 @@ UNSUPPORTED = 5  # exit status
 
 
 def imgkit(*arguments, status=0):
-    """Run the command; its standard output."""
+    """Run the command as a process of its own, and hold it to an exit status."""
     done = oracle.run(str(Path(sys.executable).with_name("imgkit")), *arguments, check=False)
     assert done.returncode == status, f"{done.returncode}: {done.stdout}{done.stderr}"
     return done

@@ -88,8 +88,9 @@ def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     return Entry(member.type.decode(), member.mode, (member.uid, member.gid), mtime, member.linkname, digest)
 
 
-_FIND_FORMAT = r"%p\\t%y\\t%m\\t%U\\t%G\\t%T@\\t%l\\n"  # doubled for guestfish, which has escapes too
-# A guest's find, on what libguestfs mounted for it beside the file system: /dev itself is not the guest's.
+# The guest's own find lists it, with what libguestfs mounts for a guest's commands: /dev itself is not the guest's.
+# Backslashes are doubled, as guestfish takes one level of escapes away.
+_FIND_FORMAT = r"%p\\t%y\\t%m\\t%U\\t%G\\t%T@\\t%l\\n"
 _LIST = """
 set-backend direct
 set-backend-setting force_tcg 1
