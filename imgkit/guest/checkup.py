@@ -55,9 +55,8 @@ def _guestfs() -> Iterator[Finding]:
     qemu = shutil.which(f"qemu-system-{platform.machine()}") or shutil.which("qemu-kvm")
     yield Finding("QEMU", serves, bool(qemu), qemu or "missing", "" if qemu else "apt install qemu-system-x86")
     yield _kernel(serves)
-    xfs = Path("/usr/lib/x86_64-linux-gnu/guestfs/supermin.d/zz-packages-xfs").exists()
-    debian = _SYSTEM_PACKAGES.is_dir()
-    if debian:
+    if _SYSTEM_PACKAGES.is_dir():  # Debian and its derivatives keep XFS in a package of its own
+        xfs = any(Path("/usr/lib").glob("*/guestfs/supermin.d/*packages-xfs"))
         remedy = "" if xfs else "apt install libguestfs-xfs"
         yield Finding("libguestfs-xfs", "guestfs engine: XFS", xfs, "found" if xfs else "missing", remedy)
     if kvm_works():

@@ -5,6 +5,7 @@ XFS, btrfs, LVM, RAID, LUKS with a key, file systems whose journal has to be rec
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -184,8 +185,7 @@ class GuestfsFileSystem:
         """Sorted names in a directory."""
         self._require(path, FileType.DIRECTORY, "is not a directory")
         with self._errors(path):
-            # `ls` would sort by the appliance's locale.
-            return sorted(self._handle.ls(self._point + path))
+            return sorted(self._names(self._point + path))
 
     def stat(self, path: str, /, *, follow: bool = False) -> Stat:  # noqa: ARG002 - no link is followed here
         """Metadata of what is at the path."""
@@ -242,6 +242,11 @@ class GuestfsFileSystem:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _names(self, folder: str) -> list[str]:
+        # `ls` passes its result through UTF-8, which not all names are.
+        self._handle.ls0(folder, str(self._transfer))
+        return [os.fsdecode(name) for name in self._transfer.read_bytes().split(b"\0")[:-1]]
+
     def _require(self, path: str, kind: FileType, otherwise: str) -> None:
         if self.stat(path).type is not kind:
             raise TreeError(otherwise, path=path)
@@ -262,7 +267,7 @@ class GuestfsFileSystem:
         """The label of a regular file beside the new one, else of the directory."""
         folder = self._point + ("" if parent == "/" else parent)
         own = path.rpartition("/")[2]
-        beside = (name for name in sorted(self._handle.ls(folder or "/")) if name != own)
+        beside = (name for name in sorted(self._names(folder)) if name != own)
         files = (f"{folder}/{name}" for name in beside if self._handle.is_file(f"{folder}/{name}"))
         return self._label(next(files, folder))
 
@@ -284,6 +289,12 @@ class GuestfsFileSystem:
             if str(error).endswith(_NOT_THERE):
                 raise PathNotFoundError("no such file or directory", path=path) from error
             raise TreeError(str(error), path=path) from error
+        except UnicodeError as error:
+            raise TreeError(
+                "has a name that is not UTF-8, which libguestfs's Python binding cannot pass on",
+                path=path,
+                hint="The native engine can, where it serves the file system: --engine native.",
+            ) from error
 
 
 _TYPES = {
