@@ -122,7 +122,7 @@ def test_names_and_short_names_of_what_was_there_stay(boot_files: Path) -> None:
 def _names(device: MemoryDevice) -> list[str]:
     """Every line of mdir without sizes and times."""
     listing = mtools(device, "mdir", "-/", "-a", "::/")
-    return re.findall(r"^(\S.{11}).*?\d\d:\d\d *(.*)$", listing, re.MULTILINE)
+    return re.findall(r"^(\S.{11}).*?\d?\d:\d\d *(.*)$", listing, re.MULTILINE)
 
 
 def test_new_names_keep_their_case() -> None:

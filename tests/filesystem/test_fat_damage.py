@@ -40,8 +40,8 @@ def with_entry(volume: Volume, cluster: int, value: int) -> MemoryDevice:
 
 def assert_refused(device: MemoryDevice, why: str, error: type[ImgkitError] = FormatError) -> None:
     before = contents(device)
-    with pytest.raises(error, match=why) as caught:
-        open_fat(device, writable=True, now=NOW)
+    with pytest.raises(error, match=why) as caught, open_fat(device, writable=True, now=NOW) as fs:
+        fs.write("/imgkit.txt", b"new")
     assert caught.value.hint
     assert contents(device) == before
 

@@ -32,16 +32,16 @@ _READ_LIMIT = 1 << 30
 
 
 def open_fat(device: BlockDevice, *, writable: bool, now: int, check: Check = Check.AUTO) -> FatFileSystem:
-    """Open a clean volume; one that is opened for writing is always checked in full.
+    """Open a clean volume. It has no checksums, so that a full check always precedes the first edit.
 
     FormatError where a structure contradicts itself, UnsupportedError for a dirty volume or one not served here.
     """
     volume = open_volume(device)
     if writable:
         editor.require_editable(volume.boot)
-    if writable or check is Check.FULL:
+    if check is Check.FULL:
         check_fully(volume)
-    return FatFileSystem(volume, writable=writable, now=now)
+    return FatFileSystem(volume, writable=writable, now=now, checked=check is Check.FULL)
 
 
 class FatFileSystem:
@@ -49,10 +49,10 @@ class FatFileSystem:
 
     kind = "vfat"
 
-    __slots__ = ("_now", "_volume", "_writable")
+    __slots__ = ("_checked", "_now", "_volume", "_writable")
 
-    def __init__(self, volume: Volume, *, writable: bool, now: int) -> None:
-        self._volume, self._writable, self._now = volume, writable, now
+    def __init__(self, volume: Volume, *, writable: bool, now: int, checked: bool) -> None:
+        self._volume, self._writable, self._now, self._checked = volume, writable, now, checked
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +116,7 @@ class FatFileSystem:
 
     def write(self, path: str, data: bytes, /) -> None:
         """Replace the contents of a file, whose attributes stay as they are, or create it."""
-        self._require_writable()
+        self._begin_edits()
         if len(data) > _SIZE_MAX:
             raise TreeError("a file on FAT is smaller than 4 GiB", path=path)
         names = components(path)
@@ -137,7 +137,7 @@ class FatFileSystem:
 
     def mkdir(self, path: str, /) -> None:
         """Make one directory."""
-        self._require_writable()
+        self._begin_edits()
         editor.make_directory(self._volume.device, self._volume.boot, self._new_path(path))
         entry = self._stamp(path, created=True)
         first = self._volume.boot.cluster_offset(entry.cluster)
@@ -146,7 +146,7 @@ class FatFileSystem:
 
     def remove(self, path: str, /) -> None:
         """Remove a file or an empty directory."""
-        self._require_writable()
+        self._begin_edits()
         names = components(path)
         if not names:
             raise TreeError("the root directory cannot be removed", path=path)
@@ -158,9 +158,13 @@ class FatFileSystem:
         editor.remove(self._volume.device, self._volume.boot, self._aliases(names))
         self._volume = open_volume(self._volume.device)
 
-    def _require_writable(self) -> None:
+    def _begin_edits(self) -> None:
+        """Before the first edit: make sure that nothing contradicts what edits build on."""
         if not self._writable:
             raise UnsupportedError("the file system was opened for reading only")
+        if not self._checked:
+            check_fully(self._volume)
+            self._checked = True
 
     def _stamp(self, path: str, *, created: bool) -> Entry:
         """Read the volume again after an edit, and set the times of the entry at a path. Returns the entry."""
