@@ -10,6 +10,7 @@ Its grammar: grub-core/script/yylex.l and parser.y in GRUB's source.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -116,6 +117,7 @@ class _Token(NamedTuple):
     raw: str
 
 
+@functools.lru_cache(maxsize=4)  # one edit of a menu asks several questions about one text
 def parse(text: str) -> Block:
     """Statements of a script. Raises `ConfigError`, with the line, where GRUB would find a syntax error."""
     return _Parser(text).script()
