@@ -73,7 +73,10 @@ def write(
     source: Source,
     path: InTree,
     contents: Annotated[
-        Path, typer.Argument(metavar="[FILE]", help="The new contents; - is standard input.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="[FILE]", readable=False, help="The new contents; - is standard input.", show_default=False
+        ),
     ] = Path("-"),
     *,
     delivery: Delivery,

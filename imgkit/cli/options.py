@@ -1,6 +1,7 @@
 """Groups of options that several commands share, and what they come to in the library's words.
 
-Each function here is such a group for `compose.composed`: its parameters are the options.
+Each function here is such a group for `compose.composed`: its parameters are the options. Paths are `readable=False`
+because Typer would look by itself, with words and an exit status of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ class Delivery:
 
 
 def make_source(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The image: a qcow2 or raw disk.", show_default=False)],
+    image: Annotated[
+        Path,
+        typer.Argument(metavar="IMAGE", readable=False, help="The image: a qcow2 or raw disk.", show_default=False),
+    ],
     *,
     engine: Annotated[
         str,
@@ -49,11 +53,15 @@ def make_source(
     ] = None,
     allow: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A file outside the image's folder that it may refer to. Repeatable."),
+        typer.Option(
+            metavar="FILE", readable=False, help="A file outside the image's folder that it may refer to. Repeatable."
+        ),
     ] = None,
     key_file: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="A file with a LUKS volume's passphrase (guestfs engine). Repeatable."),
+        typer.Option(
+            metavar="FILE", readable=False, help="A file with a LUKS volume's passphrase (guestfs engine). Repeatable."
+        ),
     ] = None,
 ) -> Source:
     """The image that the options describe. UsageError for words that are none of the choices."""
@@ -77,12 +85,15 @@ def make_delivery(
     *,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT", help="Write a new image there; - is standard output."),
+        typer.Option(
+            "-o", "--output", metavar="OUT", readable=False, help="Write a new image there; - is standard output."
+        ),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the image itself, atomically.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Let -o replace a file that exists.")] = False,
     undo: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Leave a file with which `imgkit undo` takes this back.")
+        Path | None,
+        typer.Option(metavar="FILE", readable=False, help="Leave a file with which `imgkit undo` takes this back."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, as unified diffs; write nothing.")

@@ -9,12 +9,16 @@ import typer
 
 from imgkit.cli.options import AsJson
 
-_Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The image that was edited.", show_default=False)]
+_Image = Annotated[
+    Path, typer.Argument(metavar="IMAGE", readable=False, help="The image that was edited.", show_default=False)
+]
 
 
 def undo(
     image: _Image,
-    undo_file: Annotated[Path, typer.Argument(metavar="UNDO", help="The file that --undo left.", show_default=False)],
+    undo_file: Annotated[
+        Path, typer.Argument(metavar="UNDO", readable=False, help="The file that --undo left.", show_default=False)
+    ],
     *,
     force: Annotated[bool, typer.Option("--force", help="Accept an image that was copied or touched since.")] = False,
     as_json: AsJson = False,
