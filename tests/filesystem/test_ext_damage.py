@@ -13,9 +13,9 @@ from imgkit.block.device import MemoryDevice
 from imgkit.block.overlay import Overlay
 from imgkit.errors import EngineError, FormatError, ImgkitError, UnsupportedError
 from imgkit.filesystem.base import Check
-from imgkit.filesystem.ext import library
+from imgkit.filesystem.ext import directory, library
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
-from imgkit.filesystem.ext.volume import open_volume
+from imgkit.filesystem.ext.volume import open_volume, read_inode
 from tests.filesystem.images import (
     NOW,
     changed_by_debugfs,
@@ -223,3 +223,23 @@ def test_damage_is_named_with_its_place() -> None:
     assert caught.value.structure == "ext directory block"
     assert caught.value.offset == offset // 1024 * 1024
     assert "e2fsck" in (caught.value.hint or "")
+
+
+def test_large_file_systems_are_checked_where_they_are_edited() -> None:
+    device = ext_device(JOURNALLED, "4M")
+    with open_ext(device, writable=True, now=NOW) as fs:
+        for number in range(200):
+            fs.write(f"/{number}", b"x" * number)
+        fs.flush()
+    volume = open_volume(device, library.load(), writable=True)
+    victim = directory.lookup(volume, read_inode(volume, 2), b"77")
+    assert victim is not None
+    offset = volume.inode_offset(victim.inode) + 0x1A  # its link count
+    device.write_at(offset, bytes([device.read_at(offset, 1)[0] ^ 4]))
+    with open_ext(device, writable=True, now=NOW) as fs:
+        fs.write("/78", b"y" * 3000)
+        for call in (lambda: fs.read("/77"), lambda: fs.write("/77", b""), lambda: fs.remove("/77")):
+            with pytest.raises(FormatError, match=f"inode {victim.inode}: the checksum"):
+                call()
+    with pytest.raises(FormatError, match=f"inode {victim.inode}: the checksum"):
+        open_ext(device, writable=False, now=NOW, check=Check.FULL)

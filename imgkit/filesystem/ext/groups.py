@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.errors import FormatError
 from imgkit.filesystem.ext import layout
-from imgkit.filesystem.ext.layout import Compat, GroupFlag, Incompat, ReadOnlyCompat
+from imgkit.filesystem.ext.layout import Compat, GroupFlag, ReadOnlyCompat
 from imgkit.filesystem.ext.superblock import REPAIR_HINT
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from imgkit.block.device import BlockReader
     from imgkit.filesystem.ext.library import Library
     from imgkit.filesystem.ext.superblock import Superblock
+
+
+_ALL_FLAGS = GroupFlag.INODE_UNINIT | GroupFlag.BLOCK_UNINIT | GroupFlag.INODE_ZEROED
 
 
 class Group(NamedTuple):
@@ -111,12 +114,6 @@ def metadata_ranges(superblock: Superblock, groups: tuple[Group, ...]) -> list[t
     return ranges
 
 
-def bitmap_checksum(superblock: Superblock, library: Library, used: bytes) -> int:
-    """Checksum of a bitmap, of which `used` is the part that stands for blocks or inodes."""
-    checksum = library.crc32c(superblock.checksum_seed, used)
-    return checksum if superblock.descriptor_size >= 64 else checksum & 0xFFFF  # noqa: PLR2004
-
-
 def _superblock_block(superblock: Superblock) -> int:
     """Block that holds the primary superblock: 1 with 1 KiB blocks, even where group 0 begins with block 0."""
     return layout.SUPERBLOCK_OFFSET // superblock.block_size
@@ -176,7 +173,7 @@ def _checksum(superblock: Superblock, library: Library, number: int, raw: bytes)
 
 def _check_locations(superblock: Superblock, number: int, group: Group) -> None:
     low, high = superblock.first_data_block, superblock.blocks_count
-    if Incompat.FLEX_BG not in superblock.incompat:
+    if not superblock.has_flexible_groups:
         low = first_block(superblock, number)
         high = low + blocks_in(superblock, number)
     for block, length, field in (
@@ -191,7 +188,7 @@ def _check_locations(superblock: Superblock, number: int, group: Group) -> None:
         (group.free_inodes, superblock.inodes_per_group, "bg_free_inodes_count"),
         (group.used_directories, superblock.inodes_per_group, "bg_used_dirs_count"),
         (group.unused_inodes, superblock.inodes_per_group, "bg_itable_unused"),
-        (group.flags, sum(GroupFlag), "bg_flags"),
+        (group.flags, _ALL_FLAGS, "bg_flags"),
     ):
         if value > limit:
             raise damage(f"{value:,} is out of range in block group {number}", group.offset, field)

@@ -124,7 +124,7 @@ _OTHER_PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 class Library:
-    """libext2fs, loaded. `call` turns error codes into `EngineError`s; checksums and hashes are plain methods."""
+    """libext2fs, loaded: its functions by their names without the prefix, and its checksums and hashes as methods."""
 
     __slots__ = ("_crc16", "_crc32c", "_dirhash", "_error_message", "_functions", "version")
 

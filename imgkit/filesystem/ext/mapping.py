@@ -186,4 +186,5 @@ class _Walk:
     def _damage(self, block: int | None, message: str, what: str) -> Exception:
         if block is None:
             return damaged_inode(self.volume, self.inode.number, message, what)
-        return damaged_block(self.volume, self.inode.number, block, message, _TREE_STRUCTURE)
+        structure = _TREE_STRUCTURE if self.inode.flags & InodeFlag.EXTENTS else _MAP_STRUCTURE
+        return damaged_block(self.volume, self.inode.number, block, message, structure)

@@ -66,7 +66,8 @@ _NOT_WRITABLE_COMPAT = Compat.EXCLUDE_BITMAP | Compat.EXCLUDE_INODE | Compat.LAZ
 class Superblock:
     """What the superblock says, with 64-bit fields joined. Sizes are in bytes.
 
-    Features that are asked for with every inode have a field of their own.
+    Features that are asked for with every inode or group have a field of their own. With `has_group_checksums` group
+    descriptors carry a checksum, and may declare bitmaps and inode tables uninitialised.
     """
 
     raw: bytes
@@ -100,6 +101,8 @@ class Superblock:
     unsigned_hash: bool
     checksum_seed: int
     has_metadata_csum: bool
+    has_group_checksums: bool
+    has_flexible_groups: bool
     has_64bit: bool
     has_huge_files: bool
     has_large_directories: bool
@@ -125,11 +128,6 @@ class Superblock:
     def descriptors_per_block(self) -> int:
         """Group descriptors in one block."""
         return self.block_size // self.descriptor_size
-
-    @property
-    def has_group_checksums(self) -> bool:
-        """Whether group descriptors carry a checksum and may declare bitmaps and inode tables uninitialised."""
-        return bool(self.ro_compat & (ReadOnlyCompat.METADATA_CSUM | ReadOnlyCompat.UNINIT_BG))
 
     @property
     def kind(self) -> str:
@@ -286,6 +284,10 @@ def _build(fields: Any, raw: bytes, library: Library) -> Superblock:
         unsigned_hash=bool(fields.s_flags & 2),
         checksum_seed=seed,
         has_metadata_csum=bool(fields.s_feature_ro_compat & ReadOnlyCompat.METADATA_CSUM),
+        has_group_checksums=bool(
+            fields.s_feature_ro_compat & (ReadOnlyCompat.METADATA_CSUM | ReadOnlyCompat.UNINIT_BG)
+        ),
+        has_flexible_groups=Incompat.FLEX_BG in incompat,
         has_64bit=wide,
         has_huge_files=bool(fields.s_feature_ro_compat & ReadOnlyCompat.HUGE_FILE),
         has_large_directories=Incompat.LARGEDIR in incompat,
