@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from imgkit.cli.compose import composed
@@ -28,7 +29,8 @@ def inspect(source: Source, *, as_json: AsJson = False) -> None:
 
     found = look(source)
     if as_json:
-        print_json("inspect", 1, found)
+        fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+        print_json("inspect", 1, {"image": fields.pop("path"), **fields})
         return
     for line in _lines(found):
         out(line)

@@ -14,6 +14,7 @@ import typer
 from imgkit import errors
 from imgkit.cli import console, doctor, files, inspection, undo
 from imgkit.cli.compose import add_command
+from imgkit.cli.options import AsJson
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -65,19 +66,23 @@ def imgkit(
     """
 
 
-def exit_status() -> None:
+def exit_status(*, as_json: AsJson = False) -> None:
     """List the exit statuses and what they mean.
 
     Examples:
       imgkit exit-status
     """
-    from imgkit.cli.render import out
+    from imgkit.cli.render import out, print_json
 
-    out("  0  done")
-    out("  1  the answer is no (`console status`, `doctor`)")
-    for kind, status in EXIT_STATUS.items():
-        out(f"{status:3}  {(kind.__doc__ or '').splitlines()[0]}")
-    out("130  interrupted (Ctrl-C); 143 by SIGTERM, 141 because the reader of the output went away")
+    meanings = {0: "done", 1: "the answer is no (`console status`, `doctor`)"}
+    meanings |= {status: (kind.__doc__ or "").splitlines()[0] for kind, status in EXIT_STATUS.items()}
+    meanings |= {130: "interrupted (Ctrl-C)", 141: "the reader of the output went away", 143: "ended by SIGTERM"}
+    if as_json:
+        statuses = [{"status": status, "meaning": meaning} for status, meaning in meanings.items()]
+        print_json("exit-status", 1, {"statuses": statuses})
+        return
+    for status, meaning in meanings.items():
+        out(f"{status:3}  {meaning}")
 
 
 def main() -> None:

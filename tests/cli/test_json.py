@@ -1,0 +1,177 @@
+"""`--json`: each command's document has the fields and types that docs/json.md promises, no more and no fewer."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import imgkit
+from tests.support.guests import Part, make_disk
+
+TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict}
+
+
+def documented():
+    """Types by field by schema, as the documentation has them."""
+    schemas, fields = {}, {}
+    for line in Path("docs/json.md").read_text().splitlines():
+        if heading := re.fullmatch(r"## (imgkit/\S+)", line):
+            fields = schemas[heading[1]] = {}
+        elif row := re.fullmatch(r"\| ([\w.\[\]*]+) \| ((?:\w|\\\|)+)(\?)? \|.*\|", line):
+            kinds = {TYPES[kind] for kind in row[2].split("\\|")} if row[2] in TYPES or "|" in row[2] else set()
+            if kinds:
+                fields[row[1]] = kinds | ({type(None)} if row[3] else set())
+    return schemas
+
+
+SCHEMAS = documented()
+
+
+def leaves(value, where=""):
+    """All (field, type) of a document, objects that stand in for null and empty lists among them."""
+    if isinstance(value, dict):
+        if where:
+            yield where, dict
+        for key, item in value.items():
+            yield from leaves(item, f"{where}.{key}" if where else key)
+    elif isinstance(value, list):
+        yield f"{where}[]", None
+        for item in value:
+            yield from leaves(item, f"{where}[]")
+    else:
+        yield where, type(value)
+
+
+def check(document, name, *, whole=True):
+    """The document is as documented. `whole`: every documented field is there, unless its list or parent is empty."""
+    schema = document.pop("schema")
+    assert schema == f"imgkit/{name}"
+    fields = SCHEMAS[schema]
+    found = list(leaves(document))
+    seen = set()
+    for field, kind in found:
+        plain = re.sub(r"^(system\.mounts|details|table\.usable)\..*", r"\1.*", field)
+        seen.add(plain)
+        if plain == "table.usable.*":
+            continue
+        if plain in fields:
+            assert kind is None or kind in fields[plain], f"{field} is {kind}"
+        else:
+            assert kind in (dict, None), f"{field} is not documented"
+            assert any(other.startswith((f"{plain}.", plain)) for other in fields), f"{field} is not documented"
+    if whole:
+        lists = {field.removesuffix("[]") for field, kind in found if kind is None}
+        empty = {f"{name}[]" for name in lists if not any(f.startswith((f"{name}[].", f"{name}[] ")) for f, _ in found)}
+        missing = {field for field in fields if field not in seen and not any(field.startswith(e) for e in empty)}
+        assert not missing - {"details.*"}, f"documented and not there: {missing}"
+
+
+def test_every_command_is_documented():
+    commands = {"inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"}
+    commands |= {"console-enable", "console-status", "error"}
+    assert set(SCHEMAS) == {f"imgkit/{name}/1" for name in commands}
+    assert all(SCHEMAS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("inspect", ["inspect", "{}"]),
+        ("ls", ["ls", "{}", "/"]),
+        ("cat", ["cat", "{}", "/etc/fstab"]),
+        ("write", ["write", "{}", "/etc/motd", "--in-place", "--undo", "u"]),
+        ("write", ["write", "{}", "/etc/motd", "--dry-run"]),
+        ("edit", ["edit", "{}", "/etc/motd", "-o", "new.qcow2"]),
+        ("console-enable", ["console", "enable", "{}", "--in-place"]),
+        ("console-enable", ["console", "enable", "{}", "--dry-run"]),
+        ("recover", ["recover", "{}"]),
+        ("exit-status", ["exit-status"]),
+    ],
+)
+def test_the_document_of_a_command_that_succeeds(small, name, words):
+    words = [str(small) if word == "{}" else word for word in words]
+    env = {"EDITOR": "sed -i 1s/^/x/"}
+    done = imgkit(*words, "--json", stdin=b"hello\n", env=env, cwd=small.parent)
+    assert (done.status, done.stderr) == (0, "")
+    check(done.json, f"{name}/1")
+
+
+def test_documents_with_a_negative_answer(small):
+    for name, words in (("console-status", ["console", "status", small]), ("doctor", ["doctor"])):
+        done = imgkit(*words, "--json")
+        assert done.status in (0, 1)
+        assert done.stderr == ""
+        check(done.json, f"{name}/1")
+    assert imgkit("console", "status", small, "--json").json["enabled"] is False
+
+
+def test_the_document_of_an_undo(small):
+    undo = small.with_name("u")
+    made = imgkit("console", "enable", small, "--in-place", "--undo", undo, "--json").json
+    assert made["undo"] == str(undo)
+    assert made["changed"] is True
+    assert made["output"] is None
+    done = imgkit("undo", small, undo, "--json")
+    assert done.status == 0
+    check(done.json, "undo/1")
+
+
+def test_patches_are_what_differs(small):
+    before = small.read_bytes()
+    made = imgkit("console", "enable", small, "--in-place", "--json").json
+    after = small.read_bytes()
+    covered = {at for patch in made["patches"] for at in range(patch["offset"], patch["offset"] + patch["length"])}
+    longest = max(len(before), len(after))
+    old, new = before.ljust(longest, b"\0"), after.ljust(longest, b"\0")
+    assert {at for at in range(longest) if old[at] != new[at]} <= covered
+
+
+def test_a_disk_without_a_system(tmp_path):
+    image = make_disk(tmp_path / "disk.img", [Part("ext4", {"/x": b""})])
+    done = imgkit("inspect", image, "--json")
+    assert done.status == 0
+    document = done.json
+    assert document["system"] is None
+    assert document["problem"] == "no root file system was found"
+    assert document["hint"]
+    assert document["table"]["usable"] == {"start": 2048 * 512, "stop": image.stat().st_size - 33 * 512}
+    check(document, "inspect/1", whole=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "details"),
+    [
+        (["inspect", "nothing"], "UnclassifiedImageError", {}),
+        (["cat", "{}", "/nothing"], "PathNotFoundError", {"path": "/nothing"}),
+        (["console", "enable", "{}"], "UsageError", {}),
+        (["console", "enable", "{}", "--in-place", "--root", "9"], "NoRootError", {}),
+    ],
+)
+def test_an_error_is_a_document_too(small, words, error, details):
+    words = [str(small) if word == "{}" else word for word in words]
+    done = imgkit(*words, "--json", cwd=small.parent)
+    assert done.stderr == ""
+    document = done.json
+    assert document["error"] == error
+    assert document["status"] == done.status > 1
+    assert document["details"] == details
+    check(document, "error/1")
+
+
+def test_a_format_error_names_structure_offset_and_field(small):
+    with small.open("r+b") as file:
+        file.seek(20)
+        file.write(b"\0\0\0\x3f")
+    document = imgkit("inspect", small, "--json").json
+    assert document["details"] == {
+        "structure": "qcow2 header",
+        "offset": 20,
+        "field": "cluster_bits",
+        "path": str(small),
+    }
+    check(document, "error/1")
+
+
+def test_names_that_are_not_utf_8_are_still_json(tmp_path):
+    image = make_disk(tmp_path / "disk.img", [Part("ext4", {"/etc/os-release": b"ID=x\n", "/odd\udcff": b"x"})])
+    assert "odd\\xff" in [entry["name"] for entry in imgkit("ls", image, "--json").json["entries"]]
