@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from imgkit.cli.options import AsJson
+from imgkit.errors import UnclassifiedImageError
 
 _Image = Annotated[
     Path, typer.Argument(metavar="IMAGE", readable=False, help="The image that was edited.", show_default=False)
@@ -50,6 +51,8 @@ def recover(image: _Image, *, as_json: AsJson = False) -> None:
     from imgkit.cli.render import note, print_json
 
     recovered = commit.recover(image)
+    if not recovered and not image.exists():
+        raise UnclassifiedImageError(f"{image}: no such file")
     if as_json:
         print_json("recover", 1, {"image": image, "recovered": recovered})
     else:
