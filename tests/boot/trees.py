@@ -88,7 +88,7 @@ def _entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
     return Entry(member.type.decode(), member.mode, (member.uid, member.gid), mtime, member.linkname, digest)
 
 
-# The guest's own find lists it, with what libguestfs mounts for a guest's commands: /dev itself is not the guest's.
+# The guest's own find lists it. What libguestfs mounts for a guest's commands is not the guest's.
 # Backslashes are doubled, as guestfish takes one level of escapes away.
 _FIND_FORMAT = r"%p\\t%y\\t%m\\t%U\\t%G\\t%T@\\t%l\\n"
 _LIST = """
@@ -98,7 +98,7 @@ add-drive {image} format:qcow2 readonly:true
 run
 mount-ro {device} /
 checksums-out md5 / {folder}/sums
-sh "find / -xdev -mindepth 1 ! -path /dev -printf '{format}'" | cat > {folder}/list
+sh "find / -xdev -mindepth 1 ! -path /dev ! -path /proc ! -path /sys -printf '{format}'" | cat > {folder}/list
 umount-all
 xfs-repair {device} nomodify:true
 """
