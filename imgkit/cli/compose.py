@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import typer
-
-_EPIPE_STATUS = 128 + 13  # what a shell says of a program that SIGPIPE ended
 
 
 def add_command(app: typer.Typer, command: Callable[..., None], name: str) -> None:
@@ -69,7 +68,7 @@ def _writing(command: Callable[..., None]) -> Callable[..., None]:
             finally:
                 flush()
         except BrokenPipeError:
-            sys.exit(_EPIPE_STATUS)
+            sys.exit(128 + signal.SIGPIPE)
 
     return run
 

@@ -34,6 +34,8 @@ EXIT_STATUS: dict[type[errors.ImgkitError], int] = {
 }
 """Status by class; a class that is not listed has its parent's. 0 is success, 1 a negative answer."""
 
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
 app = typer.Typer(
     name="imgkit",
     no_args_is_help=True,
@@ -76,7 +78,8 @@ def exit_status(*, as_json: AsJson = False) -> None:
 
     meanings = {0: "done", 1: "the answer is no (`console status`, `doctor`)"}
     meanings |= {status: (kind.__doc__ or "").splitlines()[0] for kind, status in EXIT_STATUS.items()}
-    meanings |= {130: "interrupted (Ctrl-C)", 141: "the reader of the output went away", 143: "ended by SIGTERM"}
+    meanings |= {128 + number: f"ended by {number.name}" for number in _ENDING}
+    meanings |= {128 + signal.SIGPIPE: "the reader of the output went away"}
     if as_json:
         statuses = [{"status": status, "meaning": meaning} for status, meaning in meanings.items()]
         print_json("exit-status", 1, {"statuses": statuses})
@@ -87,8 +90,9 @@ def exit_status(*, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Run the command line; ends the process."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's background jobs have it
+            signal.signal(number, _stop)
     try:
         app()
     except errors.ImgkitError as error:

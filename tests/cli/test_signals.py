@@ -29,7 +29,7 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_copy_that_is_interrupted_leaves_nothing(raw, number, status):
     before = snapshot(raw.parent)
     out, undo = raw.with_name("new.raw"), raw.with_name("u")
@@ -41,6 +41,19 @@ def test_a_copy_that_is_interrupted_leaves_nothing(raw, number, status):
     assert copying.returncode == status
     assert told == "imgkit: interrupted; nothing is half done\n"
     assert snapshot(raw.parent) == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored(raw):
+    out = raw.with_name("new.raw")
+    words = ["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh", oracle.find("strace"), *SLOWLY]
+    words += [script(), "console", "enable", raw, "-o", out]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment()) as copying:
+        wait_for(lambda: any(".imgkit-new-" in path.name for path in raw.parent.iterdir()))
+        copying.send_signal(signal.SIGHUP)
+        copying.send_signal(signal.SIGINT)
+        copying.communicate(timeout=60)
+    assert copying.returncode == 0
+    assert out.exists()
 
 
 def test_a_stream_that_is_interrupted_ends(raw):
