@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = b"# GRUB Environment Block\n"
 
-_LINE = re.compile(rb"([^#\n=][^\n=]*)=((?:\\.|[^\\\n])*+)\n|#[^\n]*\n|\n", re.DOTALL)
+_LINE = re.compile(rb"([^#\n=][^\n=]*)=((?>(?:\\.|[^\\\n])*))\n|#[^\n]*\n|\n", re.DOTALL)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _TO_ESCAPE = re.compile(rb"([\\\n])")
 

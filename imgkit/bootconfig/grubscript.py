@@ -26,11 +26,11 @@ _MAX_DEPTH = 100
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _VARIABLE = rf"\$(?:(?:{_NAME}|[0-9]+|[?#*@])|\{{(?:{_NAME}|[0-9]+|[?#*@])\}})"
-_DOUBLE = r'"(?:\\.|[^\\"])*+"'
+_DOUBLE = r'"(?>(?:\\.|[^\\"])*)"'
 _SINGLE = r"'[^']*+'"
 _ESCAPE = r"\\(?:\r\n|.)"
 _PLAIN = r"[^{}|&$;<> \t\r\n'\"\\]++"
-_WORD = rf"(?:{_PLAIN}|{_DOUBLE}|{_SINGLE}|{_ESCAPE}|{_VARIABLE}|\${_DOUBLE})++"
+_WORD = rf"(?>(?:{_PLAIN}|{_DOUBLE}|{_SINGLE}|{_ESCAPE}|{_VARIABLE}|\${_DOUBLE})+)"
 _BLANK = re.compile(r"[ \t\r]*+(?:#[^\n]*+)?")
 _TOKEN = re.compile(rf"{_BLANK.pattern}(?:(?P<mark>[\n{{}}]|;(?!;))|(?P<word>{_WORD})|\Z)", re.DOTALL)
 _PIECE = re.compile(rf"({_SINGLE})|\$?({_DOUBLE})|({_ESCAPE})|({_VARIABLE})|({_PLAIN})", re.DOTALL)

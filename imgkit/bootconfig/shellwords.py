@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*
 _SPECIAL = re.compile(r"\$[0-9?#*@$!-]|\$(?=['\"])")
 _PLAIN = re.compile(r"[^ \t\n;&|()<>'\"\\$`]")
 _ESCAPED_IN_DOUBLE = '$`"\\'
-_BACKQUOTED = re.compile(r"`(?:\\.|[^\\`])*+`", re.DOTALL)
+_BACKQUOTED = re.compile(r"`(?>(?:\\.|[^\\`])*)`", re.DOTALL)
 _CLOSERS = {"$(": ("(", ")"), "${": ("{", "}")}
 
 
