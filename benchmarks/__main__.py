@@ -81,7 +81,8 @@ def main() -> None:
         _enable(bench, start)
         _read(bench)
         _throughput(bench)
-    Console(width=120).print(bench.table, f"start-up: `imgkit --version` {_seconds(start)}, peak {start.peak >> 20} MiB")
+    note = f"start-up: `imgkit --version` {_seconds(start)}, peak {start.peak >> 20} MiB"
+    Console(width=120).print(bench.table, note)
 
 
 def _enable(bench: Bench, start: Figure) -> None:
