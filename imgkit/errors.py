@@ -99,6 +99,9 @@ class TreeError(ImgkitError):
         super().__init__(message, hint=hint)
         self.path = path
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
 
 class PathNotFoundError(TreeError):
     """No such file or directory in the tree."""

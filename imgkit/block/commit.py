@@ -13,7 +13,7 @@ import os
 from typing import TYPE_CHECKING
 
 from imgkit.block import durable, locks, patchfile
-from imgkit.block.host import HostFile, Identity
+from imgkit.block.host import HostFile, Identity, real_path
 from imgkit.block.patchfile import PatchFile
 from imgkit.block.syscalls import reserve
 from imgkit.errors import FormatError, OutputError, StaleImageError, UsageError
@@ -65,7 +65,7 @@ def recover(path: Path) -> bool:
 
     Raises StaleImageError when the image holds neither its old nor its new bytes, OutputError when it is read-only.
     """
-    image = path.resolve()
+    image = real_path(path)
     journal = journal_path(image)
     if not journal.exists():
         return False

@@ -43,11 +43,12 @@ def copy_to_file(source: int, target: int, size: int, progress: Progress = no_pr
     progress(size, size)
 
 
-def copy_to_pipe(source: int, target: int, start: int, stop: int) -> None:
-    """Send bytes [start, stop) of `source` to a pipe, a socket or any other descriptor."""
+def copy_to_pipe(source: int, target: int, start: int, stop: int, progress: Progress = no_progress) -> None:
+    """Send bytes [start, stop) of `source` to a pipe, a socket or any other descriptor. Progress counts to `stop`."""
     position = start
     while position < stop:
         position += _send_some(source, target, position, min(_CHUNK, stop - position))
+        progress(position, stop)
 
 
 def _reflink(source: int, target: int) -> bool:

@@ -24,7 +24,7 @@ def create(path: Path, data: bytes, made: list[Path]) -> None:
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be made ({error.strerror})",
-            hint="An in-place commit needs to write to the image's directory; write a new file elsewhere with -o OUT.",
+            hint=f"Get write access to {path.parent}, or write a new file elsewhere with -o OUT.",
         ) from error
     made.append(path)
     try:

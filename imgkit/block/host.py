@@ -57,13 +57,22 @@ class HostFile:
         """The `length` bytes at `offset`. Raises FormatError past the end, StaleImageError if the file shrank."""
         if offset < 0 or offset + length > self.identity.size:
             check_bounds(self, offset, length)
-        data = os.pread(self.fd, length, offset)
+        data = self._pread(offset, length)
         while len(data) < length:  # pread stops short at 2 GiB
-            more = os.pread(self.fd, length - len(data), offset + len(data))
+            more = self._pread(offset + len(data), length - len(data))
             if not more:
                 raise StaleImageError(f"{self.path}: file became shorter while it was read")
             data += more
         return data
+
+    def _pread(self, offset: int, length: int) -> bytes:
+        try:
+            return os.pread(self.fd, length, offset)
+        except OSError as error:
+            raise UnclassifiedImageError(
+                f"{self.path}: cannot be read at byte {offset:,} ({error.strerror})",
+                hint="The disk that holds the file fails: save what can be read with `ddrescue`, and edit the copy.",
+            ) from error
 
     def allocated(self) -> int:
         """Bytes that the file takes on the disk, holes left out."""
@@ -88,14 +97,28 @@ class HostFile:
         self.close()
 
 
-def _open(path: Path, *, writable: bool) -> tuple[Path, int]:
+def real_path(path: Path) -> Path:
+    """`path` without symbolic links; what they lead to may be missing. Raises UnclassifiedImageError for a loop."""
     try:
-        resolved = path.resolve(strict=True)
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # a loop is a RuntimeError before Python 3.13
+        why = error.strerror if isinstance(error, OSError) else "symbolic links in a loop"
+        raise UnclassifiedImageError(f"{path}: cannot be found ({why})", hint=f"Look at `ls -l {path}`.") from error
+
+
+def no_such_file(path: Path) -> UnclassifiedImageError:
+    """The error for an image that is not there."""
+    return UnclassifiedImageError(f"{path}: no such file", hint=f"Look at `ls {path.parent}` for the image's name.")
+
+
+def _open(path: Path, *, writable: bool) -> tuple[Path, int]:
+    resolved = real_path(path)
+    try:
         # O_NONBLOCK: opening a FIFO must not wait for a writer; it has no effect on regular files.
         fd = os.open(resolved, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        raise UnclassifiedImageError(f"{path}: no such file") from error
-    except (IsADirectoryError, OSError) as error:
+        raise no_such_file(path) from error
+    except OSError as error:
         raise _open_error(path, error, writable=writable) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -113,4 +136,6 @@ def _open_error(path: Path, error: OSError, *, writable: bool) -> Exception:
             f"{path}: cannot be written ({error.strerror})",
             hint="Write a new file instead: -o OUT, or get write access.",
         )
-    return UnclassifiedImageError(f"{path}: cannot be read ({error.strerror})")
+    return UnclassifiedImageError(
+        f"{path}: cannot be read ({error.strerror})", hint=f"Get read access, or look at `ls -l {path}`."
+    )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from imgkit.block.commit import recover
-from imgkit.block.host import HostFile
+from imgkit.block.host import HostFile, real_path
 from imgkit.block.overlay import Overlay
 from imgkit.errors import FormatError, UnsupportedError
 
@@ -115,14 +115,14 @@ class _Chain:
         self.files = [host.path]
         self._stack = stack
         self._folder = host.path.parent
-        self._allowed = {path.resolve() for path in allow}
+        self._allowed = {real_path(path) for path in allow}
 
     def open(self, name: str, role: str, *, always_ask: bool = False) -> HostFile:
         """Open the file that the last opened image calls `name`."""
         owner = self.files[-1]
         if _PROTOCOL.match(name.split("/", 1)[0]):
             raise UnsupportedError(f"{owner}: {role} {name!r} is not a plain file", hint=_FLATTEN)
-        path = (owner.parent / name).resolve()
+        path = real_path(owner.parent / name)
         outside = not path.is_relative_to(self._folder)
         if (outside or always_ask) and path not in self._allowed:
             why = f"lies outside of {self._folder}" if outside else "is a second file"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.block import commit, durable, patchfile
 from imgkit.block.copy import copy_to_file, copy_to_pipe, no_progress
+from imgkit.block.host import real_path
 from imgkit.block.syscalls import rename_without_clobber
 from imgkit.errors import OutputError
 
@@ -54,7 +55,7 @@ def check_destination(source: Path, destination: Destination) -> None:
             raise OutputError("refusing to write an image to a terminal", hint="Redirect it: -o - > OUT.")
         return
     if isinstance(destination, InPlace):
-        directory = source.resolve().parent
+        directory = real_path(source).parent
     else:
         directory = destination.path.parent
         if destination.path.exists() or destination.path.is_symlink():
@@ -130,23 +131,29 @@ def _write_new_file(
 
 
 def _write_stream(host: HostFile, plan: Plan, fd: int, progress: Progress) -> None:
+    def watched(done: int, _total: int) -> None:
+        progress(done, plan.size_after)
+
     position = 0
     try:
         for patch in plan.patches:
-            _send_unchanged(host, fd, position, patch.offset)
+            _send_unchanged(host, fd, position, patch.offset, watched)
             _write_pipe(fd, patch.after)
             position = patch.offset + len(patch.after)
-            progress(position, plan.size_after)
-        _send_unchanged(host, fd, position, plan.size_after)
+        _send_unchanged(host, fd, position, plan.size_after, watched)
         progress(plan.size_after, plan.size_after)
     except BrokenPipeError as error:
         raise OutputError("the reader of the output went away") from error
+    except OSError as error:
+        raise OutputError(
+            f"standard output cannot be written ({error.strerror})", hint="Name a file instead: -o OUT."
+        ) from error
 
 
-def _send_unchanged(host: HostFile, fd: int, start: int, stop: int) -> None:
+def _send_unchanged(host: HostFile, fd: int, start: int, stop: int, progress: Progress) -> None:
     inside = min(stop, host.size)
     if start < inside:
-        copy_to_pipe(host.fd, fd, start, inside)
+        copy_to_pipe(host.fd, fd, start, inside, progress)
     _write_pipe(fd, bytes(max(0, stop - max(start, host.size))))
 
 

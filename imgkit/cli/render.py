@@ -18,7 +18,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from imgkit.block.copy import no_progress
-from imgkit.errors import OutputError, TreeError
+from imgkit.errors import OutputError
 from imgkit.tree import FileType
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def print_json(kind: str, version: int, content: Any) -> None:
 
 def print_error(error: ImgkitError, status: int, *, as_json: bool) -> None:
     """An error and its way out, for a person or a program."""
-    message = f"{error.path}: {error}" if isinstance(error, TreeError) else str(error)
+    message = str(error)
     if as_json:
         # Typer leaves a note of its own, with leading underscores, on exceptions that pass it.
         fields = {n: value for n, value in vars(error).items() if n not in ("message", "hint") and n[0] != "_"}

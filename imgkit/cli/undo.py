@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from imgkit.cli.options import AsJson
-from imgkit.errors import UnclassifiedImageError
 
 _Image = Annotated[
     Path, typer.Argument(metavar="IMAGE", readable=False, help="The image that was edited.", show_default=False)
@@ -48,11 +47,12 @@ def recover(image: _Image, *, as_json: AsJson = False) -> None:
       imgkit recover debian.qcow2
     """
     from imgkit.block import commit
+    from imgkit.block.host import no_such_file
     from imgkit.cli.render import note, print_json
 
     recovered = commit.recover(image)
     if not recovered and not image.exists():
-        raise UnclassifiedImageError(f"{image}: no such file")
+        raise no_such_file(image)
     if as_json:
         print_json("recover", 1, {"image": image, "recovered": recovered})
     else:

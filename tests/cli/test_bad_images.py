@@ -68,7 +68,7 @@ def test_a_backing_file_that_qemu_writes_to_is_in_use(small):
         refused(top, status=6, says=f"{small}: image is in use", hint="Shut the virtual machine down")
 
 
-@pytest.mark.parametrize("keep", [3, 50, 103, 70_000, 400_000])
+@pytest.mark.parametrize("keep", [3, 50, 103, 104, 70_000, 400_000])
 def test_a_truncated_qcow2(small, keep):
     os.truncate(small, keep)
     done = imgkit(*ENABLE, small, "--in-place")

@@ -54,7 +54,8 @@ def test_an_image_that_may_not_be_read(small, tmp_path):
     for words in (["inspect", small], [*ENABLE, small, "-o", tmp_path / "new"]):
         done = imgkit(*words, through=UNPRIVILEGED)
         assert done.status == 3
-        assert done.stderr == f"imgkit: error: {small}: cannot be read (Permission denied)\n"
+        assert f"imgkit: error: {small}: cannot be read (Permission denied)\n" in done.stderr
+        assert f"`ls -l {small}`" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == [small.name]
 
 
@@ -70,13 +71,13 @@ def test_an_undo_file_in_a_directory_that_is_read_only(sealed, small, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.qcow2", "sealed"]
 
 
-@pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "device"])
+@pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "device", "loop"])
 def test_what_is_no_file(tmp_path, kind):
     image = tmp_path / kind
     says, hint = f"{image}: not a regular file", "Give the file that holds the image"
     match kind:
         case "missing":
-            says, hint = f"{image}: no such file", ""
+            says, hint = f"{image}: no such file", f"`ls {tmp_path}`"
         case "directory":
             image.mkdir()
             says = f"{image}: "
@@ -85,9 +86,12 @@ def test_what_is_no_file(tmp_path, kind):
         case "device":
             image = Path("/dev/null")
             says = "/dev/null: not a regular file"
+        case "loop":
+            image.symlink_to(image)
+            says, hint = f"{image}: cannot be found", f"`ls -l {image}`"
     for words in (["ls", image], ["inspect", image], [*ENABLE, image, "--in-place"], ["recover", image]):
         done = imgkit(*words)
-        if words[0] == "recover" and kind != "missing":
+        if words[0] == "recover" and kind not in ("missing", "loop"):
             assert done.status == 0, "nothing was interrupted"
             continue
         assert done.status == 3, (words, done)

@@ -280,6 +280,10 @@ def test_standard_output_that_is_full_is_an_error(small):
             done = imgkit(*words, stdout=full)
         assert done.status == 8, done.stderr
         assert done.stderr == "imgkit: error: standard output cannot be written (No space left on device)\n"
+    with Path("/dev/full").open("wb") as full:
+        done = imgkit(*ENABLE, small, "-o", "-", stdout=full)
+    assert done.status == 8
+    assert "standard output cannot be written (No space left on device)\n  Name a file instead" in done.stderr
 
 
 def test_source_date_epoch_has_to_be_a_number(small):

@@ -183,7 +183,11 @@ def _extensions(device: BlockReader, start: int, end: int) -> dict[int, bytes]:
 
 
 def _compression(incompatible: int, head: bytes, length: int) -> str:
-    kind = head[layout.COMPRESSION_TYPE_OFFSET] if length > _HEADER_V3_LENGTH else 0
+    kind = 0
+    if length > _HEADER_V3_LENGTH:
+        if len(head) <= layout.COMPRESSION_TYPE_OFFSET:
+            raise _error("file ends before the header does", 104, "compression_type")
+        kind = head[layout.COMPRESSION_TYPE_OFFSET]
     if bool(kind) != bool(incompatible & layout.INCOMPATIBLE_COMPRESSION):
         raise _error(f"compression type {kind} contradicts the incompatible features", 104, "compression_type")
     if kind > 1:
