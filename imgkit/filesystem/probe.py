@@ -66,8 +66,9 @@ def open_filesystem(device: BlockDevice, *, writable: bool, now: int, check: Che
         from imgkit.filesystem.fat.filesystem import open_fat  # noqa: PLC0415
 
         return open_fat(device, writable=writable, now=now, check=check)
+    needs = " and --key-file with its passphrase" if identity.kind == "crypto_LUKS" else ""
     raise UnsupportedError(
-        f"{identity.kind} is not served by the native engine", hint="Use --engine guestfs, which serves it."
+        f"{identity.kind} is not served by the native engine", hint=f"Use --engine guestfs{needs}, which serves it."
     )
 
 

@@ -167,12 +167,13 @@ def fat_tree(device: MemoryDevice) -> TREE:
 def host_tree(folder: Path) -> TREE:
     """A folder of the host in the same form."""
     tree: TREE = {}
-    for path in folder.rglob("*"):
-        name = "/" + str(path.relative_to(folder))
-        if path.is_symlink():
-            tree[name] = str(path.readlink())
-        else:
-            tree[name] = None if path.is_dir() else path.read_bytes()
+    for parent, folders, files in os.walk(folder):  # early 3.11's Path.rglob fails at links with a long target
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            name = "/" + str(path.relative_to(folder))
+            if path.is_symlink():
+                tree[name] = str(path.readlink())
+            else:
+                tree[name] = None if path.is_dir() else path.read_bytes()
     return tree
 
 

@@ -167,8 +167,8 @@ def test_a_new_file(tree):
         path = f"{folder}/new one.cfg"
         tree.write(path, b"one\n")
         assert tree.read(path) == b"one\n"
-        found = tree.stat(path)
-        assert (found.type, found.uid, found.gid, found.size) == (FileType.FILE, 0, 0, 4)
+        found, parent = tree.stat(path), tree.stat(folder)
+        assert (found.type, found.uid, found.gid, found.size) == (FileType.FILE, parent.uid, parent.gid, 4)
         assert "new one.cfg" in tree.listdir(folder)
         tree.write(path, BIG)
         assert tree.read(path) == BIG

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SECTORS = 8192
 EBRS = (4096, 4608, 5120, 5632)
+NESTED = ("0x63", "0x81", "0x82", "0xa5", "0xa6", "0xa9")  # libblkid/src/partitions/dos.c, dos_nested
 MUTATION = settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -111,9 +112,15 @@ def test_mutated_mbr_as_libblkid_reads_it(tmp_path: Path, mbr: bytes, data: st.D
     table = read(mutated)
     if table is None:
         return
-    # libblkid drops a logical partition that begins where another does, the kernel does not; and its sums overflow.
+    # libblkid drops a logical partition that begins where another does, the kernel does not; its sums overflow; and it
+    # gives up altogether where a partition whose type has tables of its own lies past the end of the disk.
     starts = [partition.where.start for partition in table.partitions]
-    if len(set(starts)) == len(starts) and all(start < 2**41 for start in starts):
+    nested = [partition.where for partition in table.partitions if partition.type_id.lower() in NESTED]
+    if (
+        len(set(starts)) == len(starts)
+        and all(start < 2**41 for start in starts)
+        and all(where.stop <= len(mutated) for where in nested)
+    ):
         (tmp_path / "image").write_bytes(mutated)
         assert listing.rows(table) == listing.partx(tmp_path / "image")
 
