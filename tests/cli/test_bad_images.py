@@ -14,6 +14,7 @@ from tests.cli.command import assert_refused, imgkit, snapshot
 from tests.support import oracle
 from tests.support.disks import sha256
 from tests.support.guests import OS_RELEASE, Part, make_disk, make_file_system
+from tests.support.images import private_copy
 
 ENABLE = ("console", "enable")
 
@@ -153,10 +154,7 @@ def test_a_qcow2_header_that_lies_is_refused_by_field(small, offset, field, data
 
 
 def test_an_encrypted_qcow2(tmp_path):
-    image = tmp_path / "luks.qcow2"
-    secret = ["--object", "secret,id=key,data=imgkit"]
-    options = "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
-    oracle.run("qemu-img", "create", "-q", "-f", "qcow2", *secret, "-o", options, image, "8M")
+    image = private_copy("small-luks", tmp_path)
     refused(image, status=5, says="encrypted (LUKS)", hint="Decrypt a copy with `qemu-img convert")
 
 

@@ -12,16 +12,22 @@ SYSTEM = {"/etc/os-release": OS_RELEASE.encode(), "/etc/fstab": b"", "/etc/initt
 
 @pytest.fixture
 def encrypted(tmp_path):
-    """A disk whose one partition is a LUKS volume. QEMU writes it, which needs no device mapper."""
+    """A disk whose one partition is a LUKS volume. QEMU fills it, which needs no device mapper."""
     plain = make_file_system(tmp_path / "plain", Part("ext4", SYSTEM))
     secret = tmp_path / "secret"
     secret.write_text(PASSPHRASE)
-    options = ["--object", f"secret,id=key,file={secret}", "-O", "luks", "-o", "key-secret=key,iter-time=10"]
-    oracle.run("qemu-img", "convert", "-f", "raw", *options, plain, tmp_path / "luks")
+    luks = tmp_path / "luks"
+    luks.write_bytes(bytes(24 << 20))
+    cheap = ["--type", "luks1", "--pbkdf-force-iterations", "1000"]
+    oracle.run("cryptsetup", "luksFormat", "--batch-mode", *cheap, luks, secret)
+    key = ["--object", f"secret,id=key,file={secret}"]
+    target = f"driver=luks,key-secret=key,file.filename={luks}"
+    source = f"driver=raw,file.filename={plain}"
+    oracle.run("qemu-img", "convert", "-n", *key, "--image-opts", source, "--target-image-opts", target)
     image = make_disk(tmp_path / "disk.img", [Part("", size=24)])
     with image.open("r+b") as file:
         file.seek(START * SECTOR)
-        file.write((tmp_path / "luks").read_bytes())
+        file.write(luks.read_bytes())
     return image
 
 
