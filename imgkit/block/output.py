@@ -171,14 +171,16 @@ def _temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
     """
     prefix = f".{target.name}.imgkit-new-"
     _remove_abandoned(target.parent, prefix)
-    temporary = target.with_name(prefix + secrets.token_hex(4))
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
+    temporary = target.with_name(prefix + secrets.token_hex(8))
+    fd = None
+    try:  # around the opening too: a signal may come as soon as the file is there
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield fd, temporary
     finally:
-        os.close(fd)
         temporary.unlink(missing_ok=True)
+        if fd is not None:
+            os.close(fd)
 
 
 def _remove_abandoned(directory: Path, prefix: str) -> None:
