@@ -132,11 +132,16 @@ def set_loader_timeout(text: str, seconds: int) -> str:
 
     Where the menu appears is the firmware's business: its console is on the serial line or not.
     """
-    found = [field for field in _fields(text) if field.key == "timeout"]
+    return set_loader_value(text, "timeout", str(seconds))
+
+
+def set_loader_value(text: str, key: str, value: str) -> str:
+    """systemd-boot's loader.conf with this value wherever `key` is set, or with a line for it."""
+    found = [field for field in _fields(text) if field.key == key]
     if not found:
-        return append_lines(text, [f"timeout {seconds}"])
-    wrong = [field for field in found if text[field.start : field.stop].strip() != str(seconds)]
-    return splice(text, [Splice(field.key_stop, field.stop, f" {seconds}") for field in wrong])
+        return append_lines(text, [f"{key} {value}"])
+    wrong = [field for field in found if text[field.start : field.stop].strip() != value]
+    return splice(text, [Splice(field.key_stop, field.stop, f" {value}") for field in wrong])
 
 
 def _edit_fields(text: str, fields: list[_Field], edit: Callable[[Arguments], Arguments]) -> str:

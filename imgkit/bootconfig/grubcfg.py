@@ -79,7 +79,8 @@ class GrubFacts:
     """What a grub.cfg sets. `kernels` are all of them, in order, those of nested entries and functions too.
 
     `terminals` are the `serial` and `terminal_*` commands that run before the menu; `states` is their effect.
-    `includes` are read before the menu shows, `chained` are the scripts that an entry goes on with.
+    `includes` are read before the menu shows, `chained` are the scripts that an entry goes on with; their names may
+    hold variables, of which `prefixes` are the values of `prefix`.
     """
 
     entries: tuple[Entry, ...]
@@ -90,6 +91,7 @@ class GrubFacts:
     defaults: tuple[Setting, ...]
     includes: tuple[Setting, ...]
     chained: tuple[Setting, ...]
+    prefixes: tuple[Setting, ...]
 
     def shows_menu_on(self, console: SerialConsole) -> bool:
         """Whether the menu is on the serial console (and on the VGA console, as asked) on every path."""
@@ -120,6 +122,7 @@ def facts(text: str) -> GrubFacts:
         defaults=tuple(_variables(text, script, ("default",))),
         includes=tuple(_settings(text, before_menu, _INCLUDES)),
         chained=tuple(_settings(text, _commands_of_entries(script), _CHAINED)),
+        prefixes=tuple(_variables(text, script, ("prefix",))),
     )
 
 

@@ -197,7 +197,9 @@ def remove_directives(text: str, *keywords: str) -> str:
 
 
 def set_default(text: str, old: str, new: str) -> str:
-    """`text` in which each DEFAULT that names the label `old` names `new`."""
+    """`text` in which each DEFAULT that names the label `old` names `new`; with "" for `old`, a DEFAULT is added."""
+    if not old:
+        return _set_global(text, "default", new, add=True)
     found = (d for d in _outside(read_directives(text)) if d.keyword == "default")
     named = (d for d in found if value_of(text, d).split()[:1] == [old])
     return splice(text, [change for d in named for change in set_value(text, d, new)])

@@ -32,7 +32,7 @@ _KNOWN = {
 _SUBMENU = ("menu begin", "menu end")
 # These set the whole menu, also behind a label, where Debian has its TIMEOUT and ONTIMEOUT.
 _GLOBAL = {
-    *("default", "ui", "timeout", "totaltimeout", "ontimeout", "onerror", "prompt", "serial", "console"),
+    *("default", "ui", "gfxboot", "timeout", "totaltimeout", "ontimeout", "onerror", "prompt", "serial", "console"),
     "menu autoboot",
 }
 

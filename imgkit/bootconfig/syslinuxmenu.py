@@ -66,6 +66,7 @@ class _Reader:
 
     folder: str
     text_of: Callable[[str], str | None]
+    spelled: Callable[[str], str | None]
     facts: dict[str, SyslinuxFacts] = field(default_factory=dict)
     chained: dict[str, None] = field(default_factory=dict)
     items: list[Item] = field(default_factory=list)
@@ -85,7 +86,7 @@ class _Reader:
             text = self.text_of(path)
             if text is None:
                 return
-            self.facts[path] = syslinux.facts(text)
+            self.facts[path] = _facts(path, text)
         for line in _by_line(self.facts[path]):
             self._take(path, line, above)
 
@@ -93,9 +94,9 @@ class _Reader:
         if isinstance(what, syslinux.Label):
             self.items.append(Item(path, what, self.menu))
         elif what.name in ("include", "menu include"):
-            self.read(_resolve(self.folder, what.value), (*above, path))
+            self.read(self._path(what.value), (*above, path))
         elif what.name == "config":
-            self.chained[_resolve(self.folder, what.value)] = None
+            self.chained[self._path(what.value)] = None
         else:
             self.settings.append((path, what))
             if what.name == "menu begin":
@@ -104,13 +105,20 @@ class _Reader:
             elif what.name == "menu end":
                 self.menu = self.menu[:-1]
 
+    def _path(self, value: str) -> str:
+        name = next(iter(value.split()), "")  # a title may follow the name
+        path = re.sub("/+", "/", name if name.startswith("/") else f"{self.folder}/{name}")
+        return self.spelled(path) or path
 
-def read(path: str, text_of: Callable[[str], str | None]) -> Menu:
+
+def read(path: str, text_of: Callable[[str], str | None], spelled: Callable[[str], str | None] | None = None) -> Menu:
     """The menu that starts at `path`. `text_of` gives the text of a file, None where there is none.
+
+    `spelled` gives the path that a name in the menu leads to, for trees that tell upper from lower case.
 
     Raises `ConfigError` for what is no configuration of SYSLINUX, and for includes without end.
     """
-    reader = _Reader(path.rpartition("/")[0], text_of)
+    reader = _Reader(path.rpartition("/")[0], text_of, spelled or (lambda name: name))
     reader.read(path, ())
     files = tuple(reader.facts)
     chained = tuple(file for file in reader.chained if file not in files)
@@ -136,14 +144,17 @@ def shows_menu(menu: Menu) -> bool:
     return _MENU_MODULE.fullmatch(menu.value("ui") or menu.value("default")) is not None
 
 
+def _facts(path: str, text: str) -> SyslinuxFacts:
+    """The facts of one file; an error names it, which is not always the file that was started."""
+    try:
+        return syslinux.facts(text)
+    except ConfigError as error:
+        error.path = path
+        raise
+
+
 def _by_line(found: SyslinuxFacts) -> Iterator[Label | Setting]:
     names = {"include", "menu include", "config"}
     own = [setting for setting in found.settings if setting.name not in names]
     everything: list[Label | Setting] = [*own, *found.includes, *found.labels]
     yield from sorted(everything, key=lambda what: what.line)
-
-
-def _resolve(folder: str, value: str) -> str:
-    name = next(iter(value.split()), "")  # a title may follow the name
-    path = name if name.startswith("/") else f"{folder}/{name}"
-    return re.sub("/+", "/", path)

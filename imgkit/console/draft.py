@@ -24,6 +24,7 @@ class Draft:
         self._after: dict[str, bytes | None] = {}
         self._links: dict[str, str] = {}
         self._removed: dict[str, str] = {}
+        self._spellings: dict[str, dict[str, str]] = {}
 
     def read(self, path: str) -> bytes | None:
         """Contents of a file; None where there is none."""
@@ -76,6 +77,18 @@ class Draft:
         """Whether the tree has anything at `path`, be it a link that leads nowhere."""
         return self._type(path) is not None
 
+    def spelled(self, path: str) -> str | None:
+        """The path as the tree spells it: boot loaders match names in any case, as FAT and ISO 9660 do. None: none."""
+        if self.is_there(path):
+            return path
+        at = ""
+        for wanted in filter(None, path.split("/")):
+            name = self._spellings_in(at or "/").get(wanted.lower())
+            if name is None:
+                return None
+            at = f"{at}/{name}"
+        return at or "/"
+
     def link_target(self, path: str) -> str:
         """Where the link at `path` leads; "" where there is none, or no longer."""
         return "" if path in self._removed else self._link_target(path)
@@ -97,6 +110,12 @@ class Draft:
         linked = [Change(path, None, target.encode(), link=True) for path, target in self._links.items()]
         removed = [Change(path, target.encode(), None, link=True) for path, target in self._removed.items()]
         return sorted(edited + linked + removed, key=lambda change: change.path)
+
+    def _spellings_in(self, folder: str) -> dict[str, str]:
+        """The names in a directory by their lower case; kept, because directories of an ISO may be long."""
+        if folder not in self._spellings:
+            self._spellings[folder] = {name.lower(): name for name in reversed(self.names(folder))}
+        return self._spellings[folder]
 
     def _original(self, path: str) -> bytes | None:
         try:

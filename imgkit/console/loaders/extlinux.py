@@ -32,11 +32,11 @@ def enable(draft: Draft, path: str, console: SerialConsole, wishes: Wishes) -> N
         remove=wishes.removed,
         installer=wishes.installer,
     )
-    for index, menu in enumerate(menus):
-        timed = index == 0 or not boots_linux(menus[0])
+    timed = first_menus(menus)
+    for menu in menus:
+        timeout = wishes.timeout if menu in timed else None
         for file in menu.files:
-            included = file != path
-            draft.edit(file, partial(edit, timeout=wishes.timeout if timed else None, included=included))
+            draft.edit(file, partial(edit, timeout=timeout, included=file != path))
 
 
 def kernels(draft: Draft, path: str) -> Iterator[KernelLine]:
@@ -59,13 +59,14 @@ def menus_of(draft: Draft, path: str) -> Iterator[syslinuxmenu.Menu]:
     """The menu at `path`, then those that replace it when they are chosen. What is missing is passed over."""
     seen, pending = {path}, [path]
     while pending and len(seen) < _MAX_CHAINED:
-        menu = syslinuxmenu.read(pending.pop(0), draft.text)
+        menu = syslinuxmenu.read(pending.pop(0), draft.text, draft.spelled)
         if menu.files:
             yield menu
         pending += [file for file in menu.chained if file not in seen]
         seen.update(menu.chained)
 
 
-def boots_linux(menu: syslinuxmenu.Menu) -> bool:
-    """Whether any label of the menu does."""
-    return any(item.label.is_linux for item in menu.items)
+def first_menus(menus: list[syslinuxmenu.Menu]) -> list[syslinuxmenu.Menu]:
+    """The menu that shows first; where that only chooses between others, by architecture as a rule, those."""
+    linux = [menu for menu in menus if any(item.label.is_linux for item in menu.items)]
+    return menus[:1] if linux[:1] == menus[:1] else linux

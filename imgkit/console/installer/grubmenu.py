@@ -1,0 +1,85 @@
+"""The menu of a grub.cfg: what boots by itself, and how that is changed.
+
+An entry is named by its id, else by its title, else by its number: conditions and files that are sourced may shift
+numbers. A default that a variable decides is taken as the first entry: on a medium that nothing writes to, GRUB's
+environment holds no other.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imgkit.bootconfig import grubcfg
+from imgkit.console.installer.bootmenu import BootMenu, Choice
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgkit.bootconfig.grubcfg import Entry
+    from imgkit.bootconfig.text import Setting
+    from imgkit.console.draft import Draft
+
+
+def read(draft: Draft, path: str) -> Iterator[BootMenu]:
+    """The menu, if the file has entries of its own."""
+    found = grubcfg.facts(draft.text(path) or "")
+    if not found.entries:
+        return
+    choices = tuple(_choice(path, entry, number, found.entries) for number, entry in enumerate(found.entries))
+    timers = [setting for setting in found.timeouts if setting.name == "timeout"]
+    yield BootMenu(
+        file=path,
+        choices=choices,
+        default=_default(found.entries, choices, found.defaults),
+        seconds=_seconds(timers),
+        timer=(path, timers[-1].line if timers else 0),
+    )
+
+
+def set_default(draft: Draft, menu: BootMenu, choice: Choice) -> None:
+    """Have another entry boot by itself."""
+    draft.edit(menu.file, partial(grubcfg.set_default, entry=choice.name))
+
+
+def _choice(path: str, entry: Entry, number: int, entries: Sequence[Entry]) -> Choice:
+    kernel = entry.kernels[0] if entry.kernels else None
+    return Choice(
+        file=path,
+        line=kernel.line if kernel else entry.line,
+        title=entry.title,
+        name=_name(entry, number, entries),
+        kernel=kernel.path if kernel else "",
+        arguments=kernel.arguments if kernel else (),
+        initrds=entry.initrds,
+        is_recovery=kernel is not None and kernel.is_recovery,
+    )
+
+
+def _name(entry: Entry, number: int, entries: Sequence[Entry]) -> str:
+    """A name that means this entry alone, whatever conditions decide."""
+    for name, others in ((entry.id, [e.id for e in entries]), (entry.title, [e.title for e in entries])):
+        # GRUB takes digits for a number and ">" for the way into a submenu.
+        if name and others.count(name) == 1 and not name.isdecimal() and not {"$", ">"} & set(name):
+            return name
+    return str(number) if all(other.is_certain for other in entries[: number + 1]) else ""
+
+
+def _default(entries: Sequence[Entry], choices: Sequence[Choice], settings: Sequence[Setting]) -> Choice:
+    """What boots by itself; where conditions decide among several, one that should not."""
+    values = [setting.value for setting in settings if "$" not in setting.value] or ["0"]
+    found = [_named(value, entries, choices) for value in values]
+    return next((choice for choice in found if choice.unfitness()), found[-1])
+
+
+def _named(value: str, entries: Sequence[Entry], choices: Sequence[Choice]) -> Choice:
+    """The entry of this number, title or id; GRUB takes the first where there is none (Fedora CoreOS: 1 of 1)."""
+    name = value.partition(">")[0]
+    if name.isdecimal():
+        return choices[int(name)] if int(name) < len(choices) else choices[0]
+    return next((c for e, c in zip(entries, choices, strict=True) if name in (e.id, e.title)), choices[0])
+
+
+def _seconds(timers: Sequence[Setting]) -> float | None:
+    value = timers[-1].value if timers else ""
+    return float(value) if value.isdecimal() else None
