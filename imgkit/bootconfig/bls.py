@@ -76,10 +76,12 @@ def enable(
     recovery: bool = False,
     remove: Iterable[str] = (),
     variables: Mapping[str, str] | None = None,
+    installer: bool = False,
 ) -> str:
     """An entry with the console among its options; entries that boot no Linux, and recovery ones, stay.
 
     `variables` are GRUB's (see `grubenv`): where `$kernelopts` brings the console already, the entry stays too.
+    `installer` says that "---" marks what the installed system inherits.
     Raises `ConfigError` for a line that is no field.
     """
     found = facts(text)
@@ -90,9 +92,10 @@ def enable(
 
     def edit(arguments: Arguments) -> Arguments:
         arguments = kernelargs.remove(arguments, patterns)
-        if kernelargs.has_console((*arguments, *kernelargs.new(references.split())), console):
+        referred = kernelargs.new(references.split())
+        if kernelargs.has_console((*arguments, *referred), console, installer=installer):
             return arguments
-        return kernelargs.set_console(arguments, console)
+        return kernelargs.set_console(arguments, console, installer=installer)
 
     return edit_arguments(text, edit)
 

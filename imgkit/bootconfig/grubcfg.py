@@ -282,6 +282,7 @@ def _kernel(text: str, loader: _Loader) -> Kernel:
 
 
 def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[Entry]:
+    unconditional = {statement.start for statement in block}
     for command in _all_commands(block):
         if command.block is None or command.name not in _ENTRIES:
             continue
@@ -293,7 +294,7 @@ def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[Entry]:
             line=line_number(text, command.start),
             title=title,
             id=identifier,
-            is_certain=command in block,
+            is_certain=command.start in unconditional,
             kernels=tuple(_kernel(text, loader) for loader in _loaders(own, recovery=recovery)),
             initrds=tuple(_initrds(own)),
             entries=tuple(_entries(text, command.block, inherited=recovery)),

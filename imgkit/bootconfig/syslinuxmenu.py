@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_FILES = 500
 _MAX_DEPTH = 16
+_MAX_SUBMENUS = 64
 # Modules that show the labels as a menu. gfxboot does as well, but by a configuration of its own.
 _MENU_MODULE = re.compile(r"(?:.*/)?(?:vesa)?menu(?:\.c32)?", re.IGNORECASE)
 
@@ -100,6 +101,9 @@ class _Reader:
         else:
             self.settings.append((path, what))
             if what.name == "menu begin":
+                if len(self.menu) == _MAX_SUBMENUS:
+                    message = f"nests submenus deeper than {_MAX_SUBMENUS}"
+                    raise ConfigError(message, line=what.line, path=path)
                 self.submenus += 1
                 self.menu = (*self.menu, self.submenus)
             elif what.name == "menu end":

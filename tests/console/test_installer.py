@@ -387,11 +387,24 @@ def test_no_boot_menu_is_refused_and_what_was_found_is_said():
     assert not status(MemoryTree({"/setup.exe": b"MZ"})).enabled
 
 
+@pytest.mark.parametrize(
+    ("path", "menu"),
+    [
+        ("/loader/loader.conf", "timeout 3\n"),
+        ("/boot/grub/grub.cfg", "menuentry 'x' {\n\tmultiboot /boot/kernel.bin\n}\n"),
+        ("/boot/grub/grub.cfg", "menuentry 'Memtest86+' {\n\tlinux /boot/memtest86+.bin\n}\n"),
+        ("/isolinux/isolinux.cfg", "label ipxe\n  kernel ipxe.krn\n"),
+    ],
+)
+def test_menus_that_boot_no_linux_are_refused_by_name(path, menu):
+    with pytest.raises(UnsupportedError, match=f"^no boot menu boots Linux, .*: {path}$"):
+        enable(MemoryTree({path: menu}), CONSOLE)
+    assert not status(MemoryTree({path: menu})).enabled
+
+
 def test_sealed_and_signed_configurations_are_refused_by_name():
     with pytest.raises(UnsupportedError, match=r"/EFI/Linux/arch\.efi is a unified kernel image"):
         enable(MemoryTree({"/EFI/Linux/arch.efi": b"MZ", "/loader/loader.conf": "timeout 3\n"}), CONSOLE)
-    with pytest.raises(UnsupportedError, match="systemd-boot has no entries"):
-        enable(MemoryTree({"/loader/loader.conf": "timeout 3\n"}), CONSOLE)
     with pytest.raises(UnsupportedError, match=r"/boot/grub/grub\.cfg is signed: /boot/grub/grub\.cfg\.sig"):
         enable(MemoryTree(DEBIAN_GRUB | {"/boot/grub/grub.cfg.sig": b"\x88"}), CONSOLE)
 

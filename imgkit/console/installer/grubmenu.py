@@ -7,6 +7,7 @@ environment holds no other.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ def read(draft: Draft, path: str) -> Iterator[BootMenu]:
     found = grubcfg.facts(draft.text(path) or "")
     if not found.entries:
         return
-    choices = tuple(_choice(path, entry, number, found.entries) for number, entry in enumerate(found.entries))
+    names = _names(found.entries)
+    choices = tuple(_choice(path, entry, name) for entry, name in zip(found.entries, names, strict=True))
     timers = [setting for setting in found.timeouts if setting.name == "timeout"]
     yield BootMenu(
         file=path,
@@ -42,13 +44,13 @@ def set_default(draft: Draft, menu: BootMenu, choice: Choice) -> None:
     draft.edit(menu.file, partial(grubcfg.set_default, entry=choice.name))
 
 
-def _choice(path: str, entry: Entry, number: int, entries: Sequence[Entry]) -> Choice:
+def _choice(path: str, entry: Entry, name: str) -> Choice:
     kernel = entry.kernels[0] if entry.kernels else None
     return Choice(
         file=path,
         line=kernel.line if kernel else entry.line,
         title=entry.title,
-        name=_name(entry, number, entries),
+        name=name,
         kernel=kernel.path if kernel else "",
         arguments=kernel.arguments if kernel else (),
         initrds=entry.initrds,
@@ -56,13 +58,19 @@ def _choice(path: str, entry: Entry, number: int, entries: Sequence[Entry]) -> C
     )
 
 
-def _name(entry: Entry, number: int, entries: Sequence[Entry]) -> str:
-    """A name that means this entry alone, whatever conditions decide."""
-    for name, others in ((entry.id, [e.id for e in entries]), (entry.title, [e.title for e in entries])):
-        # GRUB takes digits for a number and ">" for the way into a submenu.
-        if name and others.count(name) == 1 and not name.isdecimal() and not {"$", ">"} & set(name):
-            return name
-    return str(number) if all(other.is_certain for other in entries[: number + 1]) else ""
+def _names(entries: Sequence[Entry]) -> Iterator[str]:
+    """For each entry a name that means it alone, whatever conditions decide; "" where there is none."""
+    uses = Counter(name for entry in entries for name in {entry.id, entry.title})
+    numbers_hold = True
+    for number, entry in enumerate(entries):
+        numbers_hold = numbers_hold and entry.is_certain
+        plain = (name for name in (entry.id, entry.title) if uses[name] == 1 and _is_plain(name))
+        yield next(plain, str(number) if numbers_hold else "")
+
+
+def _is_plain(name: str) -> bool:
+    """Whether GRUB takes it for a name: no number, no way into a submenu, no variable."""
+    return bool(name) and not name.isdecimal() and not {"$", ">"} & set(name)
 
 
 def _default(entries: Sequence[Entry], choices: Sequence[Choice], settings: Sequence[Setting]) -> Choice:

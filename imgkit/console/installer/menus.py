@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from imgkit.bootconfig.text import Setting
     from imgkit.console.draft import Draft
+    from imgkit.console.model import KernelLine
 
 _MAX_FILES = 200
 _ARCHES = ("x86_64", "aarch64", "i386", "ppc64le", "riscv64")
@@ -69,6 +70,11 @@ def find_menus(draft: Draft, roots: Sequence[str] = ()) -> tuple[MenuFile, ...]:
         if menu.boot.loader is Loader.GRUB:
             _follow(draft, menu, found, _root_of(menu.boot.path, places))
     return tuple(found.values())
+
+
+def boots_normally(kernels: Iterable[KernelLine]) -> bool:
+    """Whether one of the kernels starts no rescue system. An image that is made for rescue has no other."""
+    return any(not kernel.is_recovery for kernel in kernels)
 
 
 def _images(draft: Draft) -> Iterator[str]:

@@ -13,7 +13,7 @@ from imgkit.console.draft import Draft, named
 from imgkit.console.installer import coreos, defaults
 from imgkit.console.installer.arguments import ask_in_text
 from imgkit.console.installer.medium import find_medium
-from imgkit.console.installer.menus import find_menus
+from imgkit.console.installer.menus import boots_normally, find_menus
 from imgkit.console.loaders import grub
 from imgkit.console.model import Wishes
 from imgkit.errors import UnsupportedError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from imgkit.console.installer.medium import Medium
     from imgkit.console.installer.menus import MenuFile
-    from imgkit.console.model import SerialConsole
+    from imgkit.console.model import KernelLine, SerialConsole
     from imgkit.tree import Change, Tree
 
 DEFAULT_TIMEOUT = 10
@@ -42,11 +42,12 @@ def enable(
     where a FAT boot image is mounted. Raises UnsupportedError where no boot menu is known, or all are sealed or
     signed; ConfigError where a configuration file cannot be understood.
     """
-    wishes = _for_installer(wishes or Wishes())
     draft, medium = Draft(tree), find_medium(tree)
     menus, areas = find_menus(draft, roots), coreos.find_areas(draft)
+    kernels = list(loaders.kernel_lines(draft, (menu.boot for menu in menus)))
+    wishes = _for_installer(wishes or Wishes(), kernels)
     if not areas:
-        _require_menu(draft, menus)
+        _require_kernels(draft, menus, kernels)
         coreos.check_unlisted(draft, tuple(menu.boot.path for menu in menus))
     coreos.enable(draft, areas, console, wishes)
     held = coreos.contents(draft, areas)
@@ -59,9 +60,10 @@ def enable(
     return changes
 
 
-def _for_installer(wishes: Wishes) -> Wishes:
+def _for_installer(wishes: Wishes, kernels: Sequence[KernelLine]) -> Wishes:
     timeout = DEFAULT_TIMEOUT if wishes.timeout is None else wishes.timeout
-    return replace(wishes, installer=True, timeout=timeout)
+    recovery = wishes.recovery or not boots_normally(kernels)
+    return replace(wishes, installer=True, timeout=timeout, recovery=recovery)
 
 
 def _enable_menu(draft: Draft, menu: MenuFile, console: SerialConsole, wishes: Wishes, medium: Medium | None) -> None:
@@ -76,21 +78,22 @@ def _enable_menu(draft: Draft, menu: MenuFile, console: SerialConsole, wishes: W
         defaults.improve(draft, menu.boot)
 
 
-def _require_menu(draft: Draft, menus: Sequence[MenuFile]) -> None:
+def _require_kernels(draft: Draft, menus: Sequence[MenuFile], kernels: Sequence[KernelLine]) -> None:
     if not menus:
         raise UnsupportedError(
             f"no boot menu that is known here; what was found: {_found(draft)}",
             hint="If the kernel is started from outside, give it console=ttyS0,115200n8 there.",
         )
-    if any(menu.boot.loader not in (Loader.UKI, Loader.SYSTEMD_BOOT) for menu in menus):
+    if kernels:
         return
     sealed = next((menu.boot.path for menu in menus if menu.boot.loader is Loader.UKI), None)
-    if sealed is None:
-        raise UnsupportedError("systemd-boot has no entries: there is no kernel command line to change")
-    raise UnsupportedError(
-        f"{sealed} is a unified kernel image: its command line is sealed inside",
-        hint="Use an image of the same release that boots by GRUB or ISOLINUX.",
-    )
+    if sealed is not None:
+        raise UnsupportedError(
+            f"{sealed} is a unified kernel image: its command line is sealed inside",
+            hint="Use an image of the same release that boots by GRUB or ISOLINUX.",
+        )
+    files = ", ".join([menu.boot.path for menu in menus][:_MAX_NAMED])
+    raise UnsupportedError(f"no boot menu boots Linux, so that no kernel could be told of the console: {files}")
 
 
 def _found(draft: Draft) -> str:

@@ -13,7 +13,7 @@ from imgkit.console import loaders
 from imgkit.console.draft import Draft, named
 from imgkit.console.installer import coreos, defaults, syslinuxmenus
 from imgkit.console.installer.medium import find_medium
-from imgkit.console.installer.menus import find_menus
+from imgkit.console.installer.menus import boots_normally, find_menus
 from imgkit.console.model import Link, LinkKind, SerialConsole, Status
 from imgkit.console.recipe import default_console
 from imgkit.console.status import console_in_use
@@ -36,19 +36,18 @@ def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[
     """
     draft, medium = Draft(tree), find_medium(tree)
     menus = find_menus(draft, roots)
-    kernels = [list(_kernels(draft, menu)) for menu in menus]
+    kernels = [list(loaders.kernel_lines(draft, [menu.boot])) for menu in menus]
     listed = {kernel.file for group in kernels for kernel in group}
+    if boots_normally(kernel for group in kernels for kernel in group):
+        kernels = [[kernel for kernel in group if not kernel.is_recovery] for group in kernels]
     kernels += [[kernel] for kernel in coreos.kernels(draft) if kernel.file not in listed]
     used = console_in_use([kernel for group in kernels for kernel in group])
     console = console or used or default_console(medium.arch if medium else "")
     links = [link for menu in menus for link in _menu_links(draft, menu, console)]
     links += [_kernels_link(group, console) for group in kernels if group]
-    return Status(console, tuple(links) or (Link(LinkKind.LOADER, False, "", 0, "no boot menu that is known here"),))
-
-
-def _kernels(draft: Draft, menu: MenuFile) -> Iterator[KernelLine]:
-    kernels = loaders.kernel_lines(draft, [menu.boot])
-    return (kernel for kernel in kernels if not kernel.is_recovery)
+    if not any(kernels):
+        links.append(Link(LinkKind.KERNEL, False, "", 0, "no boot menu that is known here boots Linux"))
+    return Status(console, tuple(links))
 
 
 def _menu_links(draft: Draft, menu: MenuFile, console: SerialConsole) -> Iterator[Link]:
@@ -66,16 +65,18 @@ def _menu_links(draft: Draft, menu: MenuFile, console: SerialConsole) -> Iterato
 
 
 def _default_link(menu: BootMenu) -> Link:
-    if menu.default is None:
-        return Link(LinkKind.DEFAULT, False, menu.file, 0, "nothing boots by itself")
+    """It holds where nothing better could be had, too: an image for rescue boots a rescue system."""
     default, better = menu.default, menu.better_default()
-    why = default.unfitness()
-    message = f"{default.title!r} {why}" if why else f"{default.title!r} boots by itself"
+    if default is None:
+        file, line, message, why = menu.file, 0, "nothing boots by itself", ""
+    else:
+        file, line, why = default.file, default.line, default.unfitness()
+        message = f"{default.title!r} {why or 'boots by itself'}"
     if better is not None:
         message += f", {better.title!r} fits a serial line"
-    elif why:
+    elif why or default is None:
         message += ", and no other entry fits better"
-    return Link(LinkKind.DEFAULT, better is None, default.file, default.line, message)
+    return Link(LinkKind.DEFAULT, better is None, file, line, message)
 
 
 def _timeout_link(menu: BootMenu) -> Link:

@@ -7,6 +7,7 @@ openSUSE and Ubuntu have, draws pictures only; without it the menu, or the promp
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -73,26 +74,28 @@ def _gfxboot(draft: Draft, path: str) -> list[tuple[str, Setting]]:
 
 def _boot_menu(menu: Menu) -> BootMenu:
     is_menu = syslinuxmenu.shows_menu(menu)
+    uses = Counter(item.label.name for item in menu.items)
+    listed = (item for item in menu.items if not (is_menu and item.menu))
     item, on_timeout = syslinuxmenu.default_item(menu), _on_timeout(menu)
     on_enter = _choice(item) if item else None
     defaults = [on_timeout, on_enter] if on_timeout else [on_enter]
     timeout = menu.last("timeout")
     return BootMenu(
         file=menu.files[0],
-        choices=tuple(_choice(item) for item in menu.items if not (is_menu and item.menu)),
+        choices=tuple(_choice(item, is_named=uses[item.label.name] == 1) for item in listed),
         default=next((choice for choice in defaults if choice is None or choice.unfitness()), defaults[0]),
         seconds=_seconds(menu, is_menu=is_menu),
         timer=(timeout[0], timeout[1].line) if timeout else (menu.files[0], 0),
     )
 
 
-def _choice(item: Item) -> Choice:
+def _choice(item: Item, *, is_named: bool = True) -> Choice:
     label = item.label
     return Choice(
         file=item.file,
         line=label.append_line or label.line,
         title=label.title or label.name,
-        name=label.name if len(label.name.split()) == 1 else "",
+        name=label.name if is_named and len(label.name.split()) == 1 else "",
         kernel=label.path if label.is_linux else "",
         arguments=label.arguments,
         initrds=label.initrds,

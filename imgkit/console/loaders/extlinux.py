@@ -32,11 +32,18 @@ def enable(draft: Draft, path: str, console: SerialConsole, wishes: Wishes) -> N
         remove=wishes.removed,
         installer=wishes.installer,
     )
-    timed = first_menus(menus)
-    for menu in menus:
-        timeout = wishes.timeout if menu in timed else None
-        for file in menu.files:
-            draft.edit(file, partial(edit, timeout=timeout, included=file != path))
+    for file in dict.fromkeys(file for menu in menus for file in menu.files):
+        draft.edit(file, partial(edit, included=file != path))
+    if wishes.timeout is not None:
+        for menu in first_menus(menus):
+            _set_timeout(draft, menu, wishes.timeout)
+
+
+def _set_timeout(draft: Draft, menu: syslinuxmenu.Menu, seconds: int) -> None:
+    """Have a menu wait, wherever one of its files says how long."""
+    is_new = menu.last("timeout") is None
+    for file in menu.files:
+        draft.edit(file, partial(syslinux.set_timeout, seconds=seconds, add=is_new and file == menu.files[0]))
 
 
 def kernels(draft: Draft, path: str) -> Iterator[KernelLine]:
