@@ -24,6 +24,8 @@ TREES = (
     {"/isolinux/isolinux.cfg": ANACONDA, "/.discinfo": "1\nFedora\n"},
     {"/media.1/media": "", "/boot/x86_64/loader/isolinux.cfg": SUSE_ISOLINUX},
 )
+ENTRY = "menuentry a {\nlinux /vmlinuz\n}\n"
+LABEL = "label a\nkernel vmlinuz\n"
 # What means something in one of the languages, so that damage is not noise alone.
 WORDS = st.sampled_from(
     [
@@ -95,15 +97,14 @@ def test_the_status_of_damage_is_told_or_refused(files):
         # Each file leads to itself, or all lead to all.
         {"/boot/grub/grub.cfg": "source $prefix/grub.cfg\nmenuentry a {\nlinux /v\nsource /boot/grub/grub.cfg\n}\n"},
         {
-            f"/boot/grub/{name}.cfg": "".join(f"source /boot/grub/{other}.cfg\n" for other in range(300))
+            f"/boot/grub/{name}.cfg": "".join(f"source /boot/grub/{other}.cfg\n" for other in range(300)) + ENTRY
             for name in ("grub", *range(300))
         },
         {
-            f"/isolinux/{name}.cfg": f"label {name}\nkernel v\n"
-            + "".join(f"config {other}.cfg\n" for other in range(99))
+            f"/isolinux/{name}.cfg": LABEL + "".join(f"label {other}\nconfig {other}.cfg\n" for other in range(99))
             for name in ("isolinux", *range(99))
         },
-        {"/boot/grub/grub.cfg": "menuentry a {\nlinux /vmlinuz\n}\n" * 2_000},
+        {"/boot/grub/grub.cfg": ENTRY * 2_000},
         {f"/loader/entries/{number}.conf": f"linux /v\noptions a={number}\n" for number in range(2_000)},
     ],
     ids=["itself", "all to all", "configs", "entries", "loader entries"],
