@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _BOOT_SECTOR = re.compile(r"\.bin$", re.IGNORECASE)
 _UNITS = 4
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,4 +308,4 @@ def _serial_operands(console: SerialConsole) -> str | None:
 def _serial_settings(value: str) -> tuple[int, int]:
     """(port, baud) of SERIAL's operands; (-1, baud) for an I/O address."""
     port, baud, *_ = [*value.split(), "", ""]
-    return (int(port) if port.isdecimal() else -1, int(baud) if baud.isdecimal() else 9600)
+    return (int(port) if _NUMBER.fullmatch(port) else -1, int(baud) if _NUMBER.fullmatch(baud) else 9600)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imgkit.guest.facts import GuestFacts
     from imgkit.tree import Tree
 
-_OPTIONS = re.compile(r"(\d+)([noe])?([78])?")
+_OPTIONS = re.compile(r"([0-9]{1,9})([noe])?([78])?")
 _BARE = "9600"  # what `console=ttyS0` without options means
 
 

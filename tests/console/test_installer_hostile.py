@@ -40,7 +40,14 @@ WORDS = st.sampled_from(
         ),
         *("\ninclude isolinux.cfg\n", "\nconfig menu.cfg\n", "\nui gfxboot\n", "\nui menu.c32\n", "\nserial 1\n"),
         *("\nif true; then\n", "\nfi\n", "\nset default=9\n", "\nterminal_output gfxterm\n", "\nset timeout=-1\n"),
-        *("\nsource /boot/grub/grub.cfg\n", "\nfunction f {\n", "9" * 30, "append\n", "\ntimeout 0\n", "\nappend -\n"),
+        *(
+            "\nsource /boot/grub/grub.cfg\n",
+            "\nfunction f {\n",
+            "9" * 5000,
+            "append\n",
+            "\ntimeout 0\n",
+            "\nappend -\n",
+        ),
     ]
 )
 
@@ -126,3 +133,22 @@ def test_a_configuration_that_is_no_text_is_refused_by_name():
 def test_submenus_without_end_are_refused():
     with pytest.raises(ConfigError, match=r"^/isolinux/isolinux\.cfg:65: nests submenus deeper than 64"):
         enable(MemoryTree({"/isolinux/isolinux.cfg": "menu begin\n" * 20_000 + "label a\nkernel vmlinuz\n"}), CONSOLE)
+
+
+@pytest.mark.parametrize(
+    ("path", "menu"),
+    [
+        (
+            "/isolinux/isolinux.cfg",
+            "serial {0} {0}\ntimeout {0}\nprompt 1\nlabel a\nkernel v\nappend console=ttyS0,{0}\n",
+        ),
+        ("/boot/grub/grub.cfg", "set default={0}\nset timeout={0}\nserial --unit={0}\nmenuentry a {{\nlinux /v\n}}\n"),
+        ("/loader/loader.conf", "timeout {0}\ndefault {0}\n"),
+    ],
+)
+def test_numbers_without_end(path, menu):
+    """Python converts no number of more than 4,300 digits."""
+    tree = MemoryTree({path: menu.format("9" * 5_000), "/loader/entries/a.conf": "linux /v\noptions a\n"})
+    assert not status(tree).enabled
+    apply_changes(tree, enable(tree, CONSOLE))
+    assert status(tree).enabled

@@ -19,6 +19,14 @@ _MARKS = (
 )
 
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def number(value: str) -> int | None:
+    """The value of a setting that is a number; None where it is none, or too large to mean anything."""
+    return int(value) if _NUMBER.fullmatch(value) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One line of a menu: where it stands, its title, and what it loads; `kernel` is "" where that is no Linux.

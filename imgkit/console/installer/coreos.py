@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from imgkit.console.model import SerialConsole, Wishes
 
 _INFO = "/coreos/kargs.json"
-_OFFSET = re.compile(r'("offset"\s*:\s*)(\d+)')
+_OFFSET = re.compile(r'("offset"\s*:\s*)([0-9]{1,18})')
 _MARK = b"COREOS_KARG_EMBED_AREA"
 _MAX_AREA = 1 << 20
 

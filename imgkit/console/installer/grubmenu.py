@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.bootconfig import grubcfg
-from imgkit.console.installer.bootmenu import BootMenu, Choice
+from imgkit.console.installer.bootmenu import BootMenu, Choice, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def read(draft: Draft, path: str) -> Iterator[BootMenu]:
         file=path,
         choices=choices,
         default=_default(found.entries, choices, found.defaults),
-        seconds=_seconds(timers),
+        seconds=number(timers[-1].value) if timers else None,
         timer=(path, timers[-1].line if timers else 0),
     )
 
@@ -62,10 +62,10 @@ def _names(entries: Sequence[Entry]) -> Iterator[str]:
     """For each entry a name that means it alone, whatever conditions decide; "" where there is none."""
     uses = Counter(name for entry in entries for name in {entry.id, entry.title})
     numbers_hold = True
-    for number, entry in enumerate(entries):
+    for place, entry in enumerate(entries):
         numbers_hold = numbers_hold and entry.is_certain
         plain = (name for name in (entry.id, entry.title) if uses[name] == 1 and _is_plain(name))
-        yield next(plain, str(number) if numbers_hold else "")
+        yield next(plain, str(place) if numbers_hold else "")
 
 
 def _is_plain(name: str) -> bool:
@@ -83,11 +83,7 @@ def _default(entries: Sequence[Entry], choices: Sequence[Choice], settings: Sequ
 def _named(value: str, entries: Sequence[Entry], choices: Sequence[Choice]) -> Choice:
     """The entry of this number, title or id; GRUB takes the first where there is none (Fedora CoreOS: 1 of 1)."""
     name = value.partition(">")[0]
-    if name.isdecimal():
-        return choices[int(name)] if int(name) < len(choices) else choices[0]
+    place = number(name)
+    if place is not None:
+        return choices[place] if place < len(choices) else choices[0]
     return next((c for e, c in zip(entries, choices, strict=True) if name in (e.id, e.title)), choices[0])
-
-
-def _seconds(timers: Sequence[Setting]) -> float | None:
-    value = timers[-1].value if timers else ""
-    return float(value) if value.isdecimal() else None

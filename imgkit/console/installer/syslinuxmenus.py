@@ -13,7 +13,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from imgkit.bootconfig import kernelargs, syslinux, syslinuxmenu
-from imgkit.console.installer.bootmenu import BootMenu, Choice
+from imgkit.console.installer.bootmenu import BootMenu, Choice, number
 from imgkit.console.loaders import extlinux
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def _seconds(menu: Menu, *, is_menu: bool) -> float | None:
     """How long it waits: TIMEOUT is in tenths of a second, 0 is for ever, and without a prompt there is no waiting."""
     if not is_menu and menu.value("prompt") in ("", "0"):
         return 0
-    value = menu.value("timeout")
-    return int(value) / 10 if value.isdecimal() and int(value) else None
+    tenths = number(menu.value("timeout"))
+    return tenths / 10 if tenths else None
 
 
 def _drop_unfit_timeout(draft: Draft, menu: Menu) -> None:

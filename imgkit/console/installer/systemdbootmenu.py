@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.bootconfig import bls, kernelargs
 from imgkit.console.draft import named
-from imgkit.console.installer.bootmenu import BootMenu, Choice
+from imgkit.console.installer.bootmenu import BootMenu, Choice, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ def read(draft: Draft, path: str) -> Iterator[BootMenu]:
             file=path,
             choices=choices,
             default=next(iter(named_so), choices[0]),
-            seconds=_seconds(timer.value if timer else "0"),
+            seconds=number(timer.value) if timer else 0,
             timer=(path, timer.line if timer else 0),
         )
 
@@ -59,7 +59,3 @@ def _choices(draft: Draft, folder: str) -> Iterator[Choice]:
 
 def _matches(choice: Choice, pattern: str) -> bool:
     return fnmatchcase(choice.name, pattern) or fnmatchcase(choice.name.removesuffix(".conf"), pattern)
-
-
-def _seconds(value: str) -> float | None:
-    return float(value) if value.isdecimal() else None
