@@ -295,3 +295,15 @@ submenu 'c' { menuentry 'd' { initrdefi /k } }
     assert found.entries[2].entries[0].initrds == ("/k",)
     assert [(setting.line, setting.value) for setting in found.chained] == [(3, "/b.cfg")]
     assert found.includes == ()
+
+
+def test_the_prefix_of_a_stub_is_told():
+    text = "search --file --set=root /.disk/info\nset prefix=($root)/boot/grub\nsource $prefix/grub.cfg\n"
+    found = grubcfg.facts(text)
+    assert [(prefix.line, prefix.value) for prefix in found.prefixes] == [(2, "($root)/boot/grub")]
+    assert [(include.name, include.value) for include in found.includes] == [("source", "$prefix/grub.cfg")]
+
+
+def test_an_entry_in_a_condition_is_not_certain():
+    text = "menuentry a {\nlinux /v\n}\nif x; then\nmenuentry a {\nlinux /v\n}\nfi\nmenuentry a {\nlinux /v\n}\n"
+    assert [entry.is_certain for entry in grubcfg.facts(text).entries] == [True, False, True]

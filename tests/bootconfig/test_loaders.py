@@ -81,6 +81,15 @@ def test_archs_entries_and_loader_conf():
     assert bls.set_loader_timeout(loader, 7) == loader.replace("timeout 15", "timeout 7")
     assert bls.set_loader_timeout(bls.set_loader_timeout(loader, 7), 7) == bls.set_loader_timeout(loader, 7)
     assert bls.set_loader_timeout("default x\n", 3) == "default x\ntimeout 3\n"
+    assert bls.set_loader_value("default\t@saved\n#default y\n", "default", "a.conf") == "default a.conf\n#default y\n"
+
+
+def test_what_an_installers_kernels_hand_on_stands_behind_the_dashes():
+    entry = ENTRY.replace("ro quiet", "ro --- quiet")
+    assert bls.enable(entry, CONSOLE, installer=True) == entry.replace("quiet", f"quiet {OURS}")
+    menu = "title Install\n\tkernel /vmlinuz -- quiet\n"
+    assert f"-- quiet {OURS}\n" in grublegacy.enable(menu, CONSOLE, installer=True)
+    assert f"vmlinuz {OURS} -- quiet\n" in grublegacy.enable(menu, CONSOLE)
 
 
 @pytest.mark.parametrize(

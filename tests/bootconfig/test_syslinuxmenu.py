@@ -90,6 +90,33 @@ def test_default_is_renamed_only_where_it_names_the_label():
     assert syslinux.set_default(text, "gui", "i") == "default vesamenu.c32\nlabel gui\ndefault i\nDEFAULT i\n"
 
 
+def test_a_default_is_added_where_there_is_none():
+    assert syslinux.set_default("serial 0\nlabel a\n", "", "a") == "serial 0\ndefault a\nlabel a\n"
+
+
+def test_names_lead_where_the_tree_spells_them_so():
+    files = {"/ISOLINUX/ISOLINUX.CFG": "include txt.cfg\n", "/ISOLINUX/TXT.CFG": LABELS}
+    menu = syslinuxmenu.read("/ISOLINUX/ISOLINUX.CFG", files.get, str.upper)
+    assert menu.files == tuple(files)
+
+
+def test_an_error_names_the_file_that_has_it():
+    files = {"isolinux": "include m.cfg\n", "m": 'label a\nkernel v\nappend x="y\n'}
+    with pytest.raises(ConfigError, match=r"^/isolinux/m\.cfg:3: "):
+        read(**files)
+
+
+def test_submenus_are_bounded():
+    with pytest.raises(ConfigError, match="deeper than 64"):
+        read(isolinux="menu begin\n" * 65)
+
+
+def test_old_gfxboot_belongs_to_no_label():
+    text = "label a\nkernel v\ngfxboot bootlogo\n"
+    assert [setting.name for setting in syslinux.facts(text).settings] == ["gfxboot"]
+    assert syslinux.remove_directives(text, "gfxboot") == "label a\nkernel v\n"
+
+
 @pytest.mark.corpus
 def test_debian_6s_menu_with_its_desktops():
     folder = "bootcfg/debian6-i386-cd-tree"

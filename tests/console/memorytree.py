@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.tree import FileType, Stat
+from tests.support import corpus, oracle
 
 
 class MemoryTree:
@@ -50,3 +53,12 @@ class MemoryTree:
 
     def _is_directory(self, path: str) -> bool:
         return any(file.startswith(path.rstrip("/") + "/") for file in self.files)
+
+
+def files_of_iso(name: str, folder: Path) -> dict[str, str | bytes]:
+    """The files of an ISO of the corpus, as xorriso extracts them."""
+    image = folder / "image.iso"
+    image.write_bytes(corpus.content(name))
+    oracle.run("xorriso", "-osirrox", "on", "-indev", image, "-extract", "/", folder / "tree")
+    files = (path for path in (folder / "tree").rglob("*") if path.is_file())
+    return {f"/{path.relative_to(folder / 'tree')}": path.read_bytes() for path in files}

@@ -13,7 +13,7 @@ from imgkit.console.installer.status import status
 from imgkit.console.model import LinkKind, Wishes
 from imgkit.errors import ConfigError, UnsupportedError
 from imgkit.tree import apply_changes
-from tests.console.memorytree import MemoryTree
+from tests.console.memorytree import MemoryTree, files_of_iso
 from tests.support import corpus, oracle
 
 CONSOLE = SerialConsole()
@@ -180,6 +180,14 @@ def test_debians_grub_menu():
     assert "vga=" not in menu
     for stub in ("/EFI/debian/grub.cfg", "/boot/grub/x86_64-efi/grub.cfg"):
         assert text(tree, stub) == DEBIAN_GRUB[stub], "a file that only leads on stays"
+
+
+def test_line_ends_stay():
+    for files in (DEBIAN_ISOLINUX, ARCH):
+        text_files = {path: data for path, data in files.items() if isinstance(data, str)}
+        plain = enabled(text_files).files
+        dos = enabled({path: data.replace("\n", "\r\n") for path, data in text_files.items()}).files
+        assert dos == {path: data.replace(b"\n", b"\r\n") for path, data in plain.items()}
 
 
 def test_wishes():
@@ -544,3 +552,47 @@ def test_arch_as_it_ships():
         *("/loader/entries/01-archiso-linux.conf", "/loader/entries/02-archiso-speech-linux.conf"),
     }
     assert "terminal_output --append serial" in text(tree, "/boot/grub/grub.cfg"), "it has its own way to the line"
+
+
+@pytest.mark.corpus
+def test_a_fedora_without_its_marks_is_known_by_its_arguments(tmp_path):
+    files = files_of_iso("iso/virt-manager/fake-centos65-label.iso", tmp_path)
+    assert not is_installer(MemoryTree(files))
+    menu = text(enabled(files), "/isolinux/isolinux.cfg")
+    assert menu.count(f" quiet {ARGUMENTS} inst.text\n") == 4
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("real/bare_bones-myos.iso", "no boot menu boots Linux, .*: /boot/grub/grub.cfg$"),
+        ("real/com32-isolinux-myos.iso", "no boot menu boots Linux, .*: /ISOLINUX/ISOLINUX.CFG$"),
+        ("real/ipxe-karolyczovek.iso", "no boot menu boots Linux, .*: /ISOLINUX.CFG$"),
+        ("virt-manager/fake-win7.iso", "no boot menu that is known here; what was found: boot, "),
+        ("libcdio/copying.iso", "no boot menu that is known here; what was found: COPYING$"),
+    ],
+)
+def test_isos_that_install_no_linux_are_refused(name, told, tmp_path):
+    with pytest.raises(UnsupportedError, match=told):
+        enable(MemoryTree(files_of_iso(f"iso/{name}", tmp_path)), CONSOLE)
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize(
+    ("path", "family", "name"),
+    [
+        ("centos/sl7/.treeinfo", Family.ANACONDA, "Scientific-7.8"),
+        ("opensuse/tumbleweed/.treeinfo", Family.SUSE, "openSUSE Tumbleweed"),
+        ("ubuntu/ubuntu-17.10-amd64.iso/.disk/info", Family.DEBIAN, 'Ubuntu-Server 17.10 "Artful Aardvark"'),
+    ],
+)
+def test_what_install_trees_say_of_themselves(path, family, name):
+    """The trees hold no more than the file that names them; the loader's folder is what openSUSE has beside it."""
+    place = f"/{path.partition('/')[2].partition('/')[2]}"
+    files = {place: corpus.content(f"trees/virt-manager/urldetect/{path}")}
+    if family is Family.SUSE:
+        files["/boot/x86_64/loader/linux"] = b""
+    found = find_medium(MemoryTree(files))
+    assert found.family is family
+    assert found.name.startswith(name)

@@ -10,8 +10,8 @@ from imgkit.console.installer.status import status
 from imgkit.console.model import Wishes
 from imgkit.errors import ConfigError, UnsupportedError
 from imgkit.tree import apply_changes
-from tests.console.memorytree import MemoryTree
-from tests.support import corpus, oracle
+from tests.console.memorytree import MemoryTree, files_of_iso
+from tests.support import oracle
 
 CONSOLE = SerialConsole()
 DEFAULT = "mitigations=auto,nosmt quiet ignition.platform.id=metal"
@@ -146,10 +146,14 @@ def test_a_kargs_json_that_makes_no_sense_is_refused_by_name(told):
         enable(MemoryTree(coreos() | {"/coreos/kargs.json": told}), CONSOLE)
 
 
+def released(name, folder):
+    return files_of_iso(f"iso/coreos-installer/iso/{name}.iso.xz", folder)
+
+
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", ["embed-areas-2021-12", "embed-areas-2022-02"])
 def test_real_releases(name, tmp_path):
-    tree = enabled(_iso_tree(name, tmp_path))
+    tree = enabled(released(name, tmp_path))
     (arguments,) = set(areas(tree).values())
     assert arguments.endswith("ignition.platform.id=metal console=tty0 console=ttyS0,115200n8")
     assert len(areas(tree)) == 2
@@ -157,7 +161,7 @@ def test_real_releases(name, tmp_path):
 
 @pytest.mark.corpus
 def test_a_real_release_for_the_mainframe(tmp_path):
-    tree = enabled(_iso_tree("embed-areas-2023-07.s390x", tmp_path), SerialConsole(port="ttysclp0"))
+    tree = enabled(released("embed-areas-2023-07.s390x", tmp_path), SerialConsole(port="ttysclp0"))
     assert areas(tree)["images/cdboot.img"].endswith("ignition.platform.id=metal console=ttysclp0")
 
 
@@ -165,13 +169,4 @@ def test_a_real_release_for_the_mainframe(tmp_path):
 @pytest.mark.parametrize("name", ["embed-areas-2021-01", "embed-areas-2023-03.s390x"])
 def test_real_releases_that_are_refused(name, tmp_path):
     with pytest.raises(UnsupportedError):
-        enable(MemoryTree(_iso_tree(name, tmp_path)), CONSOLE)
-
-
-def _iso_tree(name, folder):
-    """The files of an ISO of the corpus, as xorriso extracts them."""
-    image = folder / "image.iso"
-    image.write_bytes(corpus.content(f"iso/coreos-installer/iso/{name}.iso.xz"))
-    oracle.run("xorriso", "-osirrox", "on", "-indev", image, "-extract", "/", folder / "tree")
-    files = (path for path in (folder / "tree").rglob("*") if path.is_file())
-    return {f"/{path.relative_to(folder / 'tree')}": path.read_bytes() for path in files}
+        enable(MemoryTree(released(name, tmp_path)), CONSOLE)

@@ -31,11 +31,9 @@ _ANACONDA_MODES = {
 }
 
 
-def ask_in_text(draft: Draft, boot: BootFile, family: Family, *, recovery: bool) -> None:
-    """Put the family's arguments for a text installer on each kernel that starts one."""
-    edit = _EDITS.get(family)
-    if edit is None:
-        return
+def ask_in_text(draft: Draft, boot: BootFile, family: Family | None, *, recovery: bool) -> None:
+    """Put the family's arguments for a text installer on each kernel that starts one; None: a family not known."""
+    edit = _EDITS.get(family, _anaconda_by_its_arguments)
 
     def edit_one(arguments: Arguments, *_: object) -> Arguments:
         return edit(arguments) if arguments and not _is_live(arguments) else arguments
@@ -60,8 +58,16 @@ def _anaconda(arguments: Arguments) -> Arguments:
     if any(argument.name in _ANACONDA_MODES for argument in arguments):
         return arguments
     # Before Fedora 17 and RHEL 7 its arguments had no prefix; from then on its menus have at least inst.stage2.
-    is_new = any(argument.name.startswith("inst.") for argument in arguments)
-    return kernelargs.add(arguments, ("inst.text" if is_new else "text",))
+    return kernelargs.add(arguments, ("inst.text" if _has_prefix(arguments) else "text",))
+
+
+def _anaconda_by_its_arguments(arguments: Arguments) -> Arguments:
+    """Media that somebody made over may lack the family's files; its arguments give Anaconda away as well."""
+    return _anaconda(arguments) if _has_prefix(arguments) else arguments
+
+
+def _has_prefix(arguments: Arguments) -> bool:
+    return any(argument.name.startswith("inst.") for argument in arguments)
 
 
 def _suse(arguments: Arguments) -> Arguments:
@@ -75,4 +81,4 @@ def _is_live(arguments: Arguments) -> bool:
     )
 
 
-_EDITS: dict[Family, Callable[[Arguments], Arguments]] = {Family.ANACONDA: _anaconda, Family.SUSE: _suse}
+_EDITS: dict[Family | None, Callable[[Arguments], Arguments]] = {Family.ANACONDA: _anaconda, Family.SUSE: _suse}

@@ -72,8 +72,7 @@ def _enable_menu(draft: Draft, menu: MenuFile, console: SerialConsole, wishes: W
         grub.enable_kernels(draft, path, console, wishes)
     else:
         loaders.module_for(menu.boot).enable(draft, path, console, wishes)
-    if medium is not None:
-        ask_in_text(draft, menu.boot, medium.family, recovery=wishes.recovery)
+    ask_in_text(draft, menu.boot, medium.family if medium else None, recovery=wishes.recovery)
     if menu.is_start:
         defaults.improve(draft, menu.boot)
 
