@@ -11,8 +11,8 @@ from imgkit.console.installer.recipe import enable
 from imgkit.console.installer.status import status
 from imgkit.errors import ConfigError, UnsupportedError
 from imgkit.tree import apply_changes
+from tests.console.installers import ANACONDA, ARCH, DEBIAN_GRUB, DEBIAN_ISOLINUX, SUSE_ISOLINUX
 from tests.console.memorytree import MemoryTree
-from tests.console.test_installer import ANACONDA, ARCH, DEBIAN_GRUB, DEBIAN_ISOLINUX, SUSE_ISOLINUX
 from tests.console.test_installer_coreos import coreos
 
 CONSOLE = SerialConsole()
