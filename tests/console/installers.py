@@ -165,8 +165,8 @@ def enabled(files, console=CONSOLE, wishes=None, **options):
 
 # What a recipe may rewrite; every other line stays, byte for byte and in its place.
 TOUCHED = re.compile(
-    r"\s*(append|linux(efi|16)?|options|(set )?timeout(_style)?|(set )?default|ontimeout|menu autoboot|ui|gfxboot|serial"
-    r"|terminal_(in|out)put)[ =\t]|\s*menu default\s*",
+    r"\s*(append|linux(efi|16)?|options|(set )?timeout(_style)?|(set )?default|ontimeout|menu autoboot|ui|gfxboot"
+    r"|serial|terminal_(in|out)put)[ =\t]|\s*menu default\s*",
     re.IGNORECASE,
 )
 
