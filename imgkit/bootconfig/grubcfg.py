@@ -62,13 +62,14 @@ class Kernel:
 class Entry:
     """A menu entry, or a submenu with its entries. `title` and `id` are as written, with variables.
 
-    `is_certain` says that no condition decides whether it is there.
+    `is_certain` says that no condition decides whether it is there, `is_hidden` that only a key leads to it.
     """
 
     line: int
     title: str
     id: str
     is_certain: bool
+    is_hidden: bool
     kernels: tuple[Kernel, ...]
     initrds: tuple[str, ...]
     entries: tuple[Entry, ...]
@@ -295,6 +296,7 @@ def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[Entry]:
             title=title,
             id=identifier,
             is_certain=command.start in unconditional,
+            is_hidden=command.name == "hiddenentry",
             kernels=tuple(_kernel(text, loader) for loader in _loaders(own, recovery=recovery)),
             initrds=tuple(_initrds(own)),
             entries=tuple(_entries(text, command.block, inherited=recovery)),

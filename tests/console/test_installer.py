@@ -219,6 +219,12 @@ def test_how_grubs_default_is_named(entries, default):
     assert f"set default={default}\n" in text(tree, "/boot/grub/grub.cfg")
 
 
+def test_entries_that_only_a_key_leads_to_are_no_default():
+    """NixOS has one in front, for a menu in text."""
+    menu = "hiddenentry 't' --hotkey t {\nterminal_output console\n}\nmenuentry 'x $v' {\nlinux /v\n}\n"
+    assert "default" not in text(enabled({"/EFI/BOOT/grub.cfg": menu}), "/EFI/BOOT/grub.cfg")
+
+
 def test_a_default_that_fits_stays_and_so_does_one_that_has_no_better():
     for menu in (
         "set default=1\nmenuentry 'a' {\nlinux /v\n}\nmenuentry 'b' {\nlinux /v\n}\n",

@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 def read(draft: Draft, path: str) -> Iterator[BootMenu]:
     """The menu, if the file has entries of its own."""
     found = grubcfg.facts(draft.text(path) or "")
-    if not found.entries:
+    entries = [entry for entry in found.entries if not entry.is_hidden]
+    if not entries:
         return
-    names = _names(found.entries)
-    choices = tuple(_choice(path, entry, name) for entry, name in zip(found.entries, names, strict=True))
+    # Versions of GRUB differ on whether hidden entries count.
+    numbered = len(entries) == len(found.entries)
+    names = _names(entries, numbered=numbered)
+    choices = tuple(_choice(path, entry, name) for entry, name in zip(entries, names, strict=True))
     timers = [setting for setting in found.timeouts if setting.name == "timeout"]
     yield BootMenu(
         file=path,
         choices=choices,
-        default=_default(found.entries, choices, found.defaults),
+        default=_default(entries, choices, found.defaults),
         seconds=number(timers[-1].value) if timers else None,
         timer=(path, timers[-1].line if timers else 0),
     )
@@ -58,14 +61,13 @@ def _choice(path: str, entry: Entry, name: str) -> Choice:
     )
 
 
-def _names(entries: Sequence[Entry]) -> Iterator[str]:
+def _names(entries: Sequence[Entry], *, numbered: bool) -> Iterator[str]:
     """For each entry a name that means it alone, whatever conditions decide; "" where there is none."""
     uses = Counter(name for entry in entries for name in {entry.id, entry.title})
-    numbers_hold = True
     for place, entry in enumerate(entries):
-        numbers_hold = numbers_hold and entry.is_certain
+        numbered = numbered and entry.is_certain
         plain = (name for name in (entry.id, entry.title) if uses[name] == 1 and _is_plain(name))
-        yield next(plain, str(place) if numbers_hold else "")
+        yield next(plain, str(place) if numbered else "")
 
 
 def _is_plain(name: str) -> bool:
