@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imgkit.bootconfig.text import decode, encode
+from imgkit.bootconfig.text import MAX_SIZE, decode, encode
 from imgkit.errors import ConfigError, TreeError
 from imgkit.tree import Change, FileType
 
@@ -26,11 +26,22 @@ class Draft:
         self._removed: dict[str, str] = {}
         self._spellings: dict[str, dict[str, str]] = {}
 
-    def read(self, path: str) -> bytes | None:
-        """Contents of a file; None where there is none."""
+    def read(self, path: str, *, limit: int = MAX_SIZE) -> bytes | None:
+        """Contents of a file; None where there is none. ConfigError, with its path, for one of more than `limit`."""
         if path not in self._after:
-            self._before[path] = self._after[path] = self._original(path)
+            size = self.size(path)
+            if size is not None and size > limit:
+                raise ConfigError(f"too long for what it should be: {size:,} bytes", path=path)
+            self._before[path] = self._after[path] = None if size is None else self._tree.read(path)
         return self._after[path]
+
+    def size(self, path: str) -> int | None:
+        """Size of a file of the tree, in bytes; None where there is none."""
+        try:
+            found = self._tree.stat(path)
+        except TreeError:
+            return None
+        return found.size if found.type is FileType.FILE else None
 
     def text(self, path: str) -> str | None:
         """Contents of a text file; None where there is none. ConfigError, with its path, where it is no text."""
@@ -116,14 +127,6 @@ class Draft:
         if folder not in self._spellings:
             self._spellings[folder] = {name.lower(): name for name in reversed(self.names(folder))}
         return self._spellings[folder]
-
-    def _original(self, path: str) -> bytes | None:
-        try:
-            if self._tree.stat(path).type is not FileType.FILE:
-                return None
-            return self._tree.read(path)
-        except TreeError:
-            return None
 
     def _type(self, path: str) -> FileType | None:
         try:

@@ -130,6 +130,21 @@ def test_a_configuration_that_is_no_text_is_refused_by_name():
             enable(MemoryTree({"/boot/grub/grub.cfg": data}), CONSOLE)
 
 
+@pytest.mark.parametrize("path", ["/boot/grub/grub.cfg", "/isolinux/isolinux.cfg", "/.treeinfo", "/.disk/info"])
+def test_files_that_are_too_long_are_not_even_read(path):
+    class Long(MemoryTree):
+        def read(self, name, /):
+            assert name != path
+            return super().read(name)
+
+    tree = Long({path: b"x" * (5 << 20), "/EFI/BOOT/grub.cfg": ENTRY})
+    if "/." in path:
+        assert enable(tree, CONSOLE)
+    else:
+        with pytest.raises(ConfigError, match=rf"^{path}: too long for what it should be: 5,242,880 bytes"):
+            enable(tree, CONSOLE)
+
+
 def test_submenus_without_end_are_refused():
     with pytest.raises(ConfigError, match=r"^/isolinux/isolinux\.cfg:65: nests submenus deeper than 64"):
         enable(MemoryTree({"/isolinux/isolinux.cfg": "menu begin\n" * 20_000 + "label a\nkernel vmlinuz\n"}), CONSOLE)

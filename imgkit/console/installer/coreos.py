@@ -31,6 +31,7 @@ _INFO = "/coreos/kargs.json"
 _OFFSET = re.compile(r'("offset"\s*:\s*)([0-9]{1,18})')
 _MARK = b"COREOS_KARG_EMBED_AREA"
 _MAX_AREA = 1 << 20
+_MAX_FILE = 1 << 27  # a kernel and its initial RAM disk, on s390x
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _areas(draft: Draft, info: dict[str, object]) -> Iterator[Area]:
         end, pad = str(entry.get("end", "\n")).encode(), str(entry.get("pad", "#")).encode()
         if len(end) != 1 or len(pad) != 1:
             raise ConfigError(f"end and padding are not one byte each: {entry!r}")
-        if file is None or len(draft.read(file) or b"") < offset + size:
+        if file is None or len(draft.read(file, limit=_MAX_FILE) or b"") < offset + size:
             raise ConfigError(f"names an area that is not there: {name} at byte {offset:,}")
         yield Area(file, offset, size, end, pad)
 

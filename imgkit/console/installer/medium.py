@@ -124,5 +124,6 @@ def _treeinfo(draft: Draft) -> dict[str, str]:
 def _lines(draft: Draft, path: str) -> list[str]:
     """The lines of a small file, in what is read as text; none where there is no such file."""
     found = draft.spelled(path)
-    data = draft.read(found) if found else None
-    return [line.strip() for line in (data or b"")[:_MAX_TOLD].decode(errors="replace").splitlines()]
+    if found is None or (draft.size(found) or 0) > _MAX_TOLD:
+        return []
+    return [line.strip() for line in (draft.read(found) or b"").decode(errors="replace").splitlines()]

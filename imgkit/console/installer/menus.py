@@ -116,7 +116,7 @@ def _in_vendor_folder(draft: Draft, folder: str) -> Iterator[BootFile]:
 def _files(draft: Draft, loader: Loader, paths: Iterable[str]) -> Iterator[BootFile]:
     for path in paths:
         found = draft.spelled(path)
-        if found is not None and draft.read(found) is not None:
+        if found is not None and draft.size(found) is not None:
             yield BootFile(loader, found)
 
 
@@ -146,6 +146,6 @@ def _target(draft: Draft, setting: Setting, prefixes: Sequence[Setting], path: s
         return None
     for place in (root, "") if not name.startswith(f"{root}/") else ("",):
         found = draft.spelled(posixpath.normpath(place + name))
-        if found is not None and draft.read(found) is not None:
+        if found is not None and draft.size(found) is not None:
             return found
     return None
