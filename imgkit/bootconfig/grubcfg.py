@@ -8,6 +8,7 @@ The commands: https://www.gnu.org/software/grub/manual/grub/html_node/Commands.h
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -110,6 +111,7 @@ class _Loader:
     hypervisor: tuple[str, ...] | None = None
 
 
+@functools.lru_cache(maxsize=4)  # a recipe and its status ask several questions about one text
 def facts(text: str) -> GrubFacts:
     """What the file sets, with line numbers. Raises `ConfigError` where it is no GRUB script."""
     script = grubscript.parse(text)

@@ -9,6 +9,7 @@ U-Boot's subset: https://docs.u-boot.org/en/latest/develop/bootstd/extlinux.html
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -87,6 +88,7 @@ class SyslinuxFacts:
         )
 
 
+@functools.lru_cache(maxsize=32)  # a menu is many small files, and each question goes over all of them
 def facts(text: str) -> SyslinuxFacts:
     """What the file sets. Raises `ConfigError` where no line of it is a directive."""
     directives = tuple(read_directives(text))
