@@ -76,10 +76,12 @@ def enable(
     recovery: bool = False,
     remove: Iterable[str] = (),
     variables: Mapping[str, str] | None = None,
+    installer: bool = False,
 ) -> str:
     """An entry with the console among its options; entries that boot no Linux, and recovery ones, stay.
 
     `variables` are GRUB's (see `grubenv`): where `$kernelopts` brings the console already, the entry stays too.
+    `installer` says that "---" marks what the installed system inherits.
     Raises `ConfigError` for a line that is no field.
     """
     found = facts(text)
@@ -90,9 +92,10 @@ def enable(
 
     def edit(arguments: Arguments) -> Arguments:
         arguments = kernelargs.remove(arguments, patterns)
-        if kernelargs.has_console((*arguments, *kernelargs.new(references.split())), console):
+        referred = kernelargs.new(references.split())
+        if kernelargs.has_console((*arguments, *referred), console, installer=installer):
             return arguments
-        return kernelargs.set_console(arguments, console)
+        return kernelargs.set_console(arguments, console, installer=installer)
 
     return edit_arguments(text, edit)
 
@@ -132,11 +135,16 @@ def set_loader_timeout(text: str, seconds: int) -> str:
 
     Where the menu appears is the firmware's business: its console is on the serial line or not.
     """
-    found = [field for field in _fields(text) if field.key == "timeout"]
+    return set_loader_value(text, "timeout", str(seconds))
+
+
+def set_loader_value(text: str, key: str, value: str) -> str:
+    """systemd-boot's loader.conf with this value wherever `key` is set, or with a line for it."""
+    found = [field for field in _fields(text) if field.key == key]
     if not found:
-        return append_lines(text, [f"timeout {seconds}"])
-    wrong = [field for field in found if text[field.start : field.stop].strip() != str(seconds)]
-    return splice(text, [Splice(field.key_stop, field.stop, f" {seconds}") for field in wrong])
+        return append_lines(text, [f"{key} {value}"])
+    wrong = [field for field in found if text[field.start : field.stop].strip() != value]
+    return splice(text, [Splice(field.key_stop, field.stop, f" {value}") for field in wrong])
 
 
 def _edit_fields(text: str, fields: list[_Field], edit: Callable[[Arguments], Arguments]) -> str:

@@ -8,6 +8,7 @@ The commands: https://www.gnu.org/software/grub/manual/grub/html_node/Commands.h
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -36,6 +37,8 @@ _INCLUDES = ("source", ".", "configfile", "extract_entries_source", "blscfg", "b
 _ENTRY_OPTIONS = ("--class", "--users", "--hotkey", "--id", "--source", "--function")
 # "linux$sixteenbit" and the like choose the loader at run time.
 _LINUX = re.compile(r"linux(?:16|efi)?|linux\$\{?\w+\}?|\$\{?linux\w*\}?")
+_INITRD = re.compile(r"initrd(?:16|efi)?|initrd\$\{?\w+\}?|\$\{?initrd\w*\}?")
+_CHAINED = ("source", ".", "configfile")
 _HYPERVISOR = ("multiboot", "multiboot2", "xen_hypervisor")
 _MODULE = ("module", "module2", "xen_module", "xen_linux")
 _KERNEL_NAME = re.compile(r"vmlinu|bzimage|linux|kernel", re.IGNORECASE)
@@ -58,12 +61,18 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A menu entry, or a submenu with its entries. `title` and `id` are as written, with variables."""
+    """A menu entry, or a submenu with its entries. `title` and `id` are as written, with variables.
+
+    `is_certain` says that no condition decides whether it is there, `is_hidden` that only a key leads to it.
+    """
 
     line: int
     title: str
     id: str
+    is_certain: bool
+    is_hidden: bool
     kernels: tuple[Kernel, ...]
+    initrds: tuple[str, ...]
     entries: tuple[Entry, ...]
 
 
@@ -72,6 +81,8 @@ class GrubFacts:
     """What a grub.cfg sets. `kernels` are all of them, in order, those of nested entries and functions too.
 
     `terminals` are the `serial` and `terminal_*` commands that run before the menu; `states` is their effect.
+    `includes` are read before the menu shows, `chained` are the scripts that an entry goes on with; their names may
+    hold variables, of which `prefixes` are the values of `prefix`.
     """
 
     entries: tuple[Entry, ...]
@@ -81,6 +92,8 @@ class GrubFacts:
     timeouts: tuple[Setting, ...]
     defaults: tuple[Setting, ...]
     includes: tuple[Setting, ...]
+    chained: tuple[Setting, ...]
+    prefixes: tuple[Setting, ...]
 
     def shows_menu_on(self, console: SerialConsole) -> bool:
         """Whether the menu is on the serial console (and on the VGA console, as asked) on every path."""
@@ -98,6 +111,7 @@ class _Loader:
     hypervisor: tuple[str, ...] | None = None
 
 
+@functools.lru_cache(maxsize=4)  # a recipe and its status ask several questions about one text
 def facts(text: str) -> GrubFacts:
     """What the file sets, with line numbers. Raises `ConfigError` where it is no GRUB script."""
     script = grubscript.parse(text)
@@ -110,6 +124,8 @@ def facts(text: str) -> GrubFacts:
         timeouts=tuple(_variables(text, script, ("timeout", "timeout_style"))),
         defaults=tuple(_variables(text, script, ("default",))),
         includes=tuple(_settings(text, before_menu, _INCLUDES)),
+        chained=tuple(_settings(text, _commands_of_entries(script), _CHAINED)),
+        prefixes=tuple(_variables(text, script, ("prefix",))),
     )
 
 
@@ -164,7 +180,7 @@ def _argument_splices(
             yield from kernelargs.splices(before, after, loader.path.stop, follows=True, write=grubscript.quote)
 
 
-# -- timeout ----------------------------------------------------------------------------------------------------------
+# -- timeout and default ----------------------------------------------------------------------------------------------
 
 
 def set_timeout(text: str, seconds: int) -> str:
@@ -172,22 +188,31 @@ def set_timeout(text: str, seconds: int) -> str:
     return splice(text, _timeout_splices(text, grubscript.parse(text), seconds))
 
 
+def set_default(text: str, entry: str) -> str:
+    """`text` whose menu starts with `entry`: an entry's number, title or id."""
+    return splice(text, _variable_splices(text, grubscript.parse(text), {"default": entry}))
+
+
 def _timeout_splices(text: str, script: Block, seconds: int) -> list[Splice]:
-    found = list(_assignments(script, ("timeout", "timeout_style")))
-    wanted = {"timeout": f"timeout={seconds}", "timeout_style": "timeout_style=menu"}
-    changes = [
-        Splice(word.start, word.stop, wanted[name]) for name, value, word in found if f"{name}={value}" != wanted[name]
-    ]
+    return _variable_splices(text, script, {"timeout": str(seconds), "timeout_style": "menu"})
+
+
+def _variable_splices(text: str, script: Block, wanted: dict[str, str]) -> list[Splice]:
+    """Splices that give variables other values; the first of `wanted` is set where nothing sets it yet."""
+    found = list(_assignments(script, tuple(wanted)))
+    first = next(iter(wanted))
+    assignments = {name: grubscript.quote(f"{name}={value}") for name, value in wanted.items()}
+    changes = [Splice(word.start, word.stop, assignments[name]) for name, value, word in found if value != wanted[name]]
     anchor = menu_anchor(script)
-    if anchor is not None and not any(name == "timeout" for name, _, _ in found):
-        changes.append(insert_before(text, anchor, [f"set {wanted['timeout']}"]))
+    if anchor is not None and not any(name == first for name, _, _ in found):
+        changes.append(insert_before(text, anchor, [f"set {assignments[first]}"]))
     return changes
 
 
 def _assignments(block: Block, names: tuple[str, ...]) -> Iterator[tuple[str, str, Word]]:
     """(name, value, word) of each assignment to one of `names` that runs before the menu shows.
 
-    Not what runs after a `sleep`: there GRUB versions without timeout_style have shown their menu already.
+    Not a time of 0 behind a `sleep`: there GRUB versions without timeout_style have shown their menu already.
     """
     for statement in block:
         match statement:
@@ -200,8 +225,8 @@ def _assignments(block: Block, names: tuple[str, ...]) -> Iterator[tuple[str, st
                     yield name, value, word
             case If():
                 for condition, body in statement.branches:
-                    if not any(command.name == "sleep" for command in grubscript.commands(condition)):
-                        yield from _assignments(body, names)
+                    slept = any(command.name == "sleep" for command in grubscript.commands(condition))
+                    yield from (found for found in _assignments(body, names) if not (slept and found[1] == "0"))
                 yield from _assignments(statement.otherwise, names)
             case Loop():
                 yield from _assignments(statement.body, names)
@@ -260,6 +285,7 @@ def _kernel(text: str, loader: _Loader) -> Kernel:
 
 
 def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[Entry]:
+    unconditional = {statement.start for statement in block}
     for command in _all_commands(block):
         if command.block is None or command.name not in _ENTRIES:
             continue
@@ -271,9 +297,26 @@ def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[Entry]:
             line=line_number(text, command.start),
             title=title,
             id=identifier,
+            is_certain=command.start in unconditional,
+            is_hidden=command.name == "hiddenentry",
             kernels=tuple(_kernel(text, loader) for loader in _loaders(own, recovery=recovery)),
+            initrds=tuple(_initrds(own)),
             entries=tuple(_entries(text, command.block, inherited=recovery)),
         )
+
+
+def _initrds(block: Block) -> Iterator[str]:
+    for command in _all_commands(block):
+        if _INITRD.fullmatch(command.name):
+            yield from command.operands
+
+
+def _commands_of_entries(block: Block) -> Iterator[Command]:
+    """The commands inside menu entries, at any depth."""
+    for command in _all_commands(block):
+        if command.block is not None:
+            yield from _all_commands(command.block)
+            yield from _commands_of_entries(command.block)
 
 
 def _holds_entry(statement: Statement) -> bool:

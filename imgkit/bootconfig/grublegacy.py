@@ -109,16 +109,18 @@ def enable(
     recovery: bool = False,
     remove: Iterable[str] = (),
     timeout: int | None = None,
+    installer: bool = False,
 ) -> str:
     """`text` with the console on the kernels' command lines and the menu on the serial line.
 
     Recovery entries keep their arguments unless `recovery`. `remove` names arguments to take out. `timeout` is in
-    seconds. Raises `ConfigError` for a line that is no command of GRUB legacy.
+    seconds. `installer` says that "---" marks what the installed system inherits. Raises `ConfigError` for a line
+    that is no command of GRUB legacy.
     """
     patterns = tuple(remove)
 
     def edit(arguments: Arguments, _kernel: Kernel | None) -> Arguments:
-        return kernelargs.set_console(kernelargs.remove(arguments, patterns), console)
+        return kernelargs.set_console(kernelargs.remove(arguments, patterns), console, installer=installer)
 
     text = edit_arguments(text, edit, recovery=recovery)
     text = _set_terminal(text, console)

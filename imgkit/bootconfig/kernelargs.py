@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from imgkit.bootconfig.serial import SerialConsole
 
 _SPACE = " \t\n\v\f\r"
-# Atomic groups, here and elsewhere in this room: Python 3.11.2, of Debian 12, repeats a group possessively one step
-# too far.
+# Atomic groups here and nearby: Python 3.11.2, of Debian 12, takes a possessive repeat of a group too far.
 _TOKEN = re.compile(rf'(?>(?:[^{_SPACE}"]++|"[^"]*+")+)')
-_OPTIONS = re.compile(r"(\d+)(?:([noe])(?:([5-8])(r)?)?)?")
+_OPTIONS = re.compile(r"([0-9]{1,9})(?:([noe])(?:([5-8])(r)?)?)?")
 _VIRTUAL_TERMINAL = re.compile(r"tty\d*")
 _BARE_UART = (9600, "n", 8)
 

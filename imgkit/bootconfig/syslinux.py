@@ -9,52 +9,45 @@ U-Boot's subset: https://docs.u-boot.org/en/latest/develop/bootstd/extlinux.html
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.bootconfig import kernelargs
-from imgkit.bootconfig.text import Setting, Splice, append_lines, insert_lines, line_start, lines, splice
-from imgkit.errors import ConfigError
+from imgkit.bootconfig.syslinuxlines import (
+    DEVICE_TREES,
+    INCLUDES,
+    LOADS,
+    Directive,
+    Section,
+    indent_of,
+    line_behind,
+    read_directives,
+    set_value,
+    split_sections,
+    value_of,
+    whole_line,
+)
+from imgkit.bootconfig.text import Setting, Splice, append_lines, insert_lines, line_start, splice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from imgkit.bootconfig.kernelargs import Arguments
     from imgkit.bootconfig.serial import SerialConsole
 
-_KEYWORD = re.compile(
-    r"[ \t\ufeff]*(menu[ \t]+[A-Za-z]+|text[ \t]+help|[A-Za-z][A-Za-z0-9-]*)(?=[ \t]|$)[ \t]*", re.IGNORECASE
-)
-_KERNELS = ("kernel", "linux")
-_LOADS = (*_KERNELS, "boot", "bss", "pxe", "fdimage", "com32", "config", "localboot")
-_INCLUDES = ("include", "menu include", "config")
-_DEVICE_TREES = ("fdt", "fdtdir", "devicetree", "devicetreedir", "devicetree-overlay", "fdtoverlays")
-_KNOWN = {
-    *(*_LOADS, *_INCLUDES, *_DEVICE_TREES, "label", "append", "initrd", "default", "ui", "timeout", "totaltimeout"),
-    *("ontimeout", "onerror", "prompt", "serial", "console", "noescape", "nocomplete", "allowoptions", "implicit"),
-    *("display", "say", "font", "kbdmap", "ipappend", "sysappend", "text help", "path", "noboot"),
-}
 _BOOT_SECTOR = re.compile(r"\.bin$", re.IGNORECASE)
 _UNITS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Directive:
-    """One line: its keyword in lower case ("menu label", "append"), and where its value starts and stops."""
-
-    line: int
-    keyword: str
-    key_stop: int
-    start: int
-    stop: int
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
     """What can be booted. `kind` is the keyword that loads it ("kernel", "linux", "com32", "localboot", ...).
 
-    `append_line` is 0 where the label has no APPEND of its own, and `arguments` are then the global ones.
+    `append_line` is 0 where the label has no APPEND of its own, and `arguments` are then the global ones. `is_default`
+    says that it has MENU DEFAULT; what boots is known only with all files together (see `syslinuxmenu`).
     """
 
     line: int
@@ -64,6 +57,7 @@ class Label:
     path: str
     append_line: int
     arguments: tuple[str, ...]
+    initrds: tuple[str, ...]
     is_linux: bool
     is_recovery: bool
     is_default: bool
@@ -94,48 +88,20 @@ class SyslinuxFacts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
-    """The directives of a label, or, with `label` None, those before, between and behind labels."""
-
-    label: Directive | None
-    directives: tuple[Directive, ...]
-
-    def last(self, *keywords: str) -> Directive | None:
-        return next((d for d in reversed(self.directives) if d.keyword in keywords), None)
-
-
+@functools.lru_cache(maxsize=32)  # a menu is many small files, and each question goes over all of them
 def facts(text: str) -> SyslinuxFacts:
     """What the file sets. Raises `ConfigError` where no line of it is a directive."""
-    directives = tuple(_directives(text))
-    sections = tuple(_sections(directives))
-    outside = [d for section in sections if section.label is None for d in section.directives]
+    directives = tuple(read_directives(text))
+    sections = tuple(split_sections(directives))
+    outside = _outside(directives)
     shared = next((d for d in reversed(outside) if d.keyword == "append"), None)
     common = kernelargs.texts(kernelargs.split(text, shared.start, shared.stop)) if shared else ()
     return SyslinuxFacts(
         settings=tuple(_setting(text, d) for d in outside),
         labels=tuple(_label(text, section, common) for section in sections if section.label),
-        includes=tuple(_setting(text, d) for d in directives if d.keyword in _INCLUDES),
-        is_u_boot=any(d.keyword in _DEVICE_TREES for d in directives),
+        includes=tuple(_setting(text, d) for d in directives if d.keyword in INCLUDES),
+        is_u_boot=any(d.keyword in DEVICE_TREES for d in directives),
     )
-
-
-def default_label(files: Sequence[SyslinuxFacts]) -> Label | None:
-    """What boots when nobody presses a key: `files` are a configuration and what it includes, in reading order.
-
-    ONTIMEOUT decides before MENU DEFAULT, that before DEFAULT, and without any it is the first label.
-    """
-    labels = [label for file in files for label in file.labels]
-    settings = [setting for file in files for setting in file.settings]
-    for name in ("ontimeout", "menu default", "default"):
-        if name == "menu default":
-            named = [label for label in labels if label.is_default]
-        else:
-            values = [setting.value.split()[:1] for setting in settings if setting.name == name]
-            named = [label for value in values for label in labels if value == [label.name]]
-        if named:
-            return named[-1]
-    return labels[0] if labels else None
 
 
 def enable(
@@ -170,14 +136,14 @@ def edit_arguments(text: str, edit: Callable[[Arguments, Label | None], Argument
 
     Those of recovery labels only with `recovery`.
     """
-    sections = tuple(_sections(tuple(_directives(text))))
+    sections = tuple(split_sections(read_directives(text)))
     changes: list[Splice] = []
     shared = [d for section in sections if not section.label for d in section.directives if d.keyword == "append"]
     for directive in shared:
         before = _arguments(text, directive)
         changes += _line_splices(directive, before, edit(before, None))
     for section in sections:
-        load, append = section.last(*_LOADS), section.last("append")
+        load, append = section.last(*LOADS), section.last("append")
         if section.label is None or load is None or not _is_linux(text, load):
             continue
         if _is_recovery(text, section) and not recovery:
@@ -187,11 +153,11 @@ def edit_arguments(text: str, edit: Callable[[Arguments, Label | None], Argument
             before = _arguments(text, append)
             after = edit(before, label)
             if before and not after and not shared:
-                changes.append(_whole_line(text, append))
+                changes.append(whole_line(text, append))
             else:
                 changes += _line_splices(append, before, after)
         elif not shared and (new := edit((), label)):
-            changes.append(_new_append(text, load, kernelargs.join(new)))
+            changes.append(line_behind(text, load, indent_of(text, load), f"append {kernelargs.join(new)}"))
     return splice(text, changes)
 
 
@@ -202,7 +168,7 @@ def set_serial(text: str, console: SerialConsole) -> str:
     """
     operands = _serial_operands(console)
     found = facts(text)
-    directives = tuple(_directives(text))
+    directives = tuple(read_directives(text))
     if operands is None or found.is_u_boot:
         return text
     if not directives:
@@ -211,9 +177,9 @@ def set_serial(text: str, console: SerialConsole) -> str:
     if [d.line for d in serial] != [directives[0].line] or not found.shows_menu_on(console):
         first = directives[0]
         if [d.line for d in serial] == [first.line]:
-            changes = _set_value(text, first, operands)
+            changes = set_value(text, first, operands)
         else:
-            changes = [_whole_line(text, d) for d in serial]
+            changes = [whole_line(text, d) for d in serial]
             changes.append(insert_lines(text, line_start(text, first.start), [f"serial {operands}"]))
         text = splice(text, changes)
     return _set_vga(text, keep=console.keep_vga)
@@ -229,12 +195,36 @@ def set_timeout(text: str, seconds: int, *, add: bool = True) -> str:
 
 
 def remove_directives(text: str, *keywords: str) -> str:
-    """`text` without the lines of these keywords outside labels, such as "ontimeout"."""
-    sections = _sections(tuple(_directives(text)))
-    return splice(
-        text,
-        [_whole_line(text, d) for s in sections if s.label is None for d in s.directives if d.keyword in keywords],
-    )
+    """`text` without the lines of these keywords that belong to no label, such as "ontimeout"."""
+    return splice(text, [whole_line(text, d) for d in _outside(read_directives(text)) if d.keyword in keywords])
+
+
+def set_default(text: str, old: str, new: str) -> str:
+    """`text` in which each DEFAULT that names the label `old` names `new`; with "" for `old`, a DEFAULT is added."""
+    if not old:
+        return _set_global(text, "default", new, add=True)
+    found = (d for d in _outside(read_directives(text)) if d.keyword == "default")
+    named = (d for d in found if value_of(text, d).split()[:1] == [old])
+    return splice(text, [change for d in named for change in set_value(text, d, new)])
+
+
+def move_menu_default(text: str, *, gain: Collection[int], lose: Collection[int]) -> str:
+    """`text` with MENU DEFAULT in the labels of lines `gain`, and without it in those of lines `lose`."""
+    changes: list[Splice] = []
+    for section in split_sections(read_directives(text)):
+        if section.label is None:
+            continue
+        marks = [d for d in section.directives if d.keyword == "menu default"]
+        if section.label.line in lose:
+            changes += [whole_line(text, mark) for mark in marks]
+        elif section.label.line in gain and not marks:
+            inner = section.directives[0] if section.directives else section.label
+            changes.append(line_behind(text, section.label, indent_of(text, inner), "menu default"))
+    return splice(text, changes)
+
+
+def _outside(directives: Iterable[Directive]) -> list[Directive]:
+    return [d for section in split_sections(directives) if section.label is None for d in section.directives]
 
 
 def _set_vga(text: str, *, keep: bool) -> str:
@@ -245,11 +235,10 @@ def _set_vga(text: str, *, keep: bool) -> str:
 
 
 def _set_global(text: str, keyword: str, value: str, *, add: bool) -> str:
-    directives = tuple(_directives(text))
-    sections = _sections(directives)
-    found = [d for s in sections if s.label is None for d in s.directives if d.keyword == keyword]
+    directives = tuple(read_directives(text))
+    found = [d for d in _outside(directives) if d.keyword == keyword]
     if found:
-        return splice(text, [change for d in found for change in _set_value(text, d, value)])
+        return splice(text, [change for d in found for change in set_value(text, d, value)])
     if not add:
         return text
     # Behind SERIAL, which has to stay the first.
@@ -258,77 +247,46 @@ def _set_global(text: str, keyword: str, value: str, *, add: bool) -> str:
     return splice(text, [insert_lines(text, start, [f"{keyword} {value}"])])
 
 
-# -- lines ------------------------------------------------------------------------------------------------------------
-
-
-def _directives(text: str) -> Iterator[Directive]:
-    is_known = in_help = False
-    content = False
-    for line in lines(text):
-        body = line.body.strip()
-        match = _KEYWORD.match(line.body)
-        keyword = " ".join(match[1].lower().split()) if match else ""
-        if in_help:
-            in_help = keyword != "endtext"
-            continue
-        if not body or body.startswith("#"):
-            continue
-        content = True
-        if match is None:
-            continue
-        in_help = keyword == "text help"
-        is_known |= keyword in _KNOWN or keyword.startswith("menu ")
-        start = line.start + match.end()
-        yield Directive(line.number, keyword, line.start + match.end(1), start, line.start + len(line.body.rstrip()))
-    if content and not is_known:
-        raise ConfigError("no line is a directive of SYSLINUX", hint="Name a configuration of SYSLINUX or EXTLINUX.")
-
-
-def _sections(directives: Sequence[Directive]) -> Iterator[_Section]:
-    label: Directive | None = None
-    inside: list[Directive] = []
-    for directive in directives:
-        if directive.keyword == "label" or directive.keyword in ("menu begin", "menu end"):
-            yield _Section(label, tuple(inside))
-            label, inside = (directive if directive.keyword == "label" else None), []
-        else:
-            inside.append(directive)
-    yield _Section(label, tuple(inside))
-
-
-def _label(text: str, section: _Section, common: tuple[str, ...]) -> Label:
+def _label(text: str, section: Section, common: tuple[str, ...]) -> Label:
     assert section.label is not None
-    load, append, title = section.last(*_LOADS), section.last("append"), section.last("menu label")
+    load, append, title = section.last(*LOADS), section.last("append"), section.last("menu label")
     arguments = kernelargs.texts(_arguments(text, append)) if append else common
     return Label(
         line=section.label.line,
-        name=_value(text, section.label),
-        title=_value(text, title).replace("^", "") if title else "",
+        name=value_of(text, section.label),
+        title=value_of(text, title).replace("^", "") if title else "",
         kind=load.keyword if load else "kernel",
-        path=_value(text, load) if load else _value(text, section.label),
+        path=value_of(text, load) if load else value_of(text, section.label),
         append_line=append.line if append else 0,
         arguments=arguments,
+        initrds=_initrds(text, section, arguments),
         is_linux=load is not None and _is_linux(text, load),
         is_recovery=_is_recovery(text, section),
         is_default=section.last("menu default") is not None,
     )
 
 
+def _initrds(text: str, section: Section, arguments: tuple[str, ...]) -> tuple[str, ...]:
+    own = section.last("initrd")
+    given = [value_of(text, own)] if own else [a.partition("=")[2] for a in arguments if a.startswith("initrd=")]
+    return tuple(path for value in given for path in value.split(","))
+
+
 def _is_linux(text: str, load: Directive) -> bool:
-    path = _value(text, load)
+    path = value_of(text, load)
     if load.keyword == "linux":
         return kernelargs.is_linux(path)
     return load.keyword == "kernel" and kernelargs.is_linux(path) and not _BOOT_SECTOR.search(path)
 
 
-def _is_recovery(text: str, section: _Section) -> bool:
+def _is_recovery(text: str, section: Section) -> bool:
     append = section.last("append")
     return append is not None and kernelargs.is_recovery(_arguments(text, append))
 
 
 def _arguments(text: str, append: Directive) -> Arguments:
     """Arguments of an APPEND line; a lone hyphen means none, not even the global ones."""
-    return () if _value(text, append) == "-" else kernelargs.split(text, append.start, append.stop)
+    return () if value_of(text, append) == "-" else kernelargs.split(text, append.start, append.stop)
 
 
 def _line_splices(append: Directive, before: Arguments, after: Arguments) -> list[Splice]:
@@ -339,32 +297,8 @@ def _line_splices(append: Directive, before: Arguments, after: Arguments) -> lis
     return kernelargs.splices(before, after, append.start, follows=False)
 
 
-def _new_append(text: str, load: Directive, arguments: str) -> Splice:
-    start = line_start(text, load.key_stop)
-    indent = text[start : load.key_stop - len(load.keyword)]
-    end = text.find("\n", load.stop)
-    return insert_lines(text, len(text) if end < 0 else end + 1, [f"{indent}append {arguments}"])
-
-
-def _set_value(text: str, directive: Directive, value: str) -> list[Splice]:
-    if _value(text, directive) == value:
-        return []
-    if directive.start == directive.key_stop:
-        return [Splice(directive.key_stop, max(directive.stop, directive.key_stop), f" {value}")]
-    return [Splice(directive.start, max(directive.stop, directive.start), value)]
-
-
-def _whole_line(text: str, directive: Directive) -> Splice:
-    end = text.find("\n", directive.key_stop)
-    return Splice(line_start(text, directive.key_stop), len(text) if end < 0 else end + 1, "")
-
-
-def _value(text: str, directive: Directive) -> str:
-    return text[directive.start : directive.stop].strip()
-
-
 def _setting(text: str, directive: Directive) -> Setting:
-    return Setting(directive.line, directive.keyword, _value(text, directive))
+    return Setting(directive.line, directive.keyword, value_of(text, directive))
 
 
 def _serial_operands(console: SerialConsole) -> str | None:
@@ -376,4 +310,4 @@ def _serial_operands(console: SerialConsole) -> str | None:
 def _serial_settings(value: str) -> tuple[int, int]:
     """(port, baud) of SERIAL's operands; (-1, baud) for an I/O address."""
     port, baud, *_ = [*value.split(), "", ""]
-    return (int(port) if port.isdecimal() else -1, int(baud) if baud.isdecimal() else 9600)
+    return (int(port) if _NUMBER.fullmatch(port) else -1, int(baud) if _NUMBER.fullmatch(baud) else 9600)

@@ -6,6 +6,9 @@ for byte: spacing, comments, line ends. Text is `str` in which bytes that are no
 
 from __future__ import annotations
 
+import functools
+import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +17,10 @@ from imgkit.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-MAX_SIZE = 4 << 20
+MAX_SIZE = 1 << 20
 """Longest configuration file that is read, in bytes. Real ones stay below 200 KiB."""
+
+_LINE_END = re.compile(r"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,12 @@ def lines(text: str) -> Iterator[Line]:
 
 def line_number(text: str, offset: int) -> int:
     """Number, from 1, of the line that holds `offset`."""
-    return text.count("\n", 0, offset) + 1
+    return bisect_left(_line_ends(text), offset) + 1
+
+
+@functools.lru_cache(maxsize=4)  # one look at a menu asks for thousands of numbers in one text
+def _line_ends(text: str) -> tuple[int, ...]:
+    return tuple(match.start() for match in _LINE_END.finditer(text))
 
 
 def newline(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imgkit.bootconfig.text import decode, encode
+from imgkit.bootconfig.text import MAX_SIZE, decode, encode
 from imgkit.errors import ConfigError, TreeError
 from imgkit.tree import Change, FileType
 
@@ -24,12 +24,24 @@ class Draft:
         self._after: dict[str, bytes | None] = {}
         self._links: dict[str, str] = {}
         self._removed: dict[str, str] = {}
+        self._spellings: dict[str, dict[str, str]] = {}
 
-    def read(self, path: str) -> bytes | None:
-        """Contents of a file; None where there is none."""
+    def read(self, path: str, *, limit: int = MAX_SIZE) -> bytes | None:
+        """Contents of a file; None where there is none. ConfigError, with its path, for one of more than `limit`."""
         if path not in self._after:
-            self._before[path] = self._after[path] = self._original(path)
+            size = self.size(path)
+            if size is not None and size > limit:
+                raise ConfigError(f"too long for what it should be: {size:,} bytes", path=path)
+            self._before[path] = self._after[path] = None if size is None else self._tree.read(path)
         return self._after[path]
+
+    def size(self, path: str) -> int | None:
+        """Size of a file of the tree, in bytes; None where there is none."""
+        try:
+            found = self._tree.stat(path)
+        except TreeError:
+            return None
+        return found.size if found.type is FileType.FILE else None
 
     def text(self, path: str) -> str | None:
         """Contents of a text file; None where there is none. ConfigError, with its path, where it is no text."""
@@ -76,6 +88,18 @@ class Draft:
         """Whether the tree has anything at `path`, be it a link that leads nowhere."""
         return self._type(path) is not None
 
+    def spelled(self, path: str) -> str | None:
+        """The path as the tree spells it: boot loaders match names in any case, as FAT and ISO 9660 do. None: none."""
+        if self.is_there(path):
+            return path
+        at = ""
+        for wanted in filter(None, path.split("/")):
+            name = self._spellings_in(at or "/").get(wanted.lower())
+            if name is None:
+                return None
+            at = f"{at}/{name}"
+        return at or "/"
+
     def link_target(self, path: str) -> str:
         """Where the link at `path` leads; "" where there is none, or no longer."""
         return "" if path in self._removed else self._link_target(path)
@@ -98,13 +122,11 @@ class Draft:
         removed = [Change(path, target.encode(), None, link=True) for path, target in self._removed.items()]
         return sorted(edited + linked + removed, key=lambda change: change.path)
 
-    def _original(self, path: str) -> bytes | None:
-        try:
-            if self._tree.stat(path).type is not FileType.FILE:
-                return None
-            return self._tree.read(path)
-        except TreeError:
-            return None
+    def _spellings_in(self, folder: str) -> dict[str, str]:
+        """The names in a directory by their lower case; kept, because directories of an ISO may be long."""
+        if folder not in self._spellings:
+            self._spellings[folder] = {name.lower(): name for name in reversed(self.names(folder))}
+        return self._spellings[folder]
 
     def _type(self, path: str) -> FileType | None:
         try:

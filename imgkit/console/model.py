@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["KernelLine", "Link", "LinkKind", "SerialConsole", "Status", "Wishes"]
 
 _QUIET = ("quiet", "rhgb", "splash")
+_GRAPHICS = ("vga",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +22,19 @@ class Wishes:
     """What else is wanted beside the console.
 
     `recovery` changes the recovery entries too, `quiet_off` makes the kernel speak (quiet, rhgb and splash go), and
-    `timeout` is how long the boot menu shows, in seconds; None leaves it alone.
+    `timeout` is how long the boot menu shows, in seconds; None leaves it alone. `installer` says that the menus are
+    those of an installer: there "---" marks what the installed system inherits, and graphics modes have to go.
     """
 
     recovery: bool = False
     quiet_off: bool = False
     timeout: int | None = None
+    installer: bool = False
 
     @property
     def removed(self) -> tuple[str, ...]:
         """Kernel arguments to take out."""
-        return _QUIET if self.quiet_off else ()
+        return (*(_QUIET if self.quiet_off else ()), *(_GRAPHICS if self.installer else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class LinkKind(StrEnum):
     """The links of the chain."""
 
     LOADER = "boot loader"
+    DEFAULT = "default entry"
+    TIMEOUT = "timeout"
     KERNEL = "kernel"
     GETTY = "login prompt"
     ROOT = "root login"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imgkit.guest.facts import GuestFacts
     from imgkit.tree import Tree
 
-_OPTIONS = re.compile(r"(\d+)([noe])?([78])?")
+_OPTIONS = re.compile(r"([0-9]{1,9})([noe])?([78])?")
 _BARE = "9600"  # what `console=ttyS0` without options means
 
 
@@ -36,7 +36,7 @@ def status(tree: Tree, console: SerialConsole | None = None) -> Status:
     """
     draft, facts = Draft(tree), find_facts(tree)
     kernels = [kernel for kernel in loaders.kernel_lines(draft, facts.boot_files) if not kernel.is_recovery]
-    console = console or _console_in_use(kernels) or default_console(facts.arch)
+    console = console or console_in_use(kernels) or default_console(facts.arch)
     return Status(console, tuple(_links(draft, facts, kernels, console)))
 
 
@@ -64,7 +64,8 @@ def _kernel(kernel: KernelLine, console: SerialConsole) -> Link:
     return Link(LinkKind.KERNEL, ok, kernel.file, kernel.line, f"{kernel.title or 'kernel'} {told}{wanted}")
 
 
-def _console_in_use(kernels: Sequence[KernelLine]) -> SerialConsole | None:
+def console_in_use(kernels: Sequence[KernelLine]) -> SerialConsole | None:
+    """The serial console that the first of the kernels that has one uses; None where none has."""
     for kernel in kernels:
         consoles = kernelargs.consoles(kernel.arguments)
         serial = [console for console in consoles if not console.is_vga]

@@ -251,3 +251,59 @@ def test_made_scripts_are_served_on_every_path_or_refused(tmp_path, bits, consol
     assert grubcfg.enable(after, console, timeout=4) is after
     (kernel,) = grubcfg.facts(after).kernels
     assert kernel.arguments == ("root=/dev/vda1", "quiet", *console.kernel_arguments())
+
+
+@pytest.mark.parametrize(
+    ("before", "entry", "after"),
+    [
+        ('set default="0"\n' + MENU, "Install", "set default=Install\n" + MENU),
+        (MENU, "1", "set default=1\n" + MENU),
+        ("default=a\ntimeout=3\n" + MENU, "An entry", 'default="An entry"\ntimeout=3\n' + MENU),
+        (
+            "if x; then set default=a; else set default=b; fi\n",
+            "b",
+            "if x; then set default=b; else set default=b; fi\n",
+        ),
+    ],
+)
+def test_the_default_entry(before, entry, after, tmp_path):
+    assert grubcfg.set_default(before, entry) == after
+    assert grubcfg.set_default(after, entry) is after
+    check(after, tmp_path)
+
+
+def test_a_time_that_is_set_once_nobody_pressed_a_key_follows():
+    text = "if sleep --interruptible 0 ; then\n  timeout=60\nfi\n" + MENU
+    assert grubcfg.set_timeout(text, 10) == text.replace("60", "10")
+    hidden = "if sleep --interruptible 5 ; then\n  set timeout=0\nfi\n"
+    assert hidden in grubcfg.set_timeout(hidden + MENU, 10)
+
+
+def test_entries_tell_what_they_load_and_whether_they_are_certain():
+    text = """menuentry 'a' { linux /v; initrd /gtk/i /j }
+if [ x = y ]; then
+  menuentry 'b' { configfile /b.cfg }
+fi
+submenu 'c' { menuentry 'd' { initrdefi /k } }
+"""
+    found = grubcfg.facts(text)
+    assert [(entry.title, entry.initrds, entry.is_certain) for entry in found.entries] == [
+        ("a", ("/gtk/i", "/j"), True),
+        ("b", (), False),
+        ("c", (), True),
+    ]
+    assert found.entries[2].entries[0].initrds == ("/k",)
+    assert [(setting.line, setting.value) for setting in found.chained] == [(3, "/b.cfg")]
+    assert found.includes == ()
+
+
+def test_the_prefix_of_a_stub_is_told():
+    text = "search --file --set=root /.disk/info\nset prefix=($root)/boot/grub\nsource $prefix/grub.cfg\n"
+    found = grubcfg.facts(text)
+    assert [(prefix.line, prefix.value) for prefix in found.prefixes] == [(2, "($root)/boot/grub")]
+    assert [(include.name, include.value) for include in found.includes] == [("source", "$prefix/grub.cfg")]
+
+
+def test_an_entry_in_a_condition_is_not_certain():
+    text = "menuentry a {\nlinux /v\n}\nif x; then\nmenuentry a {\nlinux /v\n}\nfi\nmenuentry a {\nlinux /v\n}\n"
+    assert [entry.is_certain for entry in grubcfg.facts(text).entries] == [True, False, True]

@@ -81,6 +81,15 @@ def test_archs_entries_and_loader_conf():
     assert bls.set_loader_timeout(loader, 7) == loader.replace("timeout 15", "timeout 7")
     assert bls.set_loader_timeout(bls.set_loader_timeout(loader, 7), 7) == bls.set_loader_timeout(loader, 7)
     assert bls.set_loader_timeout("default x\n", 3) == "default x\ntimeout 3\n"
+    assert bls.set_loader_value("default\t@saved\n#default y\n", "default", "a.conf") == "default a.conf\n#default y\n"
+
+
+def test_what_an_installers_kernels_hand_on_stands_behind_the_dashes():
+    entry = ENTRY.replace("ro quiet", "ro --- quiet")
+    assert bls.enable(entry, CONSOLE, installer=True) == entry.replace("quiet", f"quiet {OURS}")
+    menu = "title Install\n\tkernel /vmlinuz -- quiet\n"
+    assert f"-- quiet {OURS}\n" in grublegacy.enable(menu, CONSOLE, installer=True)
+    assert f"vmlinuz {OURS} -- quiet\n" in grublegacy.enable(menu, CONSOLE)
 
 
 @pytest.mark.parametrize(
@@ -230,18 +239,6 @@ def test_included_files_get_arguments_only_and_installers_hand_them_on():
     assert f"initrd=i {OURS} -- quiet\n" in syslinux.enable(old, CONSOLE, included=True)
 
 
-def test_what_boots_by_default():
-    menu = syslinux.facts("label a\nkernel v\nlabel b\nmenu default\nkernel w\n")
-    speech = syslinux.facts("ontimeout s\nlabel s\nkernel x\n")
-    top = syslinux.facts("include menu.cfg\ndefault vesamenu.c32\n")
-    assert [(setting.line, setting.value) for setting in top.includes] == [(1, "menu.cfg")]
-    assert syslinux.default_label([top, menu]).name == "b"
-    assert syslinux.default_label([top, menu, speech]).name == "s"
-    assert syslinux.default_label([syslinux.facts("default a\nlabel b\nkernel v\nlabel a\nkernel v\n")]).name == "a"
-    assert syslinux.default_label([syslinux.facts("label b\nkernel v\n")]).name == "b"
-    assert syslinux.default_label([top]) is None
-
-
 @pytest.mark.corpus
 def test_facts_of_debians_and_fedoras_menus():
     top = syslinux.facts(decode(corpus.content("bootcfg/debian6-i386-cd-tree/isolinux/isolinux.cfg")))
@@ -259,7 +256,7 @@ def test_facts_of_debians_and_fedoras_menus():
     assert label.arguments == ("vga=788", "initrd=/install.386/initrd.gz", "--", "quiet")
     fedora = syslinux.facts(decode(corpus.content("bootcfg/lorax-mkksiso/isolinux.cfg.result")))
     assert [label.name for label in fedora.labels] == ["linux", "check", "basic", "rescue", "local", "returntomain"]
-    assert syslinux.default_label([fedora]).name == "check"
+    assert [label.name for label in fedora.labels if label.is_default] == ["check"]
     assert [label.is_linux for label in fedora.labels] == [True] * 4 + [False] * 2
 
 

@@ -22,8 +22,8 @@ def enable(draft: Draft, path: str, console: SerialConsole, wishes: Wishes) -> N
     """Put the entry's kernel on the console: in GRUB's environment where that has the arguments, else in the entry."""
     for block in _ENVIRONMENTS:
         draft.edit_bytes(block, partial(grubenv.enable, console=console, remove=wishes.removed))
-    entry = partial(bls.enable, console=console, recovery=wishes.recovery, remove=wishes.removed)
-    draft.edit(path, partial(entry, variables=_variables(draft)))
+    entry = partial(bls.enable, console=console, recovery=wishes.recovery, installer=wishes.installer)
+    draft.edit(path, partial(entry, remove=wishes.removed, variables=_variables(draft)))
 
 
 def kernels(draft: Draft, path: str) -> Iterator[KernelLine]:

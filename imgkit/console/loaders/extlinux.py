@@ -1,11 +1,11 @@
-"""EXTLINUX and its kin, U-Boot's reading of extlinux.conf among them; files that are included belong to it."""
+"""SYSLINUX and its kin, U-Boot's reading of extlinux.conf among them; files that are included belong to it."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imgkit.bootconfig import kernelargs, syslinux
+from imgkit.bootconfig import kernelargs, syslinux, syslinuxmenu
 from imgkit.console.loaders import menu_message
 from imgkit.console.model import KernelLine, Link, LinkKind
 
@@ -15,18 +15,41 @@ if TYPE_CHECKING:
     from imgkit.console.draft import Draft
     from imgkit.console.model import SerialConsole, Wishes
 
+_MAX_CHAINED = 50
+
 
 def enable(draft: Draft, path: str, console: SerialConsole, wishes: Wishes) -> None:
-    """Put menu and kernels on the console, in the file and in all that it includes."""
-    menu = partial(syslinux.enable, console=console, recovery=wishes.recovery, remove=wishes.removed)
-    for file, _ in list(_files(draft, path)):
-        draft.edit(file, partial(menu, timeout=wishes.timeout, included=file != path))
+    """Put menu and kernels on the console, in the file and in all that it includes.
+
+    Menus that replace it when they are chosen keep their time, unless all kernels are there: then it is only a choice
+    between them, by architecture as a rule.
+    """
+    menus = list(menus_of(draft, path))
+    edit = partial(
+        syslinux.enable,
+        console=console,
+        recovery=wishes.recovery,
+        remove=wishes.removed,
+        installer=wishes.installer,
+    )
+    for file in dict.fromkeys(file for menu in menus for file in menu.files):
+        draft.edit(file, partial(edit, included=file != path))
+    if wishes.timeout is not None:
+        for menu in first_menus(menus):
+            _set_timeout(draft, menu, wishes.timeout)
+
+
+def _set_timeout(draft: Draft, menu: syslinuxmenu.Menu, seconds: int) -> None:
+    """Have a menu wait, wherever one of its files says how long."""
+    is_new = menu.last("timeout") is None
+    for file in menu.files:
+        draft.edit(file, partial(syslinux.set_timeout, seconds=seconds, add=is_new and file == menu.files[0]))
 
 
 def kernels(draft: Draft, path: str) -> Iterator[KernelLine]:
     """The command lines of all labels that boot Linux."""
-    for file, found in _files(draft, path):
-        for label in found.labels:
+    for file in dict.fromkeys(file for menu in menus_of(draft, path) for file in menu.files):
+        for label in syslinux.facts(draft.text(file) or "").labels:
             if label.is_linux:
                 line, arguments = label.append_line or label.line, kernelargs.new(label.arguments)
                 yield KernelLine(file, line, label.title or label.name, arguments, label.is_recovery)
@@ -39,18 +62,18 @@ def links(draft: Draft, path: str, console: SerialConsole) -> Iterator[Link]:
     yield Link(LinkKind.LOADER, shown, path, serial.line if serial else 0, menu_message(console, shown=shown))
 
 
-def _files(draft: Draft, path: str) -> Iterator[tuple[str, syslinux.SyslinuxFacts]]:
-    """A configuration and all that it includes, in reading order. What is missing is passed over."""
-    seen: set[str] = set()
-    pending = [path]
-    while pending:
-        file = pending.pop(0)
-        text = draft.text(file) if file not in seen else None
-        seen.add(file)
-        if text is None:
-            continue
-        found = syslinux.facts(text)
-        yield file, found
-        folder = file.rpartition("/")[0]
-        names = [setting.value for setting in found.includes if setting.value]
-        pending = [name if name.startswith("/") else f"{folder}/{name}" for name in names] + pending
+def menus_of(draft: Draft, path: str) -> Iterator[syslinuxmenu.Menu]:
+    """The menu at `path`, then those that replace it when they are chosen. What is missing is passed over."""
+    seen, pending = {path}, [path]
+    while pending and len(seen) < _MAX_CHAINED:
+        menu = syslinuxmenu.read(pending.pop(0), draft.text, draft.spelled)
+        if menu.files:
+            yield menu
+        pending += [file for file in menu.chained if file not in seen]
+        seen.update(menu.chained)
+
+
+def first_menus(menus: list[syslinuxmenu.Menu]) -> list[syslinuxmenu.Menu]:
+    """The menu that shows first; where that only chooses between others, by architecture as a rule, those."""
+    linux = [menu for menu in menus if any(item.label.is_linux for item in menu.items)]
+    return menus[:1] if linux[:1] == menus[:1] else linux

@@ -12,6 +12,7 @@ from imgkit.console.model import KernelLine, Link, LinkKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from imgkit.bootconfig.kernelargs import Arguments
     from imgkit.console.draft import Draft
     from imgkit.console.model import SerialConsole, Wishes
 
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
 def enable(draft: Draft, path: str, console: SerialConsole, wishes: Wishes) -> None:
     """Put menu and kernels on the console. A file that only looks for the real one has neither and stays."""
     if _has_menu(grubcfg.facts(draft.text(path) or "")):
-        menu = partial(grubcfg.enable, console=console, recovery=wishes.recovery)
+        menu = partial(grubcfg.enable, console=console, recovery=wishes.recovery, installer=wishes.installer)
         draft.edit(path, partial(menu, remove=wishes.removed, timeout=wishes.timeout))
+
+
+def enable_kernels(draft: Draft, path: str, console: SerialConsole, wishes: Wishes) -> None:
+    """Put the kernels of a script on the console, which only shows when another menu has led to it."""
+
+    def edit(arguments: Arguments, _kernel: object) -> Arguments:
+        arguments = kernelargs.remove(arguments, wishes.removed)
+        return kernelargs.set_console(arguments, console, installer=wishes.installer)
+
+    draft.edit(path, partial(grubcfg.edit_arguments, edit=edit, recovery=wishes.recovery))
 
 
 def kernels(draft: Draft, path: str) -> Iterator[KernelLine]:

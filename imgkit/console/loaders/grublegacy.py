@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def enable(draft: Draft, path: str, console: SerialConsole, wishes: Wishes) -> None:
     """Put menu and kernels on the console."""
-    menu = partial(grublegacy.enable, console=console, recovery=wishes.recovery)
+    menu = partial(grublegacy.enable, console=console, recovery=wishes.recovery, installer=wishes.installer)
     draft.edit(path, partial(menu, remove=wishes.removed, timeout=wishes.timeout))
 
 

@@ -1,0 +1,198 @@
+"""A census of the volume: who uses which bytes.
+
+Before a file changes it has to be known which records share its data, that nothing else overlaps with it, and what is
+free. So every directory of every tree is read once; of 50,000 files only numbers are kept.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from imgkit.errors import FormatError
+from imgkit.iso import layout
+from imgkit.iso.directory import Record, make_node, records
+from imgkit.iso.rockridge import entries
+from imgkit.units import ByteRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.iso.descriptors import Descriptor
+    from imgkit.iso.volume import IsoVolume
+
+_NO_PARENT = -1
+
+
+class Use(NamedTuple):
+    """A record that names some data: position of the record, size of the data, number of its directory."""
+
+    position: int
+    size: int
+    directory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """One directory of one tree; `parent` is the number of the one that it was found in, `record` its record there."""
+
+    descriptor: Descriptor
+    where: ByteRange
+    parent: int
+    record: Record | None
+
+
+@dataclass(slots=True)
+class Census:
+    """All directories, by number; all uses of file data, by its first byte; and everything else that takes room."""
+
+    directories: list[Directory] = field(default_factory=list)
+    files: dict[int, list[Use]] = field(default_factory=dict)
+    structures: list[tuple[str, ByteRange]] = field(default_factory=list)
+
+    def move(self, old_start: int, new: ByteRange) -> None:
+        """Take note that data, with all its uses, has moved or changed in size."""
+        uses = self.files.pop(old_start)
+        if new.size:
+            self.files[new.start] = [use._replace(size=new.size) for use in uses]
+
+    def claims(self) -> Iterator[ByteRange]:
+        """Every range that is taken, files up to the end of their last sector; they may overlap."""
+        yield from (where for _, where in self.structures)
+        yield from (directory.where for directory in self.directories)
+        for start, uses in self.files.items():
+            yield ByteRange(start, start + whole_sectors(max(use.size for use in uses)))
+
+    def check_alone(self, where: ByteRange, path: str) -> None:
+        """FormatError if anything but the records that share a file's first byte claims a part of it."""
+        for start, uses in self.files.items():
+            other = ByteRange(start, start + max(use.size for use in uses))
+            if other.overlaps(where) and start != where.start:
+                raise _overlap(path, where, "another file")
+        if any(use.size != where.size for use in self.files.get(where.start, ())):
+            raise _overlap(path, where, "a file of another length")
+        for directory in self.directories:
+            if directory.where.overlaps(where):
+                raise _overlap(path, where, "a directory")
+        for name, structure in self.structures:
+            if structure.overlaps(where) and structure.start != where.start:
+                raise _overlap(path, where, name)
+
+    def path(self, volume: IsoVolume, start: int) -> str:
+        """A path by which the volume's names lead to the data at a position; "" where none does."""
+        for use in self.files.get(start, ()):
+            directory = self.directories[use.directory]
+            if directory.descriptor == volume.namespace.descriptor:
+                names = [_name(volume, _record_at(volume, directory, use.position))]
+                while directory.record is not None:
+                    names.append(_name(volume, directory.record))
+                    directory = self.directories[directory.parent]
+                return "/" + "/".join(reversed(names))
+        return ""
+
+
+def whole_sectors(size: int) -> int:
+    """A size rounded up to sectors."""
+    return -(-size // layout.SECTOR) * layout.SECTOR
+
+
+def take_census(volume: IsoVolume) -> Census:
+    """Read all directories of all trees. FormatError for a directory that is reached twice, or overlaps another."""
+    census = Census()
+    taken: dict[int, Descriptor] = {}
+    places: list[tuple[int, int]] = []
+    for descriptor in (descriptor for each in volume.sets for descriptor in each.descriptors):
+        waiting = [Directory(descriptor, descriptor.root, _NO_PARENT, None)]
+        while waiting:
+            directory = waiting.pop()
+            start = directory.where.start
+            if start in taken and taken[start] is not descriptor:
+                continue  # an enhanced descriptor, or an emulated session, may name the same directories
+            if start in taken:
+                raise _damage("directories run in a loop, or one has two names", start)
+            taken[start] = descriptor
+            _check_apart(places, directory.where)
+            census.directories.append(directory)
+            waiting.extend(_read(volume, census, directory))
+    census.structures.extend(_structures(volume))
+    return census
+
+
+def _check_apart(places: list[tuple[int, int]], where: ByteRange) -> None:
+    """Keep the directories read so far apart, so that no more is read than the image holds."""
+    place = (where.start, where.stop)
+    index = bisect_left(places, place)
+    before = places[index - 1 : index] if index else []
+    if any(stop > where.start for _, stop in before) or any(
+        start < where.stop for start, _ in places[index : index + 1]
+    ):
+        raise _damage("directories overlap", where.start)
+    places.insert(index, place)
+
+
+def _read(volume: IsoVolume, census: Census, directory: Directory) -> list[Directory]:
+    """Take down the files of one directory; its directories."""
+    number = len(census.directories) - 1
+    found = []
+    for record in records(volume.device, directory.descriptor, directory.where):
+        if b"CE" in record.raw:
+            census.structures.extend(_continuations(volume, directory.descriptor, record))
+        if record.is_self_or_parent:
+            continue
+        if record.is_directory:
+            found.append(Directory(directory.descriptor, record.extent, number, record))
+        elif record.size:
+            use = Use(record.position, record.size, number)
+            census.files.setdefault(record.start, []).append(use)
+    return found
+
+
+def _continuations(volume: IsoVolume, descriptor: Descriptor, record: Record) -> Iterator[tuple[str, ByteRange]]:
+    skip = 0 if record.identifier == b"\0" else volume.namespace.skip
+    for signature, payload in entries(volume.device, descriptor, record.system_use[skip:]):
+        if signature == b"CE" and len(payload) >= layout.CONTINUATION.size:
+            block, offset, length = layout.CONTINUATION.unpack_from(payload)
+            start = descriptor.address(block)
+            yield "a continuation area", ByteRange(start, start + whole_sectors(offset + length))
+
+
+def _structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
+    yield "the system area", ByteRange(0, layout.FIRST_DESCRIPTOR)
+    for each in volume.sets:
+        yield "the volume descriptors", each.where
+        for descriptor in each.descriptors:
+            yield from (("a path table", table) for table in descriptor.path_tables)
+    yield from volume.tables.ranges()
+    for slot in volume.tables.slots:
+        if not volume.holds_volume(slot.where):
+            yield f"{slot.scheme} partition {slot.number}", slot.where
+    if volume.catalog is not None:
+        yield "the boot catalogue", volume.catalog.where
+        yield from ((f"boot image {image.number}", image.least_extent) for image in volume.catalog.images)
+
+
+def _record_at(volume: IsoVolume, directory: Directory, position: int) -> Record:
+    sector_end = position - position % layout.SECTOR + layout.SECTOR
+    return next(
+        records(volume.device, directory.descriptor, ByteRange(position, min(sector_end, directory.where.stop)))
+    )
+
+
+def _name(volume: IsoVolume, record: Record) -> str:
+    node = make_node(volume.device, volume.namespace, (record,))
+    return "" if node is None else node.name
+
+
+def _overlap(path: str, where: ByteRange, other: str) -> FormatError:
+    return _damage(f"the data of {path} overlaps with {other}", where.start)
+
+
+def _damage(message: str, position: int) -> FormatError:
+    return FormatError(
+        message,
+        structure="directory record",
+        offset=position,
+        field="extent",
+        hint="The image is damaged, or made to confuse; get it again.",
+    )

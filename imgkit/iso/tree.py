@@ -1,0 +1,286 @@
+"""The files of an ISO as a tree, FAT boot images included, for recipes and commands.
+
+A path may lead through a FAT image into it: `/boot/grub/efi.img` is a file like any other, and below it, as if it were
+a directory, is what it holds: `/boot/grub/efi.img/EFI/debian/grub.cfg`. FAT file systems that are no file of the
+volume, such as an appended partition, are reached as `/[partition 2]/EFI/...`; listings of "/" do not show them.
+
+Files can be given new contents. In the volume none can be added or removed; in FAT images they can.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgkit.errors import FormatError, PathNotFoundError, TreeError, UnsupportedError
+from imgkit.iso import media
+from imgkit.iso.bootimages import find_fat_images, holds_fat, open_image
+from imgkit.iso.writer import check_editable, write_file
+from imgkit.tree import FileType, Stat
+from imgkit.units import GIB, ByteRange, format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.filesystem.fat.filesystem import FatFileSystem
+    from imgkit.iso.bootimages import FatImage
+    from imgkit.iso.directory import Node
+    from imgkit.iso.volume import IsoVolume
+
+_MAX_LINKS = 40  # as Linux has it (path_resolution(7))
+_READ_LIMIT = GIB
+_NOT_YET = "Rebuild the image with xorriso: `xorriso -dev IMAGE -map FILE PATH`."
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a path leads: to a file of the volume, or to `inner` in the FAT image that it names."""
+
+    path: str
+    node: Node | None
+    image: ByteRange | None = None
+    inner: str = ""
+
+
+class IsoTree:
+    """The tree of a volume (see `imgkit.tree.Tree`).
+
+    `now` stamps what is written in FAT images, in seconds since the epoch; the volume's own records keep their times.
+    When all is written, `finish` brings the checksums that the image carries about itself up to date.
+    """
+
+    def __init__(self, volume: IsoVolume, *, now: int) -> None:
+        self.volume = volume
+        self._now = now
+        self._images: dict[tuple[int, bool], FatFileSystem] = {}
+        self._sums = media.Sums()
+
+    def read(self, path: str, /) -> bytes:
+        """Contents of a regular file of at most 1 GiB; `read_chunks` has no limit."""
+        place = self._existing(path)
+        if place.node is not None and place.node.stat.size > _READ_LIMIT:
+            raise TreeError(f"{format_size(place.node.stat.size)} are too many to read at once", path=path)
+        return b"".join(self._contents(place, path))
+
+    def read_chunks(self, path: str, /) -> Iterator[bytes]:
+        """Contents of a regular file in pieces of at most 1 MiB."""
+        return self._contents(self._existing(path), path)
+
+    def exists(self, path: str, /) -> bool:
+        """Whether the path leads to anything."""
+        try:
+            place = self._resolve(path)
+        except PathNotFoundError:
+            return False
+        return place.node is not None or (place.image is not None and self._inside(place).exists(place.inner))
+
+    def listdir(self, path: str, /) -> list[str]:
+        """Sorted names in a directory, or in the root directory of a FAT image."""
+        place = self._existing(path)
+        if place.node is not None and place.node.stat.type is FileType.DIRECTORY:
+            return sorted(self.volume.children(place.node))
+        place = self._entered(place, path)
+        with _named(path):
+            return self._inside(place).listdir(place.inner)
+
+    def stat(self, path: str, /, *, follow: bool = True) -> Stat:
+        """Metadata of what is at the path."""
+        place = self._existing(path, follow=follow)
+        if place.node is not None:
+            return place.node.stat
+        with _named(path):
+            return self._inside(place).stat(place.inner)
+
+    def readlink(self, path: str, /) -> str:
+        """Target of a symbolic link, as stored."""
+        place = self._existing(path, follow=False)
+        if place.node is None or place.node.stat.type is not FileType.LINK:
+            raise TreeError("not a symbolic link", path=path)
+        return place.node.target
+
+    def write(self, path: str, data: bytes, /) -> None:
+        """Replace the contents of a regular file. Only in FAT images it may be a new one."""
+        place = self._resolve(path)
+        if place.image is not None:
+            with _named(path), self._edited(place) as file_system:
+                file_system.write(place.inner, data)
+            return
+        if place.node is None:
+            raise UnsupportedError(f"{self.volume.name}: {path} does not exist, and cannot be added", hint=_NOT_YET)
+        if place.node.stat.type is not FileType.FILE:
+            raise TreeError("not a regular file", path=path)
+        self._note(place.path)
+        write_file(self.volume, place.node, path, data)
+
+    def symlink(self, target: str, path: str, /) -> None:
+        """Always UnsupportedError."""
+        raise UnsupportedError(f"{self.volume.name}: the link {path} to {target} cannot be added", hint=_NOT_YET)
+
+    def mkdir(self, path: str, /) -> None:
+        """Make one directory, in a FAT image."""
+        place = self._resolve(path)
+        if place.image is None:
+            raise UnsupportedError(f"{self.volume.name}: the directory {path} cannot be added", hint=_NOT_YET)
+        with _named(path), self._edited(place) as file_system:
+            file_system.mkdir(place.inner)
+
+    def remove(self, path: str, /) -> None:
+        """Remove a file or an empty directory, in a FAT image."""
+        place = self._existing(path, follow=False)
+        if place.image is None:
+            raise UnsupportedError(f"{self.volume.name}: {path} cannot be removed", hint=_NOT_YET)
+        with _named(path), self._edited(place) as file_system:
+            file_system.remove(place.inner)
+
+    def boot_roots(self) -> tuple[str, ...]:
+        """Paths of the FAT file systems that firmware may find and take for a root of its own."""
+        return tuple(image.path for image in self.fat_images())
+
+    def fat_images(self) -> tuple[FatImage, ...]:
+        """The FAT file systems that firmware may find."""
+        return find_fat_images(self.volume)
+
+    def finish(self) -> None:
+        """Complete the edits: the lists of checksums in the volume first, and then the sum over the whole image."""
+        media.refresh(self, self._sums)
+
+    def start_of(self, path: str) -> int | None:
+        """First byte of the data of a file of the volume, links followed; None where there is none."""
+        try:
+            node = self._resolve(path).node
+        except PathNotFoundError:
+            return None
+        return node.extents[0].start if node is not None and node.stat.type is FileType.FILE else None
+
+    def _resolve(self, path: str, *, follow: bool = True) -> _Place:
+        """Where a path leads, links followed inside the tree; a place of no node where only the last name is missing.
+
+        Raises PathNotFoundError for anything else that is not there, TreeError for links without end.
+        """
+        if not path.startswith("/"):
+            raise TreeError("path is not absolute", path=path, hint=f"Write it as /{path}.")
+        pending = [name for name in path.split("/") if name not in ("", ".")]
+        if pending and pending[0].startswith("["):
+            return self._resolve_unnamed(path, pending)
+        done: list[Node] = [self.volume.root]
+        links = 0
+        while pending:
+            name = pending.pop(0)
+            if name == "..":
+                done = done[:-1] or done
+                continue
+            here = _path(done, name)
+            node = self.volume.lookup(done[-1], name)
+            if node is None:
+                if not pending:
+                    return _Place(here, None)
+                raise self._missing(path, _path(done))
+            if node.stat.type is FileType.LINK and (pending or follow):
+                links += 1
+                if links > _MAX_LINKS:
+                    raise TreeError("too many symbolic links, one leads to another", path=path)
+                done = done[:1] if node.target.startswith("/") else done
+                pending = [name for name in node.target.split("/") if name not in ("", ".")] + pending
+            elif node.stat.type is FileType.DIRECTORY:
+                _check_loop(done, node)
+                done.append(node)
+            else:
+                return self._resolve_behind(path, _Place(here, node), node, pending)
+        return _Place(_path(done) or "/", done[-1])
+
+    def _resolve_behind(self, path: str, place: _Place, node: Node, names: list[str]) -> _Place:
+        """The place of names behind a file, which has to be a FAT image; without names, the file's own."""
+        if not names and not path.endswith("/"):
+            return place
+        if not self._holds_fat(node):
+            raise PathNotFoundError(f"{place.path} is not a directory", path=path)
+        return _Place(place.path, None, node.extents[0], "/" + "/".join(names))
+
+    def _resolve_unnamed(self, path: str, names: list[str]) -> _Place:
+        """A path that begins with the name of a FAT file system that is no file."""
+        for image in self.fat_images():
+            if image.path == f"/{names[0]}":
+                return _Place(image.path, None, image.where, "/" + "/".join(names[1:]))
+        node = self.volume.lookup(self.volume.root, names[0])
+        if node is None:
+            raise self._missing(path, "")
+        raise UnsupportedError(f"{self.volume.name}: {path} has a name that stands for partitions here")
+
+    def _missing(self, path: str, directory: str) -> PathNotFoundError:
+        hint = f"`imgkit ls IMAGE {directory or '/'}` shows what is there."
+        return PathNotFoundError("no such file or directory", path=path, hint=hint)
+
+    def _existing(self, path: str, *, follow: bool = True) -> _Place:
+        place = self._resolve(path, follow=follow)
+        if place.node is None and place.image is None:
+            raise self._missing(path, place.path.rpartition("/")[0])
+        return place
+
+    def _contents(self, place: _Place, path: str) -> Iterator[bytes]:
+        if place.node is None:
+            with _named(path):
+                yield from self._inside(place).read_chunks(place.inner)
+        elif place.node.stat.type is not FileType.FILE:
+            raise TreeError("not a regular file", path=path)
+        else:
+            yield from self.volume.chunks(place.node, path)
+
+    def _holds_fat(self, node: Node) -> bool:
+        return node.stat.size > 0 and len(node.extents) == 1 and holds_fat(self.volume, node.extents[0])
+
+    def _entered(self, place: _Place, path: str) -> _Place:
+        """The root directory of the FAT image that a file is."""
+        if place.node is None:
+            return place
+        if place.node.stat.type is not FileType.FILE or not self._holds_fat(place.node):
+            raise TreeError("not a directory", path=path)
+        return _Place(place.path, None, place.node.extents[0], "/")
+
+    def _inside(self, place: _Place, *, writable: bool = False) -> FatFileSystem:
+        assert place.image is not None
+        key = (place.image.start, writable)
+        if key not in self._images:
+            self._images[key] = open_image(self.volume, place.image, writable=writable, now=self._now)
+        return self._images[key]
+
+    @contextmanager
+    def _edited(self, place: _Place) -> Iterator[FatFileSystem]:
+        """The file system of a place for an edit; what was opened for reading is opened anew after it."""
+        assert place.image is not None
+        check_editable(self.volume)
+        self._note(place.path)
+        yield self._inside(place, writable=True)
+        self._images.pop((place.image.start, False), None)
+
+    def _note(self, path: str) -> None:
+        """Remember the checksums of a file before its first edit."""
+        start = self.start_of(path)
+        if start is not None:
+            self._sums.note(self, path)
+        self._sums.touched = True
+
+
+def _check_loop(done: list[Node], node: Node) -> None:
+    if any(each.extents[0].start == node.extents[0].start for each in done):
+        raise FormatError(
+            "a directory contains itself",
+            structure="directory record",
+            offset=node.records[0].position,
+            field="extent",
+            hint="The image is damaged; get it again.",
+        )
+
+
+def _path(nodes: list[Node], *names: str) -> str:
+    return "".join(f"/{name}" for name in (*(node.name for node in nodes[1:]), *names))
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Have errors name the path in the tree; a FAT file system knows only the path inside."""
+    try:
+        yield
+    except TreeError as error:
+        error.path = path
+        raise

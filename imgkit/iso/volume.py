@@ -1,0 +1,164 @@
+"""An ISO 9660 volume on a block device: its descriptors, its trees, and files by name.
+
+Directories are read when a path leads into them, and only as far as the name that is looked for. Nothing is written
+here, and links are not followed: see `writer` and `tree`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from imgkit.errors import FormatError, UnsupportedError
+from imgkit.iso import hybrid
+from imgkit.iso.census import Census, take_census
+from imgkit.iso.descriptors import Kind, read_descriptors, read_further_sets
+from imgkit.iso.directory import Namespace, Naming, Node, directory_at, nodes, own_record, records
+from imgkit.iso.eltorito import BootCatalog, read_catalog
+from imgkit.iso.rockridge import find_skip
+from imgkit.units import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.block.overlay import Overlay
+    from imgkit.iso.descriptors import Descriptor, DescriptorSet
+    from imgkit.iso.directory import Record
+    from imgkit.units import ByteRange
+
+_CHUNK = MIB
+_MOST_REMEMBERED = 100_000
+
+
+class IsoVolume:
+    """An open volume. `name` stands in messages.
+
+    What was read is remembered; after the descriptors, tables or directories changed, `forget` has them read anew.
+    """
+
+    def __init__(self, device: Overlay, name: str, first: DescriptorSet) -> None:
+        self.device, self.name = device, name
+        self._first = first
+        self._listings: dict[int, dict[str, Node]] = {}
+        self._found: dict[tuple[int, str], Node | None] = {}
+
+    @classmethod
+    def open(cls, device: Overlay, name: str) -> IsoVolume:
+        """Open the volume of an image. UnclassifiedImageError where there is none, FormatError where it is damaged."""
+        return cls(device, name, read_descriptors(device, name=name))
+
+    def forget(self) -> None:
+        """Read everything anew from now on."""
+        self._first = read_descriptors(self.device, name=self.name)
+        self._listings.clear()
+        self._found.clear()
+        for name in ("sets", "tables", "catalog", "namespace", "root", "census"):
+            self.__dict__.pop(name, None)
+
+    def forget_names(self) -> None:
+        """Look files up anew from now on; the census is kept up to date by whoever changes records."""
+        self._listings.clear()
+        self._found.clear()
+
+    @cached_property
+    def census(self) -> Census:
+        """Who uses which bytes, of the whole volume."""
+        return take_census(self)
+
+    @cached_property
+    def tables(self) -> hybrid.Tables:
+        """The partition tables in front of the volume."""
+        return hybrid.read_tables(self.device)
+
+    @cached_property
+    def sets(self) -> tuple[DescriptorSet, ...]:
+        """All sets of descriptors, the first one first."""
+        starts = {slot.where.start for slot in self.tables.slots if slot.where.start % 2048 == 0}
+        return self._first, *read_further_sets(self.device, starts)
+
+    @property
+    def primary(self) -> Descriptor:
+        """The primary volume descriptor."""
+        return self._first.descriptors[0]
+
+    @property
+    def joliet(self) -> Descriptor | None:
+        """The descriptor of the Joliet tree."""
+        return next((each for each in self._first.descriptors if each.kind is Kind.JOLIET), None)
+
+    def holds_volume(self, where: ByteRange) -> bool:
+        """Whether a range, such as that of a partition, has the volume in it, or one of its sets of descriptors."""
+        return any(where.contains(each.where) for each in self.sets)
+
+    @property
+    def udf(self) -> bool:
+        """Whether the image is a UDF volume as well."""
+        return self._first.udf
+
+    @cached_property
+    def catalog(self) -> BootCatalog | None:
+        """The El Torito boot catalogue."""
+        return None if self._first.boot_catalog is None else read_catalog(self.device, self._first.boot_catalog)
+
+    @cached_property
+    def namespace(self) -> Namespace:
+        """The tree whose names are used: Rock Ridge, else Joliet, else plain ISO 9660, as Linux chooses."""
+        own = own_record(self.device, self.primary, self.primary.root)
+        skip = find_skip(self.device, self.primary, own.system_use)
+        if skip is not None:
+            return Namespace(self.primary, Naming.ROCK_RIDGE, skip)
+        if self.joliet is not None:
+            return Namespace(self.joliet, Naming.JOLIET)
+        return Namespace(self.primary, Naming.PLAIN)
+
+    @cached_property
+    def root(self) -> Node:
+        """The root directory."""
+        return directory_at(self.device, self.namespace, self.namespace.descriptor.root.start, "")
+
+    def children(self, directory: Node) -> dict[str, Node]:
+        """The files of a directory by name; the first of a name counts."""
+        key = directory.extents[0].start
+        listing = self._listings.get(key)
+        if listing is None:
+            listing = {}
+            for node in nodes(self.device, self.namespace, self._records(directory)):
+                listing.setdefault(node.name, node)
+            if sum(map(len, self._listings.values())) > _MOST_REMEMBERED:
+                self._listings.clear()
+            self._listings[key] = listing
+        return listing
+
+    def lookup(self, directory: Node, name: str) -> Node | None:
+        """The file of a name in a directory, or None."""
+        key = directory.extents[0].start
+        if (key, name) not in self._found:
+            if key in self._listings:
+                found = iter(self._listings[key].values())
+            else:
+                likely = self.namespace.candidates(self._records(directory), name)
+                found = nodes(self.device, self.namespace, likely)
+            match = next((node for node in found if self.namespace.matches(node, name)), None)
+            self._found[key, name] = match
+        return self._found[key, name]
+
+    def chunks(self, node: Node, path: str) -> Iterator[bytes]:
+        """Contents of a file in pieces of at most 1 MiB. FormatError where its data leaves the image."""
+        if node.refusal:
+            hint = "Read it with a kernel: mount the image, or use xorriso -osirrox on."
+            raise UnsupportedError(f"{self.name}: {path} {node.refusal}", hint=hint)
+        for extent in node.extents:
+            if extent.size and extent.stop > self.device.size:
+                raise FormatError(
+                    f"{path} has data past the end of the image",
+                    structure="directory record",
+                    offset=node.records[0].position,
+                    field="data length",
+                    hint="The image is truncated; get it again.",
+                )
+        for extent in node.extents:
+            for start in range(extent.start, extent.stop, _CHUNK):
+                yield self.device.read_at(start, min(_CHUNK, extent.stop - start))
+
+    def _records(self, directory: Node) -> Iterator[Record]:
+        return records(self.device, self.namespace.descriptor, directory.extents[0])

@@ -1,0 +1,177 @@
+"""New contents for a file of a volume: in its own extent while they fit, else where there is room.
+
+Every record that names the data follows: hard links, Joliet, further sets of descriptors, and the boot catalogue. The
+records are rewritten by pycdlib, one at a time; docs/decisions/060-pycdlib-one-record-at-a-time.md says why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imgkit.errors import FormatError, UnsupportedError
+from imgkit.iso import bootinfo, eltorito, hybrid, layout
+from imgkit.iso.census import Use, whole_sectors
+from imgkit.iso.placement import find_room
+from imgkit.units import ByteRange
+
+if TYPE_CHECKING:
+    from imgkit.iso.directory import Node
+    from imgkit.iso.volume import IsoVolume
+
+_REBUILD = "Rebuild the image with xorriso."
+_LARGEST = 0xFFFFFFFF
+_EXTENT_AND_SIZE = slice(2, 18)
+
+
+def write_file(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
+    """Replace the contents of a file. Raises FormatError or UnsupportedError, and then nothing has been written."""
+    before = b"".join(volume.chunks(node, path))
+    if before == data:
+        return
+    check_editable(volume)
+    _check_file(volume, node, path, len(data))
+    if len(node.records) > 1:
+        _write_sections(volume, node, path, data)
+    elif node.stat.size:
+        _write_extent(volume, node.extents[0], before, data)
+    else:
+        _fill_empty(volume, node, path, data)
+
+
+def check_editable(volume: IsoVolume) -> None:
+    """UnsupportedError for a volume that holds more than would be kept in step; FormatError for a truncated one."""
+    size = volume.device.size
+    space = volume.primary.space
+    if volume.udf:
+        why = "is a UDF volume as well, whose directory would still show the old file"
+        raise UnsupportedError(f"{volume.name}: {why}", hint=_REBUILD)
+    sessions = [each.descriptors[0] for each in volume.sets if not each.descriptors[0].base]
+    if any(descriptor.root != volume.primary.root for descriptor in sessions):
+        raise UnsupportedError(f"{volume.name}: holds several sessions", hint=f"Make one of them first. {_REBUILD}")
+    if space.stop > size:
+        raise FormatError(
+            f"the volume has {space.stop:,} bytes, the image only {size:,}",
+            structure="volume descriptor",
+            offset=volume.primary.position,
+            field="space_size",
+            path=volume.name,
+            hint="The image is truncated; get it again.",
+        )
+
+
+def _check_file(volume: IsoVolume, node: Node, path: str, size: int) -> None:
+    start = node.extents[0].start
+    if volume.catalog is not None and start == volume.catalog.where.start and node.stat.size:
+        raise UnsupportedError(f"{volume.name}: {path} is the boot catalogue", hint="Edit the boot images themselves.")
+    if any(record.raw[1] for record in node.records):
+        raise UnsupportedError(f"{volume.name}: {path} has an extended attribute record", hint=_REBUILD)
+    if size > _LARGEST:
+        raise UnsupportedError(f"{volume.name}: {path} would need more than one extent", hint=_REBUILD)
+    for extent in node.extents:
+        if extent.size:
+            volume.census.check_alone(extent, path)
+
+
+def _write_extent(volume: IsoVolume, old: ByteRange, before: bytes, data: bytes) -> None:
+    """Write a file that has one extent, in place if it fits there."""
+    capacity = whole_sectors(old.size)
+    start = old.start if len(data) <= capacity else find_room(volume, len(data))
+    new = ByteRange(start, start + len(data))
+    blocks = old.start // layout.SECTOR, start // layout.SECTOR
+    after = bootinfo.follow(before, data, old_block=blocks[0], new_block=blocks[1])
+    volume.device.write_at(start, after + bytes(_room(volume, old, new) - len(after)))
+    if new != old:
+        _rewrite_records(volume, volume.census.files[old.start], new)
+        if _follow_boot_image(volume, old, new):
+            volume.forget()
+        else:
+            volume.census.move(old.start, new)
+            volume.forget_names()
+
+
+def _room(volume: IsoVolume, old: ByteRange, new: ByteRange) -> int:
+    """Bytes to write: up to the end of the last sector, and over what was left of the old contents."""
+    room = whole_sectors(max(old.size, new.size) if new.start == old.start else new.size)
+    return max(new.size, min(room, volume.device.size - new.start))
+
+
+def _write_sections(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
+    """Write a file of several extents: all but the last keep their size."""
+    fixed = sum(extent.size for extent in node.extents[:-1])
+    last = node.extents[-1]
+    if not fixed < len(data) <= fixed + whole_sectors(last.size):
+        raise UnsupportedError(f"{volume.name}: {path} has several extents and would not fit them", hint=_REBUILD)
+    position = 0
+    for extent in node.extents[:-1]:
+        volume.device.write_at(extent.start, data[position : position + extent.size])
+        position += extent.size
+    _write_extent(volume, last, b"", data[position:])
+
+
+def _fill_empty(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
+    """Give a file its first extent. Which record of another tree is the same file, nothing tells."""
+    if sum(len(each.descriptors) for each in volume.sets) > 1:
+        raise UnsupportedError(f"{volume.name}: {path} is empty and may have another name in Joliet", hint=_REBUILD)
+    record = node.records[0]
+    directory = next(
+        number
+        for number, each in enumerate(volume.census.directories)
+        if each.where.start <= record.position < each.where.stop
+    )
+    start = find_room(volume, len(data))
+    volume.device.write_at(start, data)
+    use = Use(record.position, len(data), directory)
+    _rewrite_records(volume, [use], ByteRange(start, start + len(data)))
+    volume.census.files[start] = [use]
+    volume.forget_names()
+
+
+def _rewrite_records(volume: IsoVolume, uses: list[Use], new: ByteRange) -> None:
+    for use in uses:
+        descriptor = volume.census.directories[use.directory].descriptor
+        raw = volume.device.read_at(use.position, volume.device.read_at(use.position, 1)[0])
+        block = descriptor.block(new.start)
+        volume.device.write_at(use.position, _rewritten(raw, use.position, block, new.size))
+
+
+def _rewritten(raw: bytes, position: int, block: int, size: int) -> bytes:
+    """A directory record with another extent and data length; all its other bytes stay."""
+    from pycdlib.dr import DirectoryRecord  # noqa: PLC0415  only edits need it, and it takes 25 ms
+    from pycdlib.headervd import PrimaryOrSupplementaryVD  # noqa: PLC0415
+    from pycdlib.pycdlibexception import PyCdlibException  # noqa: PLC0415
+
+    # The system use field is kept from pycdlib, which drops entries that it does not know.
+    fixed = raw[: layout.DIRECTORY_RECORD_SIZE + raw[32]]
+    record = DirectoryRecord()
+    try:
+        record.parse(PrimaryOrSupplementaryVD(1), fixed, DirectoryRecord())
+    except PyCdlibException as error:
+        raise FormatError(
+            str(error), structure="directory record", offset=position, hint="The image is damaged; get it again."
+        ) from error
+    record.set_data_location(block, 0)
+    record.set_data_length(size)
+    rewritten = bytes(record.record())
+    return raw[: _EXTENT_AND_SIZE.start] + rewritten[_EXTENT_AND_SIZE] + raw[_EXTENT_AND_SIZE.stop :]
+
+
+def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> bool:
+    """Have boot catalogue, boot sector and partition tables follow a file that has moved or changed in size.
+
+    Returns whether any of them refers to it.
+    """
+    device = volume.device
+    images = [image for image in volume.catalog.images if image.start == old.start] if volume.catalog else []
+    for image in images:
+        whole = image.load_size == -(-old.size // 512) * 512
+        entry = device.read_at(image.position, layout.CATALOG_ENTRY_SIZE)
+        load_size = new.size if whole else image.load_size
+        device.write_at(image.position, eltorito.rewrite(entry, block=new.start // layout.SECTOR, load_size=load_size))
+    slots = [slot for slot in volume.tables.slots if slot.where.start == old.start]
+    if images and new.start != old.start:
+        blocks = old.start // layout.SECTOR, new.start // layout.SECTOR
+        bootinfo.follow_in_boot_sector(device, old_block=blocks[0], new_block=blocks[1])
+    if slots and (whole_sectors(new.size), new.start) != (whole_sectors(old.size), old.start):
+        where = ByteRange(new.start, new.start + whole_sectors(new.size))
+        hybrid.rewrite(device, hybrid.read_tables(device), lambda each: where if each.start == old.start else each)
+    return bool(images or slots)
