@@ -45,11 +45,17 @@ class Directory:
 
 @dataclass(slots=True)
 class Census:
-    """All directories, by number; all uses of file data, by its first byte; and everything else that takes room."""
+    """All directories, by number; all uses of file data, by its first byte; and everything else that takes room.
+
+    `continuations` are the areas of Rock Ridge outside of directories. `disputed` are first bytes of file data of
+    which records say different lengths, or that overlaps with that of another file.
+    """
 
     directories: list[Directory] = field(default_factory=list)
     files: dict[int, list[Use]] = field(default_factory=dict)
-    structures: list[tuple[str, ByteRange]] = field(default_factory=list)
+    continuations: set[ByteRange] = field(default_factory=set)
+    structures: tuple[tuple[str, ByteRange], ...] = ()
+    disputed: set[int] = field(default_factory=set)
 
     def move(self, old_start: int, new: ByteRange) -> None:
         """Take note that data, with all its uses, has moved or changed in size."""
@@ -60,22 +66,20 @@ class Census:
     def claims(self) -> Iterator[ByteRange]:
         """Every range that is taken, files up to the end of their last sector; they may overlap."""
         yield from (where for _, where in self.structures)
+        yield from self.continuations
         yield from (directory.where for directory in self.directories)
         for start, uses in self.files.items():
             yield ByteRange(start, start + whole_sectors(max(use.size for use in uses)))
 
     def check_alone(self, where: ByteRange, path: str) -> None:
-        """FormatError if anything but the records that share a file's first byte claims a part of it."""
-        for start, uses in self.files.items():
-            other = ByteRange(start, start + max(use.size for use in uses))
-            if other.overlaps(where) and start != where.start:
-                raise _overlap(path, where, "another file")
-        if any(use.size != where.size for use in self.files.get(where.start, ())):
-            raise _overlap(path, where, "a file of another length")
+        """FormatError if anything but the records that agree on a file's data claims a part of it."""
+        if where.start in self.disputed:
+            raise _overlap(path, where, "another file")
         for directory in self.directories:
             if directory.where.overlaps(where):
                 raise _overlap(path, where, "a directory")
-        for name, structure in self.structures:
+        others = (*self.structures, *(("a continuation area", area) for area in self.continuations))
+        for name, structure in others:
             if structure.overlaps(where) and structure.start != where.start:
                 raise _overlap(path, where, name)
 
@@ -83,7 +87,7 @@ class Census:
         """A path by which the volume's names lead to the data at a position; "" where none does."""
         for use in self.files.get(start, ()):
             directory = self.directories[use.directory]
-            if directory.descriptor == volume.namespace.descriptor:
+            if directory.descriptor.position == volume.namespace.descriptor.position:
                 names = [_name(volume, _record_at(volume, directory, use.position))]
                 while directory.record is not None:
                     names.append(_name(volume, directory.record))
@@ -115,8 +119,24 @@ def take_census(volume: IsoVolume) -> Census:
             _check_apart(places, directory.where)
             census.directories.append(directory)
             waiting.extend(_read(volume, census, directory))
-    census.structures.extend(_structures(volume))
+    census.disputed = _disputed(census.files)
+    census.structures = tuple(find_structures(volume))
     return census
+
+
+def _disputed(files: dict[int, list[Use]]) -> set[int]:
+    """First bytes of file data that not all records agree on."""
+    disputed = set()
+    reaching, end = -1, 0
+    for start in sorted(files):
+        sizes = {use.size for use in files[start]}
+        if start < end:
+            disputed |= {reaching, start}
+        if len(sizes) > 1:
+            disputed.add(start)
+        if start + max(sizes) > end:
+            reaching, end = start, start + max(sizes)
+    return disputed
 
 
 def _check_apart(places: list[tuple[int, int]], where: ByteRange) -> None:
@@ -137,7 +157,7 @@ def _read(volume: IsoVolume, census: Census, directory: Directory) -> list[Direc
     found = []
     for record in records(volume.device, directory.descriptor, directory.where):
         if b"CE" in record.raw:
-            census.structures.extend(_continuations(volume, directory.descriptor, record))
+            census.continuations.update(_continuations(volume, directory.descriptor, record))
         if record.is_self_or_parent:
             continue
         if record.is_directory:
@@ -148,16 +168,17 @@ def _read(volume: IsoVolume, census: Census, directory: Directory) -> list[Direc
     return found
 
 
-def _continuations(volume: IsoVolume, descriptor: Descriptor, record: Record) -> Iterator[tuple[str, ByteRange]]:
+def _continuations(volume: IsoVolume, descriptor: Descriptor, record: Record) -> Iterator[ByteRange]:
     skip = 0 if record.identifier == b"\0" else volume.namespace.skip
     for signature, payload in entries(volume.device, descriptor, record.system_use[skip:]):
         if signature == b"CE" and len(payload) >= layout.CONTINUATION.size:
             block, offset, length = layout.CONTINUATION.unpack_from(payload)
             start = descriptor.address(block)
-            yield "a continuation area", ByteRange(start, start + whole_sectors(offset + length))
+            yield ByteRange(start, start + whole_sectors(offset + length))
 
 
-def _structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
+def find_structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
+    """What takes room besides directories and files, by name."""
     yield "the system area", ByteRange(0, layout.FIRST_DESCRIPTOR)
     for each in volume.sets:
         yield "the volume descriptors", each.where

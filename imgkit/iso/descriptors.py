@@ -44,8 +44,8 @@ class Kind(StrEnum):
 class Descriptor:
     """A volume descriptor that has a tree. All positions are bytes of the image.
 
-    `base` is what its addresses count from. `space` is the range of the volume, which may reach past the end of a
-    truncated image, `root` that of the root directory, `path_tables` those of the tables that are there.
+    `base` is what its addresses count from. `space` is the range of the volume, or of its session; it may reach past
+    the end of a truncated image. `root` that of the root directory, `path_tables` those of the tables that are there.
     """
 
     kind: Kind
@@ -107,9 +107,9 @@ def read_further_sets(device: BlockReader, partition_starts: set[int]) -> tuple[
     return tuple(found)
 
 
-def set_space(device: BlockDevice, descriptor: Descriptor, size: int) -> None:
-    """Have a descriptor say that its volume is `size` bytes long, counted from its base."""
-    blocks = size // descriptor.block_size
+def set_end(device: BlockDevice, descriptor: Descriptor, end: int) -> None:
+    """Have a descriptor say that its volume ends at a byte position."""
+    blocks = (end - descriptor.space.start) // descriptor.block_size
     data = layout.SPACE_SIZE.build({"little": blocks, "big": blocks})
     device.write_at(descriptor.position + layout.SPACE_SIZE_OFFSET, data)
 
@@ -141,7 +141,7 @@ def _read_set(device: BlockReader, first: int, base: int) -> DescriptorSet:
             if record.boot_system_identifier.startswith(layout.EL_TORITO):
                 catalog = base + record.catalog_block * layout.SECTOR
         elif sector[0] in (_PRIMARY, _SUPPLEMENTARY):
-            descriptor = _descriptor(sector, position, base)
+            descriptor = _descriptor(sector, position, base, first - layout.FIRST_DESCRIPTOR)
             # Further primary descriptors are copies of the first (8.4).
             if descriptor.kind is not Kind.PRIMARY or not descriptors:
                 descriptors.append(descriptor)
@@ -169,7 +169,7 @@ def _has_udf(device: BlockReader, position: int) -> bool:
     return False
 
 
-def _descriptor(sector: bytes, position: int, base: int) -> Descriptor:
+def _descriptor(sector: bytes, position: int, base: int, origin: int) -> Descriptor:
     parsed = layout.VOLUME_DESCRIPTOR.parse(sector)
     block_size = parsed.logical_block_size
     if block_size not in (512, 1024, 2048):
@@ -189,7 +189,7 @@ def _descriptor(sector: bytes, position: int, base: int) -> Descriptor:
         base,
         parsed.volume_identifier.decode(encoding, "replace").rstrip(" \0"),
         block_size,
-        where(0, parsed.space_size * block_size),
+        ByteRange(origin, origin + parsed.space_size * block_size),
         where(root[2] + root[1], root[3]),
         tuple(where(table, parsed.path_table_size) for table in tables if table),
     )

@@ -208,7 +208,8 @@ def _node(name: str, told: Attributes, sections: tuple[Record, ...]) -> Node:
     target = _text(told.target or b"") if kind is FileType.LINK else ""
     size = sum(section.size for section in sections) if kind is not FileType.LINK else len(told.target or b"")
     refusal = ""
-    if told.recoded:
+    if told.recoded_from is not None:
+        size = told.recoded_from
         refusal = "is stored compressed or sparse (zisofs)"
     elif any(section.interleaved for section in sections):
         refusal = "is stored interleaved"

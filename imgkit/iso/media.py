@@ -73,7 +73,7 @@ def _refresh_list(tree: IsoTree, sums: Sums, place: str, name: str) -> None:
     changed = {}
     for path, before in sums.before.items():
         if name in before:
-            changed[before[name].encode(), tree.start_of(path)] = file_sums(tree, path, {name})[name].encode()
+            changed[before[name].encode(), tree.identity(path)] = file_sums(tree, path, {name})[name].encode()
     olds = {old for old, _ in changed}
 
     def updated(line: re.Match[bytes]) -> bytes:
@@ -81,7 +81,7 @@ def _refresh_list(tree: IsoTree, sums: Sums, place: str, name: str) -> None:
         if old not in olds:
             return line[0]
         path = line["path"].decode("utf-8", "surrogateescape")
-        new = changed.get((old, tree.start_of("/" + path.removeprefix("./").lstrip("/"))), line["sum"])
+        new = changed.get((old, tree.identity("/" + path.removeprefix("./").lstrip("/"))), line["sum"])
         return new + line["gap"] + line["path"]
 
     listed = tree.read(place)

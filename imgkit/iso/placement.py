@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import hybrid, layout
 from imgkit.iso.census import whole_sectors
-from imgkit.iso.descriptors import set_space
+from imgkit.iso.descriptors import set_end
 from imgkit.iso.eltorito import rewrite
 from imgkit.units import KIB, MIB, ByteRange, format_size
 
@@ -89,7 +89,7 @@ def _grow(volume: IsoVolume, needed: int) -> None:
         _set_ends(volume, lambda stop: max(stop, end + needed))
     else:
         _insert(volume, end, needed)
-    volume.forget()
+    volume.refresh()
 
 
 def _next_claim(volume: IsoVolume, end: int) -> int:
@@ -103,7 +103,7 @@ def _set_ends(volume: IsoVolume, change: Callable[[int], int]) -> None:
     """Pass the end of the volume, as each descriptor has it, through `change`."""
     for each in volume.sets:
         for descriptor in each.descriptors:
-            set_space(volume.device, descriptor, change(descriptor.space.stop) - descriptor.base)
+            set_end(volume.device, descriptor, change(descriptor.space.stop))
 
 
 def _insert(volume: IsoVolume, end: int, needed: int) -> None:

@@ -32,7 +32,8 @@ class Attributes:
     """What Rock Ridge says of one file; None where it says nothing.
 
     `child` is the block of a directory that was relocated from here, `relocated` says that this one was moved away
-    and is seen elsewhere. `recoded` says that the data is not the file's contents (zisofs, sparse files).
+    and is seen elsewhere. `recoded_from` is the size of contents that are stored in another form: by zisofs, or as a
+    sparse file.
     """
 
     name: bytes | None = None
@@ -43,7 +44,7 @@ class Attributes:
     target: bytes | None = None
     child: int | None = None
     relocated: bool = False
-    recoded: bool = False
+    recoded_from: int | None = None
     _open_component: bool = field(default=False, repr=False)
 
 
@@ -102,8 +103,12 @@ def attributes(device: BlockReader, descriptor: Descriptor, system_use: bytes) -
             found.child = int.from_bytes(payload[:4], "little")
         elif signature == b"RE":
             found.relocated = True
-        elif signature in (b"ZF", b"SF"):
-            found.recoded = True
+        elif signature == b"ZF" and len(payload) >= 8:  # noqa: PLR2004
+            found.recoded_from = int.from_bytes(payload[4:8], "little")
+        elif signature == b"SF" and len(payload) >= 8:  # noqa: PLR2004
+            # Since RRIP 1.12 the high half comes first.
+            low = payload[8:12] if len(payload) > 16 else payload[:4]  # noqa: PLR2004
+            found.recoded_from = int.from_bytes(low, "little")
     return found
 
 
@@ -114,12 +119,9 @@ def _add_components(found: Attributes, components: bytes) -> None:
     while position + 2 <= len(components):
         flags, length = components[position], components[position + 1]
         text = components[position + 2 : position + 2 + length]
-        if flags & _ROOT:
-            target = b"/"
-        else:
-            if target and not target.endswith(b"/") and not found._open_component:  # noqa: SLF001
-                target += b"/"
-            target += b"." if flags & _CURRENT else b".." if flags & _PARENT else text
+        if target and not target.endswith(b"/") and not found._open_component:  # noqa: SLF001
+            target += b"/"
+        target += b"/" if flags & _ROOT else b"." if flags & _CURRENT else b".." if flags & _PARENT else text
         found._open_component = bool(flags & _CONTINUES)  # noqa: SLF001
         position += 2 + length
     found.target = target

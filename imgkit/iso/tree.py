@@ -145,13 +145,18 @@ class IsoTree:
         """Complete the edits: the lists of checksums in the volume first, and then the sum over the whole image."""
         media.refresh(self, self._sums)
 
-    def start_of(self, path: str) -> int | None:
-        """First byte of the data of a file of the volume, links followed; None where there is none."""
+    def identity(self, path: str) -> int | str | None:
+        """What all names of a file of the volume share, links followed; None where there is none.
+
+        It is the first byte of the data, or the path of an empty file, which has none.
+        """
         try:
-            node = self._resolve(path).node
+            place = self._resolve(path)
         except PathNotFoundError:
             return None
-        return node.extents[0].start if node is not None and node.stat.type is FileType.FILE else None
+        if place.node is None or place.node.stat.type is not FileType.FILE:
+            return None
+        return place.node.extents[0].start if place.node.stat.size else place.path
 
     def _resolve(self, path: str, *, follow: bool = True) -> _Place:
         """Where a path leads, links followed inside the tree; a place of no node where only the last name is missing.
@@ -255,8 +260,7 @@ class IsoTree:
 
     def _note(self, path: str) -> None:
         """Remember the checksums of a file before its first edit."""
-        start = self.start_of(path)
-        if start is not None:
+        if self.identity(path) is not None:
             self._sums.note(self, path)
         self._sums.touched = True
 

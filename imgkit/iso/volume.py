@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import hybrid
-from imgkit.iso.census import Census, take_census
+from imgkit.iso.census import Census, find_structures, take_census
 from imgkit.iso.descriptors import Kind, read_descriptors, read_further_sets
 from imgkit.iso.directory import Namespace, Naming, Node, directory_at, nodes, own_record, records
 from imgkit.iso.eltorito import BootCatalog, read_catalog
@@ -33,7 +33,7 @@ _MOST_REMEMBERED = 100_000
 class IsoVolume:
     """An open volume. `name` stands in messages.
 
-    What was read is remembered; after the descriptors, tables or directories changed, `forget` has them read anew.
+    What was read is remembered; after descriptors, catalogue or tables have changed, `refresh` has them read anew.
     """
 
     def __init__(self, device: Overlay, name: str, first: DescriptorSet) -> None:
@@ -47,18 +47,15 @@ class IsoVolume:
         """Open the volume of an image. UnclassifiedImageError where there is none, FormatError where it is damaged."""
         return cls(device, name, read_descriptors(device, name=name))
 
-    def forget(self) -> None:
-        """Read everything anew from now on."""
+    def refresh(self) -> None:
+        """Read descriptors, catalogue and tables anew; the census is kept up to date by whoever changes records."""
         self._first = read_descriptors(self.device, name=self.name)
-        self._listings.clear()
-        self._found.clear()
-        for name in ("sets", "tables", "catalog", "namespace", "root", "census"):
+        for name in ("sets", "tables", "catalog", "namespace", "root"):
             self.__dict__.pop(name, None)
-
-    def forget_names(self) -> None:
-        """Look files up anew from now on; the census is kept up to date by whoever changes records."""
         self._listings.clear()
         self._found.clear()
+        if "census" in self.__dict__:
+            self.census.structures = tuple(find_structures(self))
 
     @cached_property
     def census(self) -> Census:

@@ -82,11 +82,9 @@ def _write_extent(volume: IsoVolume, old: ByteRange, before: bytes, data: bytes)
     volume.device.write_at(start, after + bytes(_room(volume, old, new) - len(after)))
     if new != old:
         _rewrite_records(volume, volume.census.files[old.start], new)
-        if _follow_boot_image(volume, old, new):
-            volume.forget()
-        else:
-            volume.census.move(old.start, new)
-            volume.forget_names()
+        _follow_boot_image(volume, old, new)
+        volume.census.move(old.start, new)
+        volume.refresh()
 
 
 def _room(volume: IsoVolume, old: ByteRange, new: ByteRange) -> int:
@@ -123,7 +121,7 @@ def _fill_empty(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
     use = Use(record.position, len(data), directory)
     _rewrite_records(volume, [use], ByteRange(start, start + len(data)))
     volume.census.files[start] = [use]
-    volume.forget_names()
+    volume.refresh()
 
 
 def _rewrite_records(volume: IsoVolume, uses: list[Use], new: ByteRange) -> None:
@@ -155,11 +153,8 @@ def _rewritten(raw: bytes, position: int, block: int, size: int) -> bytes:
     return raw[: _EXTENT_AND_SIZE.start] + rewritten[_EXTENT_AND_SIZE] + raw[_EXTENT_AND_SIZE.stop :]
 
 
-def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> bool:
-    """Have boot catalogue, boot sector and partition tables follow a file that has moved or changed in size.
-
-    Returns whether any of them refers to it.
-    """
+def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> None:
+    """Have boot catalogue, boot sector and partition tables follow a file that has moved or changed in size."""
     device = volume.device
     images = [image for image in volume.catalog.images if image.start == old.start] if volume.catalog else []
     for image in images:
@@ -174,4 +169,3 @@ def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> boo
     if slots and (whole_sectors(new.size), new.start) != (whole_sectors(old.size), old.start):
         where = ByteRange(new.start, new.start + whole_sectors(new.size))
         hybrid.rewrite(device, hybrid.read_tables(device), lambda each: where if each.start == old.start else each)
-    return bool(images or slots)
