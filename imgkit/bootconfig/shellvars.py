@@ -9,6 +9,7 @@ The language: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -67,6 +68,7 @@ class Variable:
     line: int
 
 
+@functools.lru_cache(maxsize=16)  # a recipe asks many questions about /etc/default/grub and its drop-ins
 def parse(text: str) -> tuple[Assignment, ...]:
     """The assignments of a file, in order. Raises `ConfigError` where the file is not understood."""
     if len(text) > _MAX_SIZE:
