@@ -12,7 +12,8 @@ from imgkit.block.copy import no_progress
 from imgkit.block.image import open_image
 from imgkit.block.output import InPlace, Stream, check_destination, deliver
 from imgkit.errors import UnsupportedError, UsageError
-from imgkit.guest.session import EngineChoice, open_guest
+from imgkit.guest.session import EngineChoice, Guest, open_guest
+from imgkit.iso.medium import Medium, find_medium
 from imgkit.tree import Change, apply_changes
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from imgkit.block.image import Format, Image
     from imgkit.block.output import Destination
     from imgkit.block.overlay import Plan
-    from imgkit.guest.session import Guest
+
+
+Contents = Guest | Medium
+"""What an image holds: an installed system, or the files of an ISO. Either has a tree, notices, and `finish`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +72,39 @@ def clock() -> int:
 
 
 @contextmanager
-def opened(source: Source, *, now_ns: int | None = None, writable: bool = False) -> Iterator[tuple[Image, Guest]]:
-    """The image and the installed system in it, open for the time of a `with` block."""
+def opened(source: Source, *, now_ns: int | None = None, writable: bool = False) -> Iterator[tuple[Image, Contents]]:
+    """The image and what it holds, an ISO's files or an installed system, open for the time of a `with` block."""
     now_ns = clock() if now_ns is None else now_ns
     with ExitStack() as stack:
         image = stack.enter_context(
             open_image(source.path, writable=writable, image_format=source.image_format, allow=source.allow)
         )
-        guest = stack.enter_context(
+        yield image, _open_contents(source, image, now_ns // 1_000_000_000, stack)
+
+
+def _open_contents(source: Source, image: Image, now: int, stack: ExitStack) -> Contents:
+    medium = find_medium(image, now=now)
+    if medium is None:
+        return stack.enter_context(
             open_guest(
                 image,
-                now=now_ns // 1_000_000_000,
+                now=now,
                 engine=source.engine,
                 root=source.root,
                 keys=source.keys,
                 on_appliance=source.on_appliance,
             )
         )
-        yield image, guest
+    if source.engine is EngineChoice.GUESTFS or source.root or source.keys:
+        raise UsageError(
+            f"{image.path}: is an ISO, which has no engine, no --root and no keys", hint="Leave these options away."
+        )
+    return medium
 
 
 def edit_image(
     source: Source,
-    edit: Callable[[Guest], list[Change]],
+    edit: Callable[[Contents], list[Change]],
     destination: Destination | None,
     *,
     undo: Path | None = None,
@@ -107,24 +121,24 @@ def edit_image(
             raise UsageError("an undo file needs an image to undo", hint="Leave --undo away, or write to a file.")
     now_ns = clock()
     in_place = isinstance(destination, InPlace)
-    with opened(source, now_ns=now_ns, writable=in_place) as (image, guest):
-        changes = edit(guest)
+    with opened(source, now_ns=now_ns, writable=in_place) as (image, contents):
+        changes = edit(contents)
         if changes:
-            apply_changes(guest.tree, changes)
-            guest.finish()
+            apply_changes(contents.tree, changes)
+            contents.finish()
         plan = image.plan()
         if destination is not None and not (plan.is_empty and in_place):
             _check_chain(image, destination)
             deliver(image.host, plan, destination, mtime_ns=now_ns, undo=undo, progress=progress)
-        notices = (*guest.notices, *(image.notices if changes else ()))
-        return Edited(tuple(changes), plan, guest.engine, notices)
+        notices = (*contents.notices, *(image.notices if changes else ()))
+        return Edited(tuple(changes), plan, contents.engine, notices)
 
 
-def replace_file(path: str, contents: Callable[[bytes | None], bytes]) -> Callable[[Guest], list[Change]]:
+def replace_file(path: str, contents: Callable[[bytes | None], bytes]) -> Callable[[Contents], list[Change]]:
     """The edit that gives one file new contents, made from the old ones (None: there is no such file)."""
 
-    def edit(guest: Guest) -> list[Change]:
-        before = guest.tree.read(path) if guest.tree.exists(path) else None
+    def edit(opened: Contents) -> list[Change]:
+        before = opened.tree.read(path) if opened.tree.exists(path) else None
         after = contents(before)
         return [] if before == after else [Change(path, before, after)]
 

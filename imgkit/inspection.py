@@ -1,4 +1,7 @@
-"""What an image is: format, partitions, file systems, the installed system, its boot loaders and its console."""
+"""What an image is: format, partitions, file systems, the installed system, its boot loaders and its console.
+
+Of an ISO: volume, boot images, partition tables, checksums, the installer, its menus and its console.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.block.image import open_image
+from imgkit.console.contents import status as console_of
 from imgkit.console.status import status
 from imgkit.errors import ConfigError, FormatError, GuestError, UnsupportedError
 from imgkit.guest.facts import GuestFacts, find_facts
 from imgkit.guest.native import NativeEngine
 from imgkit.guest.session import open_guest
+from imgkit.iso.medium import find_medium
 from imgkit.partition.table import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from imgkit.block.image import Format, Image
+    from imgkit.console.installer.medium import Medium as Installer
     from imgkit.console.model import Status
     from imgkit.editing import Source
+    from imgkit.guest.bootfiles import BootFile
     from imgkit.guest.session import Guest
     from imgkit.guest.volume import Volume
+    from imgkit.iso.description import IsoDescription
+    from imgkit.iso.medium import Medium
     from imgkit.partition.model import PartitionTable
 
 
@@ -57,9 +66,31 @@ class Inspection:
     notices: tuple[str, ...]
 
 
-def inspect(source: Source) -> Inspection:
+@dataclass(frozen=True, slots=True)
+class IsoInspection:
+    """One ISO. `installer` is None where none is known; `menus` are the files that its boot loaders read, in order.
+
+    `problem` says why the console is not known; `hint` is the way out.
+    """
+
+    path: Path
+    size: int
+    volume: IsoDescription
+    installer: Installer | None
+    menus: tuple[BootFile, ...]
+    console: Status | None
+    enabled: bool
+    problem: str
+    hint: str
+    notices: tuple[str, ...]
+
+
+def inspect(source: Source) -> Inspection | IsoInspection:
     """Look at an image without changing it. Raises what opening it raises; what is inside may be anything."""
     with open_image(source.path, image_format=source.image_format, allow=source.allow) as image:
+        medium = find_medium(image, now=0)
+        if medium is not None:
+            return _inspect_iso(image, medium)
         table = read_table(image.disk)
         volumes = NativeEngine(image, table, now=0).volumes()
         system: System | None = None
@@ -93,6 +124,34 @@ def inspect(source: Source) -> Inspection:
             hint=hint,
             notices=notices,
         )
+
+
+def _inspect_iso(image: Image, medium: Medium) -> IsoInspection:
+    from imgkit.console.draft import Draft  # noqa: PLC0415  here and below: only for ISOs
+    from imgkit.console.installer.medium import find_medium as find_installer  # noqa: PLC0415
+    from imgkit.console.installer.menus import find_menus  # noqa: PLC0415
+    from imgkit.iso.description import describe  # noqa: PLC0415
+
+    console: Status | None = None
+    menus: tuple[BootFile, ...] = ()
+    problem = hint = ""
+    try:
+        menus = tuple(menu.boot for menu in find_menus(Draft(medium.tree), medium.tree.boot_roots()))
+        console = console_of(medium, None)
+    except (ConfigError, UnsupportedError) as error:
+        problem, hint = str(error), error.hint or ""
+    return IsoInspection(
+        path=image.path,
+        size=image.disk.size,
+        volume=describe(medium.tree),
+        installer=find_installer(medium.tree),
+        menus=menus,
+        console=console,
+        enabled=console is not None and console.enabled,
+        problem=problem,
+        hint=hint,
+        notices=medium.notices,
+    )
 
 
 def _system(guest: Guest) -> tuple[System, str, str]:

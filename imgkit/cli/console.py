@@ -12,13 +12,12 @@ from imgkit.cli.options import AsJson, make_delivery, make_source
 if TYPE_CHECKING:
     from imgkit.cli.options import Delivery
     from imgkit.console.model import SerialConsole, Wishes
-    from imgkit.editing import Source
-    from imgkit.guest.session import Guest
+    from imgkit.editing import Contents, Source
     from imgkit.tree import Change
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Enable the serial console of the system in an image, or tell whether it is enabled.",
+    help="Enable the serial console of the system or the installer in an image, or tell whether it is enabled.",
 )
 
 
@@ -74,7 +73,10 @@ def make_wishes(
     quiet_off: Annotated[
         bool, typer.Option("--quiet-off", help="Let the kernel speak: remove quiet, rhgb, splash.")
     ] = False,
-    timeout: Annotated[int | None, typer.Option(min=0, metavar="SECONDS", help="Show the boot menu that long.")] = None,
+    timeout: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="SECONDS", help="Show the boot menu that long. [default: as it is; ISOs: 10]"),
+    ] = None,
     recovery: Annotated[bool, typer.Option("--recovery", help="Change the recovery entries too.")] = False,
 ) -> Wishes:
     """What else is wanted."""
@@ -89,20 +91,23 @@ def enable(
 ) -> None:
     """Give the system in an image a serial console: boot menu, kernel and login prompt, now and after updates.
 
+    An installer's ISO boots to the text installer on the serial line, and hands the console on to what it installs.
+
     Examples:
       imgkit console enable debian.qcow2 --dry-run
       imgkit console enable debian.qcow2 --in-place --undo debian.undo
       imgkit console enable debian.qcow2 -o serial.qcow2 --timeout 5
+      imgkit console enable debian-12-netinst.iso -o serial.iso
     """
     from imgkit.cli.delivery import deliver, print_edited, print_edited_json
-    from imgkit.console.recipe import enable as recipe
-    from imgkit.guest.facts import find_facts
+    from imgkit.console.contents import architecture
+    from imgkit.console.contents import enable as recipe
 
     enabled: list[SerialConsole] = []
 
-    def edit(guest: Guest) -> list[Change]:
-        enabled.append(console.for_arch(find_facts(guest.tree).arch))
-        return recipe(guest.tree, enabled[0], wishes)
+    def edit(contents: Contents) -> list[Change]:
+        enabled.append(console.for_arch(architecture(contents)))
+        return recipe(contents, enabled[0], wishes)
 
     edited = deliver(source, edit, delivery, as_json=as_json)
     if as_json:
@@ -123,13 +128,13 @@ def status(source: Source, *, console: ConsoleOptions, as_json: AsJson = False) 
       imgkit console status debian.qcow2 --port ttyS1 --json
     """
     from imgkit.cli.render import out, print_json
-    from imgkit.console.status import status as look
+    from imgkit.console.contents import architecture
+    from imgkit.console.contents import status as look
     from imgkit.editing import opened
-    from imgkit.guest.facts import find_facts
 
-    with opened(source) as (_, guest):
-        wanted = console.for_arch(find_facts(guest.tree).arch) if console.are_given else None
-        found = look(guest.tree, wanted)
+    with opened(source) as (_, contents):
+        wanted = console.for_arch(architecture(contents)) if console.are_given else None
+        found = look(contents, wanted)
     if as_json:
         print_json("console-status", 1, {"image": source.path, "enabled": found.enabled, "status": found})
     else:

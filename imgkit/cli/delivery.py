@@ -14,12 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgkit.cli.options import Delivery
-    from imgkit.editing import Edited, Source
-    from imgkit.guest.session import Guest
+    from imgkit.editing import Contents, Edited, Source
     from imgkit.tree import Change
 
 
-def deliver(source: Source, edit: Callable[[Guest], list[Change]], delivery: Delivery, *, as_json: bool) -> Edited:
+def deliver(source: Source, edit: Callable[[Contents], list[Change]], delivery: Delivery, *, as_json: bool) -> Edited:
     """Carry out an edit, with a progress bar if it is a long copy."""
     if as_json and isinstance(delivery.destination, Stream):
         raise UsageError("--json and -o - both want standard output", hint="Write the image to a file.")

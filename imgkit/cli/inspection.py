@@ -11,28 +11,34 @@ from imgkit.cli.options import AsJson, make_source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imgkit.console.model import Status
     from imgkit.editing import Source
     from imgkit.guest.volume import Volume
-    from imgkit.inspection import Inspection
+    from imgkit.inspection import Inspection, IsoInspection
 
 
 @composed(source=make_source)
 def inspect(source: Source, *, as_json: AsJson = False) -> None:
     """Show what an image is: format, partitions, file systems, system, boot loaders, console.
 
+    Of an ISO: volume, boot images, partition tables, checksums, installer, boot menus, console.
+
     Examples:
       imgkit inspect debian.qcow2
+      imgkit inspect debian-12-netinst.iso
       imgkit inspect disk.img --json
     """
     from imgkit.cli.render import note, out, print_json
+    from imgkit.inspection import Inspection
     from imgkit.inspection import inspect as look
 
     found = look(source)
     if as_json:
         fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-        print_json("inspect", 1, {"image": fields.pop("path"), **fields})
+        name = "inspect" if isinstance(found, Inspection) else "inspect-iso"
+        print_json(name, 1, {"image": fields.pop("path"), **fields})
         return
-    for line in _lines(found):
+    for line in _lines(found) if isinstance(found, Inspection) else _iso_lines(found):
         out(line)
     for notice in found.notices:
         note(notice)
@@ -81,7 +87,34 @@ def _system(found: Inspection) -> Iterator[str]:
     yield f"  system: {name}, {facts.arch or 'architecture not known'}, {facts.init} ({found.system.engine} engine)"
     loaders = ", ".join(f"{file.loader} {file.path}" for file in facts.boot_files)
     yield f"  boot: {loaders or 'no boot loader known here'}"
+    yield from _console(console)
+
+
+def _console(console: Status | None) -> Iterator[str]:
     if console is not None:
         missing = sum(not link.ok for link in console.links)
         told = "enabled" if console.enabled else f"not enabled, {missing} of {len(console.links)} links are missing"
         yield f"  serial console {console.console.port}: {told}"
+
+
+def _iso_lines(found: IsoInspection) -> Iterator[str]:
+    from imgkit.units import format_size
+
+    volume = found.volume
+    trees = ", ".join([volume.naming, *(["joliet"] if volume.joliet else []), *(["udf"] if volume.udf else [])])
+    yield f"{found.path}: ISO 9660 {volume.volume_id!r}, {trees}, {format_size(found.size)}"
+    for image, path in zip(volume.boot_images, volume.boot_paths, strict=True):
+        loads = format_size(image.load_size)
+        yield f"  boots {image.platform:<8} {path or f'byte {image.start:,}'}, {image.media}, loads {loads}"
+    for slot in volume.partitions:
+        where = f"{slot.where.start:>13,} to {slot.where.stop:>13,}"
+        yield f"  {slot.scheme} {slot.number:<3} {where}  {slot.type} {slot.name}".rstrip()
+    for fat in volume.fat_images:
+        yield f"  FAT {fat.path}"
+    yield f"  checksums: {', '.join(volume.checksums) or 'none'}"
+    if found.installer:
+        installer = found.installer
+        yield f"  installer: {installer.name or installer.family} ({installer.family}), {installer.arch}"
+    menus = ", ".join(f"{menu.loader} {menu.path}" for menu in found.menus)
+    yield f"  boot menus: {menus or 'none known here'}"
+    yield from _console(found.console)

@@ -1,0 +1,39 @@
+"""An ISO that is open for reading and editing, in the form that an installed system has when it is open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgkit.iso.descriptors import is_iso
+from imgkit.iso.tree import IsoTree
+from imgkit.iso.volume import IsoVolume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imgkit.block.image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """An ISO, open. `tree` is where it is read and edited; `finish` brings the edits into the overlay.
+
+    `engine` and `notices` are as an installed system has them.
+    """
+
+    tree: IsoTree
+    finish: Callable[[], None]
+    engine: str = "iso"
+    notices: tuple[str, ...] = ()
+
+
+def find_medium(image: Image, *, now: int) -> Medium | None:
+    """The ISO that an image file is, or None. `now`, in seconds, stamps what is edited in FAT boot images.
+
+    Raises FormatError for an ISO whose descriptors or boot catalogue are damaged.
+    """
+    if image.disk is not image.overlay or not is_iso(image.disk):
+        return None
+    tree = IsoTree(IsoVolume.open(image.overlay, str(image.path)), now=now)
+    return Medium(tree, tree.finish)
