@@ -44,8 +44,9 @@ def follow(before: bytes, after: bytes, *, old_block: int, new_block: int) -> by
             "file_length": len(image),
             "checksum": checksum(image),
         }
-        table = layout.BOOT_INFO.build(values)
-        image[layout.BOOT_INFO_OFFSET : layout.BOOT_INFO_OFFSET + len(table)] = table
+        # What is left of the 56 bytes is reserved, and zero (mkisofs(8)).
+        place = slice(layout.BOOT_INFO_OFFSET, layout.BOOT_INFO_END)
+        image[place] = layout.BOOT_INFO.build(values).ljust(place.stop - place.start, b"\0")
     return bytes(image)
 
 

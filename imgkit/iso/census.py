@@ -47,7 +47,8 @@ class Directory:
 class Census:
     """All directories, by number; all uses of file data, by its first byte; and everything else that takes room.
 
-    `continuations` are the areas of Rock Ridge outside of directories. `disputed` are first bytes of file data of
+    `continuations` are the areas of Rock Ridge outside of directories. `windows` are boot images and partitions, which
+    may be files or hold some. `disputed` are first bytes of file data of
     which records say different lengths, or that overlaps with that of another file.
     """
 
@@ -55,6 +56,7 @@ class Census:
     files: dict[int, list[Use]] = field(default_factory=dict)
     continuations: set[ByteRange] = field(default_factory=set)
     structures: tuple[tuple[str, ByteRange], ...] = ()
+    windows: tuple[tuple[str, ByteRange], ...] = ()
     disputed: set[int] = field(default_factory=set)
 
     def move(self, old_start: int, new: ByteRange) -> None:
@@ -65,7 +67,7 @@ class Census:
 
     def claims(self) -> Iterator[ByteRange]:
         """Every range that is taken, files up to the end of their last sector; they may overlap."""
-        yield from (where for _, where in self.structures)
+        yield from (where for _, where in (*self.structures, *self.windows))
         yield from self.continuations
         yield from (directory.where for directory in self.directories)
         for start, uses in self.files.items():
@@ -78,9 +80,10 @@ class Census:
         for directory in self.directories:
             if directory.where.overlaps(where):
                 raise _overlap(path, where, "a directory")
-        others = (*self.structures, *(("a continuation area", area) for area in self.continuations))
-        for name, structure in others:
-            if structure.overlaps(where) and structure.start != where.start:
+        areas = (("a continuation area", area) for area in self.continuations)
+        windows = (window for window in self.windows if window[1].start not in self.files)
+        for name, other in (*self.structures, *areas, *windows):
+            if other.overlaps(where):
                 raise _overlap(path, where, name)
 
     def path(self, volume: IsoVolume, start: int) -> str:
@@ -120,7 +123,7 @@ def take_census(volume: IsoVolume) -> Census:
             census.directories.append(directory)
             waiting.extend(_read(volume, census, directory))
     census.disputed = _disputed(census.files)
-    census.structures = tuple(find_structures(volume))
+    update_structures(volume, census)
     return census
 
 
@@ -177,14 +180,22 @@ def _continuations(volume: IsoVolume, descriptor: Descriptor, record: Record) ->
             yield ByteRange(start, start + whole_sectors(offset + length))
 
 
-def find_structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
-    """What takes room besides directories and files, by name."""
+def update_structures(volume: IsoVolume, census: Census) -> None:
+    """Take down anew what descriptors, boot catalogue and partition tables say."""
+    census.structures = tuple(_structures(volume))
+    census.windows = tuple(_windows(volume))
+
+
+def _structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
     yield "the system area", ByteRange(0, layout.FIRST_DESCRIPTOR)
     for each in volume.sets:
         yield "the volume descriptors", each.where
         for descriptor in each.descriptors:
             yield from (("a path table", table) for table in descriptor.path_tables)
     yield from volume.tables.ranges()
+
+
+def _windows(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
     for slot in volume.tables.slots:
         if not volume.holds_volume(slot.where):
             yield f"{slot.scheme} partition {slot.number}", slot.where

@@ -257,18 +257,25 @@ def _apple_slots(device: BlockReader, block_size: int) -> Iterator[Slot]:
         return
     count = layout.APPLE_PARTITION.parse(device.read_at(block_size, layout.SECTOR)).map_entries
     if count > _MOST_APPLE_PARTITIONS:
-        raise FormatError(
-            f"an Apple partition map of {count:,} entries",
-            structure="Apple partition map",
-            offset=block_size,
-            field="map_entries",
-            hint="The image is damaged; get it again.",
-        )
+        raise _apple_damage(f"has {count:,} entries", block_size, "map_entries")
     for number in range(1, count + 1):
-        parsed = layout.APPLE_PARTITION.parse(device.read_at(number * block_size, layout.SECTOR))
+        raw = device.read_at(number * block_size, layout.SECTOR)
+        if not raw.startswith(b"PM"):
+            raise _apple_damage(f"ends before entry {number} of {count}", number * block_size, "signature")
+        parsed = layout.APPLE_PARTITION.parse(raw)
         where = ByteRange(parsed.start * block_size, (parsed.start + parsed.count) * block_size)
         kind, name = (text.split(b"\0")[0].decode("ascii", "replace") for text in (parsed.type, parsed.name))
         yield Slot(Scheme.APM, number, where, kind, name)
+
+
+def _apple_damage(what: str, position: int, field: str) -> FormatError:
+    return FormatError(
+        f"the Apple partition map {what}",
+        structure="Apple partition map",
+        offset=position,
+        field=field,
+        hint="The image is damaged; get it again.",
+    )
 
 
 def _rewrite_apple(device: BlockDevice, tables: Tables, change: Callable[[ByteRange], ByteRange]) -> None:

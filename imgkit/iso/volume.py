@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import hybrid
-from imgkit.iso.census import Census, find_structures, take_census
+from imgkit.iso.census import Census, take_census, update_structures
 from imgkit.iso.descriptors import Kind, read_descriptors, read_further_sets
 from imgkit.iso.directory import Namespace, Naming, Node, directory_at, nodes, own_record, records
 from imgkit.iso.eltorito import BootCatalog, read_catalog
@@ -55,7 +55,7 @@ class IsoVolume:
         self._listings.clear()
         self._found.clear()
         if "census" in self.__dict__:
-            self.census.structures = tuple(find_structures(self))
+            update_structures(self, self.census)
 
     @cached_property
     def census(self) -> Census:

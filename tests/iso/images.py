@@ -48,7 +48,7 @@ _CORPUS = (
     "libarchive/test_read_format_iso_joliet.iso libarchive/test_read_format_iso_joliet_long.iso "
     "libarchive/test_read_format_iso_multi_extent.iso libarchive/test_read_format_iso_rockridge.iso.xz "
     "libarchive/test_read_format_iso_rockridge_new.iso.xz libarchive/test_read_format_iso_zisofs.iso "
-    "util-linux/iso-unicode-long-label.img.xz util-linux/iso.img.xz"
+    "libarchive/test_fuzz_1.iso util-linux/iso-unicode-long-label.img.xz util-linux/iso.img.xz"
 )
 CORPUS = tuple(f"iso/{name}" for name in _CORPUS.split())
 MADE = ("debian", "ubuntu", "plain", "joliet", "deep", "sessions", "genisoimage")

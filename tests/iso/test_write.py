@@ -66,7 +66,7 @@ EDITABLE = [
     *(
         pytest.param(name, marks=pytest.mark.corpus)
         for name in images.CORPUS
-        if not re.search("unicode-long-label|multi_extent|zisofs", name)
+        if not re.search("unicode-long-label|multi_extent|zisofs|fuzz", name)
     ),
 ]
 

@@ -1,0 +1,371 @@
+"""Damaged and hostile images: refused with a sentence, never a crash, a hang, or memory without bound."""
+
+from __future__ import annotations
+
+import random
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imgkit.block.device import MemoryDevice
+from imgkit.errors import FormatError, ImgkitError, UnclassifiedImageError, UnsupportedError
+from imgkit.iso import eltorito, layout, rockridge
+from imgkit.iso.description import describe
+from imgkit.iso.tree import IsoTree
+from imgkit.tree import FileType
+from tests.iso import images
+from tests.support import corpus
+
+SECTOR = 2048
+_PATIENCE = 20.0
+_MEMORY = 64 << 20
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Little memory beside the image itself, and no more than a few seconds."""
+    tracemalloc.start()
+    began = time.monotonic()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < _MEMORY
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - began < _PATIENCE
+
+
+def use_all(data: bytes) -> None:
+    """Everything that can be done with an image: describe it, read all of it, edit two files."""
+    tree = images.open_tree(data)
+    with suppress(ImgkitError):
+        describe(tree)
+    files: list[str] = []
+    with suppress(ImgkitError):
+        visit(tree, "", files, 0)
+    for path in files[:2]:
+        with suppress(ImgkitError):
+            tree.write(path, b"x" * 5000)
+            tree.finish()
+
+
+def visit(tree: IsoTree, path: str, files: list[str], depth: int) -> None:
+    for name in tree.listdir(path or "/")[:50]:
+        inner = f"{path}/{name}"
+        with suppress(ImgkitError):
+            kind = tree.stat(inner, follow=False).type
+            if kind is FileType.DIRECTORY and depth < 20:
+                visit(tree, inner, files, depth + 1)
+            elif kind is FileType.FILE:
+                for _ in tree.read_chunks(inner):
+                    pass
+                files.append(inner)
+
+
+@cache
+def made(name: str) -> bytes:
+    with TemporaryDirectory() as folder:
+        return images.load(name, Path(folder)).read_bytes()
+
+
+def patched(name: str, *patches: tuple[int, bytes]) -> bytes:
+    data = bytearray(made(name))
+    for position, piece in patches:
+        data[position : position + len(piece)] = piece
+    return bytes(data)
+
+
+def record_of(name: str, path: str) -> int:
+    """Position of the directory record of a file."""
+    node = images.open_tree(made(name))._resolve(path).node
+    assert node is not None
+    return node.records[0].position
+
+
+def assert_refused(data: bytes, match: str | None, use: Callable[[IsoTree], object]) -> ImgkitError:
+    with bounded(), pytest.raises(FormatError, match=match) as caught:
+        use(images.open_tree(data))
+    assert caught.value.hint
+    return caught.value
+
+
+REFUSED = ["iso/libcdio/malformed.iso", "iso/libcdio/malformed2.iso"]
+NO_ISO = [
+    "iso/libarchive/test_write_format_iso9660_null_deref.bin",
+    "iso/libarchive/test_write_format_iso9660_underflow.bin",
+]
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", REFUSED)
+def test_malformed_images_of_the_corpus(name: str) -> None:
+    with bounded(), pytest.raises(FormatError) as caught:
+        images.open_tree(corpus.content(name)).listdir("/")
+    assert caught.value.hint
+    assert caught.value.structure
+
+
+@pytest.mark.corpus
+@pytest.mark.parametrize("name", NO_ISO)
+def test_what_is_no_iso(name: str) -> None:
+    with pytest.raises(UnclassifiedImageError, match="no ISO 9660 image"):
+        images.open_tree(corpus.content(name))
+
+
+@pytest.mark.corpus
+def test_a_fuzzed_image_of_the_corpus() -> None:
+    data = corpus.content("iso/libarchive/test_fuzz_1.iso")
+    with bounded():
+        use_all(data)
+    # Directories that lie 200 deep are no loop.
+    assert images.open_tree(data).listdir("/A" * 150) == ["A"]
+
+
+@pytest.mark.parametrize("size", [0, 100, 32768, 32774, 34815, 36864, 45056, 100_000])
+def test_truncated_images(size: int) -> None:
+    with bounded(), pytest.raises(ImgkitError) as caught:
+        tree = images.open_tree(made("debian")[:size])
+        tree.write("/boot/grub/grub.cfg", b"x")
+    assert caught.value.hint
+
+
+def test_a_file_past_the_end_is_named() -> None:
+    data = made("debian")[:2_400_000]
+    tree = images.open_tree(data)
+    with pytest.raises(FormatError, match=r"/doc/noise\.bin has data past the end"):
+        tree.read("/doc/noise.bin")
+    assert_refused(
+        data,
+        "the image only 2,400,000",
+        lambda tree: tree.write("/boot/grub/grub.cfg", b"y"),
+    )
+
+
+def test_a_directory_that_contains_itself() -> None:
+    root = images.open_tree(made("debian")).volume.root.extents[0].start
+    at = record_of("debian", "/boot/grub")
+    data = patched("debian", (at + 2, (root // SECTOR).to_bytes(4, "little") + (root // SECTOR).to_bytes(4, "big")))
+    assert_refused(data, "contains itself", lambda tree: tree.listdir("/boot/grub/boot"))
+    assert_refused(data, "loop", lambda tree: tree.write("/md5sum.txt", b"x"))
+
+
+def test_directories_that_overlap() -> None:
+    at = record_of("debian", "/boot/grub")
+    size = 5 * SECTOR
+    data = patched("debian", (at + 10, size.to_bytes(4, "little") + size.to_bytes(4, "big")))
+    assert_refused(data, "overlap", lambda tree: tree.write("/md5sum.txt", b"x"))
+
+
+@pytest.mark.parametrize(
+    ("offset", "piece", "message"),
+    [
+        (0, b"\x21", "directory record of 33 bytes"),
+        (0, b"\xff", "directory record of 255 bytes|does not fit|impossible|unexpected"),
+        (32, b"\xf0", "identifier does not fit"),
+        (32, b"\x00", "identifier does not fit"),
+    ],
+)
+def test_damaged_records(offset: int, piece: bytes, message: str) -> None:
+    at = record_of("plain", "/ISOLINUX.CFG")
+    with bounded(), pytest.raises(FormatError, match=message):
+        # The last record of its sector, 255 bytes long, runs past what is there.
+        data = bytearray(patched("plain", (at + offset, piece)))
+        if piece == b"\xff":
+            data[at + 33 :] = data[at + 33 :]
+            data[at : at + 34] = b"\0" * 34
+            data[at // SECTOR * SECTOR + SECTOR - 40] = 255
+            data[at] = 40
+            data[at + 32] = 1
+            _fill_to_end(data, at)
+        images.open_tree(bytes(data)).listdir("/")
+
+
+def _fill_to_end(data: bytearray, at: int) -> None:
+    """Small records up to the last 255-byte one of the sector."""
+    end = at // SECTOR * SECTOR + SECTOR
+    while at + 80 < end:
+        data[at], data[at + 32], data[at + 33] = 40, 1, 0x41
+        at += 40
+    data[at], data[at + 32] = 255, 1
+
+
+@pytest.mark.parametrize("name", [b"..", b".", b"a/b"])
+def test_names_that_would_lead_out(name: bytes) -> None:
+    record = record_of("debian", "/.disk/info")
+    data = made("debian")
+    at = data.index(b"NM", record)
+    raw = b"NM" + bytes([5 + len(name), 1, 0]) + name
+    rest = 9 - len(raw)
+    assert_refused(patched("debian", (at, raw + bytes(rest))), "impossible", lambda tree: tree.listdir("/.disk"))
+
+
+def test_files_that_overlap() -> None:
+    at = record_of("debian", "/.disk/info")
+    other = int(images.open_tree(made("debian")).identity("/doc/noise.bin") or 0) + SECTOR
+    block = other // SECTOR
+    data = patched("debian", (at + 2, block.to_bytes(4, "little") + block.to_bytes(4, "big")))
+    assert_refused(data, "overlaps", lambda tree: tree.write("/doc/noise.bin", b"x"))
+    assert_refused(data, "overlaps", lambda tree: tree.write("/.disk/info", b"x"))
+
+
+def test_a_file_on_top_of_a_structure() -> None:
+    at = record_of("debian", "/.disk/info")
+    for block, what in (
+        (16, "volume descriptors"),
+        (0, "system area"),
+        (images.open_tree(made("debian")).volume.root.extents[0].start // SECTOR, "directory"),
+    ):
+        data = patched("debian", (at + 2, block.to_bytes(4, "little") + block.to_bytes(4, "big")))
+        assert_refused(data, f"overlaps with .*{what}", lambda tree: tree.write("/.disk/info", b"x"))
+
+
+def test_a_directory_of_four_gigabytes() -> None:
+    at = record_of("debian", "/boot/grub")
+    data = patched("debian", (at + 10, b"\xff" * 8))
+    assert_refused(data, "leaves the image", lambda tree: tree.listdir("/boot/grub"))
+
+
+def test_continuation_areas_without_end() -> None:
+    area = b"CE" + bytes([28, 1]) + b"".join(value.to_bytes(4, "little") + bytes(4) for value in (0, 0, 28))
+    device = MemoryDevice(area + bytes(SECTOR))
+    descriptor = images.open_tree(made("plain")).volume.primary
+    with bounded(), pytest.raises(FormatError, match="without end"):
+        rockridge.attributes(device, descriptor, area)
+    far = area.replace((28).to_bytes(4, "little"), b"\xff\xff\xff\xff")
+    with bounded(), pytest.raises(FormatError, match="leaves the image"):
+        rockridge.attributes(device, descriptor, far)
+
+
+@pytest.mark.parametrize(
+    ("offset", "piece", "field"),
+    [
+        (0, b"\2", "header_id"),
+        (30, b"\0", "header_id"),
+        (5, b"\x77", "checksum"),
+        (32, b"\x55", "boot_indicator"),
+        (33, b"\x07", "media_type"),
+    ],
+)
+def test_damaged_catalogues(offset: int, piece: bytes, field: str) -> None:
+    catalog = images.open_tree(made("debian")).volume.catalog
+    assert catalog is not None
+    data = patched("debian", (catalog.where.start + offset, piece))
+    error = assert_refused(data, None, lambda tree: tree.volume.catalog)
+    assert isinstance(error, FormatError)
+    assert error.field == field
+    assert images.open_tree(data).read("/boot/grub/grub.cfg") == images.MENU
+
+
+def test_a_catalogue_without_end() -> None:
+    validation = bytearray(made("debian")[:SECTOR])
+    catalog = images.open_tree(made("debian")).volume.catalog
+    assert catalog is not None
+    validation[:64] = made("debian")[catalog.where.start : catalog.where.start + 64]
+    header = b"\x90\x00\xff\xff" + bytes(28)
+    device = MemoryDevice(bytes(validation[:64]) + header + validation[32:64] * 70_000)
+    with bounded(), pytest.raises(FormatError, match="more than 256"):
+        eltorito.read_catalog(device, 0)
+
+
+def test_an_apple_partition_map_of_four_billion_entries() -> None:
+    data = patched("debian", (SECTOR + 4, b"\xff" * 4))
+    assert_refused(data, "4,294,967,295 entries", lambda tree: tree.volume.tables)
+
+
+def test_a_gpt_that_does_not_match_its_checksum_is_left_alone() -> None:
+    data = patched("debian", (512 + 40, b"\x41"))
+    tree = images.open_tree(data)
+    assert tree.volume.tables.gpt is None
+    tree.write("/boot/grub/grub.cfg", b"x" * 100)
+    assert tree.volume.device.read_at(0, 4096) == data[:4096]
+
+
+def test_links_without_end(tmp_path: Path) -> None:
+    tree = images.open_tree(images.load("debian", tmp_path))
+    target = b"SL"
+    data = tree.volume.device.read_at(0, tree.volume.device.size)
+    at = data.index(target, record_of("debian", "/doc/menu"))
+    # ../boot/grub/grub.cfg becomes ../doc//menu, itself.
+    raw = bytearray(data[at : at + data[at + 2]])
+    components = b"\x04\x00" + b"\x00\x03doc" + b"\x00\x04menu"
+    raw[5:] = components + bytes([0, len(raw) - 5 - len(components) - 2]) + bytes(0)
+    looping = raw[:5] + components
+    looping[2] = len(looping)
+    patch = bytes(looping) + b"ST\x04\x01"
+    with bounded(), pytest.raises(ImgkitError, match="too many symbolic links"):
+        images.open_tree(patched("debian", (at, patch))).read("/doc/menu")
+
+
+@pytest.mark.parametrize("name", ["debian", "ubuntu", "joliet", "plain", "deep", "genisoimage"])
+@pytest.mark.parametrize("seed", range(6))
+def test_flipped_bytes(name: str, seed: int) -> None:
+    """In the structures, which are a few sectors out of 1,500: tables, descriptors, directories, catalogue."""
+    tree = images.open_tree(made(name))
+    census = tree.volume.census
+    ranges = [where for where in census.claims() if where.start not in census.files and where.size < 100_000]
+    noise = random.Random(f"{name} {seed}")
+    for _ in range(12):
+        data = bytearray(made(name))
+        for _ in range(noise.choice((1, 1, 2, 8, 60))):
+            where = noise.choice(ranges)
+            data[min(noise.randrange(where.start, where.stop), len(data) - 1)] = noise.choice(
+                (0, 1, 0x7F, 0xFF, noise.randrange(256))
+            )
+        with bounded():
+            use_or_refuse(bytes(data))
+
+
+def use_or_refuse(data: bytes) -> None:
+    with suppress(ImgkitError):
+        use_all(data)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_directory_record(data: st.DataObject) -> None:
+    """Any bytes in the place of a directory are refused, or read as names that lead nowhere else."""
+    where = images.open_tree(made("debian")).volume.root.extents[0]
+    own = made("debian")[where.start : where.start + 34]
+    noise = data.draw(st.binary(max_size=300))
+    with bounded(), suppress(ImgkitError):
+        tree = images.open_tree(patched("debian", (where.start + 34, noise), (where.start, own)))
+        for name in tree.listdir("/"):
+            assert "/" not in name
+            assert name not in ("", ".", "..")
+
+
+@given(st.binary(max_size=250))
+@settings(deadline=None)
+def test_any_system_use_field(field: bytes) -> None:
+    descriptor = images.open_tree(made("plain")).volume.primary
+    with suppress(FormatError):
+        rockridge.attributes(MemoryDevice(made("plain")[:100_000]), descriptor, field)
+
+
+@given(st.binary(min_size=512, max_size=4096))
+@settings(deadline=None)
+def test_any_catalogue(raw: bytes) -> None:
+    validation = bytes([1]) + raw[1:28] + b"\0\0\x55\xaa"
+    total = sum(int.from_bytes(validation[at : at + 2], "little") for at in range(0, 32, 2))
+    checksum = (-total & 0xFFFF).to_bytes(2, "little")
+    with suppress(FormatError):
+        catalog = eltorito.read_catalog(MemoryDevice(validation[:28] + checksum + b"\x55\xaa" + raw), 0)
+        assert catalog.images
+        assert catalog.where.size % layout.CATALOG_ENTRY_SIZE == 0
+
+
+def test_unsupported_is_said_so(tmp_path: Path) -> None:
+    at = record_of("plain", "/ISOLINUX.CFG")
+    tree = images.open_tree(patched("plain", (at + 26, b"\2")))
+    with pytest.raises(UnsupportedError, match="interleaved"):
+        tree.read("/ISOLINUX.CFG")
+    tree = images.open_tree(patched("plain", (at + 1, b"\1")))
+    with pytest.raises(UnsupportedError, match="extended attribute"):
+        tree.write("/ISOLINUX.CFG", b"x")

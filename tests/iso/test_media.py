@@ -1,0 +1,123 @@
+"""Checksums that an ISO carries: right after an edit, as md5sum, sha256sum and checkisomd5 see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imgkit.errors import FormatError
+from imgkit.iso import layout, media
+from tests.iso import images
+from tests.support import oracle
+
+EFI_IMAGE = "/boot/grub/efi.img"
+
+
+def extract(image: Path, folder: Path) -> Path:
+    target = folder / "tree"
+    oracle.run("xorriso", "-osirrox", "on:auto_chmod_on", "-indev", image, "-extract", "/", target)
+    return target
+
+
+@pytest.mark.parametrize(
+    "path", ["/boot/grub/grub.cfg", "/doc/a second name", "/doc/menu", f"{EFI_IMAGE}/EFI/debian/grub.cfg"]
+)
+@pytest.mark.parametrize("size", [10, 5000])
+def test_lists_are_right(path: str, size: int, tmp_path: Path) -> None:
+    image = images.load("debian", tmp_path)
+    tree = images.open_tree(image)
+    tree.write(path, b"x" * size)
+    tree.write(path, b"y" * size)  # the sum before the first edit counts
+    tree.finish()
+    target = extract(images.save(tree, tmp_path / "new.iso"), tmp_path)
+    for tool in ("md5sum", "sha256sum"):
+        checked = oracle.run("sh", "-c", f"cd '{target}' && {tool} --check --quiet {tool}.txt", check=False)
+        # The list of SHA-256 is older than the edit of that of MD5, which is not in it.
+        assert checked.returncode == 0, checked.stdout
+    oracle.run("chmod", "-R", "u+rwX", target)
+
+
+def test_nothing_else_in_a_list_changes(tmp_path: Path) -> None:
+    tree = images.open_tree(images.load("debian", tmp_path))
+    before = tree.read("/md5sum.txt").splitlines(keepends=True)
+    tree.write("/boot/grub/grub.cfg", b"other\n")
+    tree.finish()
+    after = tree.read("/md5sum.txt").splitlines(keepends=True)
+    different = [line for line, other in zip(before, after, strict=True) if line != other]
+    assert [line.split()[1] for line in different] == [b"./boot/grub/grub.cfg"]
+
+
+def test_a_line_that_was_wrong_stays_wrong(tmp_path: Path) -> None:
+    """A sum that did not fit the file before is somebody else's affair."""
+    tree = images.open_tree(images.load("debian", tmp_path))
+    wrong = tree.read("/md5sum.txt").replace(b"\n", b"\n0123456789abcdef0123456789abcdef  ./isolinux/isolinux.cfg\n", 1)
+    tree.write("/md5sum.txt", wrong)
+    tree.write("/isolinux/isolinux.cfg", b"x")
+    tree.finish()
+    assert b"0123456789abcdef0123456789abcdef  ./isolinux/isolinux.cfg\n" in tree.read("/md5sum.txt")
+
+
+def test_nothing_is_refreshed_without_an_edit(tmp_path: Path) -> None:
+    image = images.load("debian", tmp_path)
+    oracle.run("implantisomd5", image)
+    tree = images.open_tree(image)
+    tree.read("/boot/grub/grub.cfg")
+    tree.finish()
+    assert tree.volume.device.plan().is_empty
+
+
+@pytest.mark.parametrize("size", [len(images.MENU), 5000, 400_000, 3_000_000])
+def test_isomd5sum(size: int, tmp_path: Path) -> None:
+    image = images.load("debian", tmp_path)
+    oracle.run("implantisomd5", image)
+    tree = images.open_tree(image)
+    tree.write("/boot/grub/grub.cfg", b"z" * size)
+    tree.finish()
+    new = images.save(tree, tmp_path / "new.iso")
+    said = oracle.run("checkisomd5", "--verbose", new)
+    assert "PASS" in said.stdout + said.stderr
+    # Implanted anew by isomd5sum itself, it is the same to the last byte.
+    ours = new.read_bytes()
+    oracle.run("implantisomd5", "--force", new)
+    assert new.read_bytes() == ours
+
+
+def test_isomd5sum_after_an_edit_in_a_fat_image(tmp_path: Path) -> None:
+    image = images.load("ubuntu", tmp_path)
+    oracle.run("implantisomd5", image)
+    tree = images.open_tree(image)
+    tree.write("/[partition 2]/EFI/debian/grub.cfg", b"other\n")
+    tree.finish()
+    said = oracle.run("checkisomd5", "--verbose", images.save(tree, tmp_path / "new.iso"))
+    assert "PASS" in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"ISO MD5SUM = 0;",
+        b"ISO MD5SUM = " + b"0" * 32 + b";SKIPSECTORS = ;",
+        b"ISO MD5SUM = " + b"0" * 32 + b";SKIPSECTORS = 99999999999999999999999;",
+        b"ISO MD5SUM = " + b"0" * 32 + b";SKIPSECTORS = 99999999;FRAGMENT COUNT = 20;",
+        b"ISO MD5SUM = " + b"0" * 32 + b";SKIPSECTORS = 15;FRAGMENT COUNT = 2000000000;",
+        b"ISO MD5SUM = " + b"0" * 32 + b";SKIPSECTORS = 15;FRAGMENT COUNT = ;",
+    ],
+)
+def test_what_isomd5sum_cannot_have_written(text: bytes, tmp_path: Path) -> None:
+    tree = images.open_tree(images.load("debian", tmp_path))
+    tree.volume.device.write_at(
+        tree.volume.primary.position + layout.APPLICATION_USE_OFFSET, text.ljust(layout.APPLICATION_USE_SIZE)
+    )
+    tree.write("/boot/grub/grub.cfg", b"x")
+    with pytest.raises(FormatError, match="isomd5sum") as caught:
+        tree.finish()
+    assert caught.value.hint
+
+
+def test_no_fragments(tmp_path: Path) -> None:
+    """Images of before 2005 have one sum and no fragments; more sectors may be skipped than there are."""
+    tree = images.open_tree(images.load("plain", tmp_path))
+    old = (b"ISO MD5SUM = " + b"0" * 32 + b";SKIPSECTORS = 100000;").ljust(512)
+    new = media.isomd5sum(tree.volume.device, tree.volume.device.size, tree.volume.primary.position, old)
+    assert new == old.replace(b"0" * 32, b"d41d8cd98f00b204e9800998ecf8427e", 1)
