@@ -40,6 +40,15 @@ class Firmware(StrEnum):
 
     BIOS = "bios"
     UEFI = "uefi"
+    SECURE_BOOT = "secure boot"  # UEFI that starts only what Microsoft signed, as most machines are sold
+
+
+class Drive(StrEnum):
+    """What an image is put in."""
+
+    DISK = "disk"
+    CD = "cd"
+    USB = "usb"
 
 
 @dataclass(slots=True)
@@ -204,15 +213,20 @@ class Guest:
 
 @contextmanager
 def boot(
-    image: Path, *, firmware: Firmware = Firmware.BIOS, keep_writes: bool = False, memory: str = "512M"
+    image: Path,
+    *,
+    drive: Drive = Drive.DISK,
+    firmware: Firmware = Firmware.BIOS,
+    keep_writes: bool = False,
+    memory: str = "512M",
 ) -> Iterator[Guest]:
-    """Power a machine on with `image` as its disk. Unless `keep_writes`, the guest's writes are thrown away."""
+    """Power a machine on with `image` in a drive. Unless `keep_writes`, the guest's writes are thrown away."""
     with ExitStack() as stack:
         ours, theirs = {}, {}
         for name in ("serial", "monitor", "agent"):
             ours[name], theirs[name] = map(stack.enter_context, socket.socketpair())
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imgkit-boot-")))
-        options = [*_machine(memory), *_disk(image, keep_writes=keep_writes), *_firmware(firmware, scratch)]
+        options = [*_machine(memory, firmware), *_drive(image, drive, keep_writes), *_firmware(firmware, scratch)]
         options += _channels({name: end.fileno() for name, end in theirs.items()})
         # If the test is killed, the kernel kills QEMU.
         argv = [oracle.find("setpriv"), "--pdeathsig", "KILL", "--", oracle.find("qemu-system-x86_64"), *options]
@@ -236,25 +250,33 @@ def boot(
             reader.join()
 
 
-def _machine(memory: str) -> list[str]:
+def _machine(memory: str, firmware: Firmware) -> list[str]:
     # -S: it starts when everything is connected, so that no byte is lost.
-    plain = ["-machine", "q35", "-accel", "tcg", "-m", memory, "-nodefaults", "-no-user-config", "-S"]
+    kind = "q35,smm=on" if firmware is Firmware.SECURE_BOOT else "q35"
+    plain = ["-machine", kind, "-accel", "tcg", "-m", memory, "-nodefaults", "-no-user-config", "-S"]
     return [*plain, "-vga", "std", "-display", "none", "-nic", "none", "-device", "virtio-rng-pci"]
 
 
-def _disk(image: Path, *, keep_writes: bool) -> list[str]:
+def _drive(image: Path, drive: Drive, keep_writes: bool) -> list[str]:
     kind = "qcow2" if image.suffix == ".qcow2" else "raw"
     mode = "" if keep_writes else ",snapshot=on,cache=unsafe"
-    return ["-drive", f"file={str(image).replace(',', ',,')},format={kind},if=virtio{mode}"]
+    file = f"file={str(image).replace(',', ',,')},format={kind}{mode}"
+    if drive is Drive.DISK:
+        return ["-drive", f"{file},if=virtio"]
+    if drive is Drive.CD:
+        return ["-drive", f"file={str(image).replace(',', ',,')},format={kind},media=cdrom,readonly=on"]
+    return ["-drive", f"{file},if=none,id=stick", "-device", "qemu-xhci", "-device", "usb-storage,drive=stick"]
 
 
 def _firmware(firmware: Firmware, scratch: Path) -> list[str]:
     if firmware is Firmware.BIOS:
         return []
-    code, variables = _OVMF / "OVMF_CODE_4M.fd", scratch / "vars.fd"
+    keys = ".ms" if firmware is Firmware.SECURE_BOOT else ""
+    code, variables = _OVMF / f"OVMF_CODE_4M{keys}.fd", scratch / "vars.fd"
     assert code.exists(), "UEFI firmware is missing: package ovmf"
-    shutil.copyfile(_OVMF / "OVMF_VARS_4M.fd", variables)
+    shutil.copyfile(_OVMF / f"OVMF_VARS_4M{keys}.fd", variables)
     return [
+        *(("-global", "driver=cfi.pflash01,property=secure,value=on") if keys else ()),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={code}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={variables}"),
     ]

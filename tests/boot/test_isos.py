@@ -1,0 +1,57 @@
+"""`imgkit console enable` on installer ISOs: silent before, at the installer's first page on the serial line after."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import oracle
+from tests.support.boot import Drive, Firmware, boot
+from tests.support.images import fixture
+
+pytestmark = pytest.mark.boot
+
+QUIET_FOR = 60  # seconds, in which an edited ISO gets far
+WAYS = [
+    ("iso-debian", Drive.CD, Firmware.BIOS),
+    ("iso-debian", Drive.CD, Firmware.SECURE_BOOT),
+    ("iso-debian", Drive.USB, Firmware.BIOS),
+    ("iso-debian", Drive.USB, Firmware.UEFI),
+    ("iso-grub", Drive.CD, Firmware.BIOS),
+    ("iso-grub", Drive.USB, Firmware.SECURE_BOOT),
+    ("iso-isolinux", Drive.CD, Firmware.BIOS),
+]
+
+
+@pytest.fixture(scope="module")
+def enabled(tmp_path_factory):
+    """The edited ISO of a name, edited once."""
+    made = {}
+
+    def enable(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name) / f"{name}.iso"
+            command = Path(sys.executable).with_name("imgkit")
+            done = oracle.run(str(command), "console", "enable", fixture(name), "-o", made[name], "--json")
+            assert json.loads(done.stdout)["engine"] == "iso"
+        return made[name]
+
+    return enable
+
+
+def test_before_the_line_is_silent():
+    with boot(fixture("iso-debian"), drive=Drive.CD, memory="1G") as guest:
+        time.sleep(QUIET_FOR)
+        assert guest.process.poll() is None
+        assert guest.transcript == b""
+
+
+@pytest.mark.parametrize(("name", "drive", "firmware"), WAYS)
+def test_after_the_installer_asks_for_a_language(enabled, name, drive, firmware):
+    with boot(enabled(name), drive=drive, firmware=firmware, memory="1G") as guest:
+        if firmware is Firmware.BIOS:
+            guest.line.expect("ISOLINUX|Installer|installer|GNU GRUB")
+        guest.line.expect("Select a language")
+        guest.line.expect("English")
