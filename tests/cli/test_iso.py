@@ -1,0 +1,141 @@
+"""ISOs through the same commands as disks: looked at, edited, taken back, refused."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from tests.cli.command import assert_refused, imgkit
+from tests.cli.test_json import check
+from tests.filesystem.images import host_tree
+from tests.support import oracle
+from tests.support.disks import sha256
+from tests.support.images import fixture, private_copy
+
+ENABLE = ("console", "enable")
+INSTALLERS = ("iso-debian", "iso-grub", "iso-isolinux")
+MENU = "/boot/grub/grub.cfg"
+
+
+def report(image):
+    """What xorriso says of boot images and partition tables."""
+    words = ["-report_el_torito", "plain", "-report_system_area", "plain"]
+    return oracle.run("xorriso", "-indev", image, *words).stdout
+
+
+def files(image, folder):
+    """Every file as xorriso extracts it."""
+    folder.mkdir()
+    oracle.run("xorriso", "-osirrox", "on", "-indev", image, "-extract", "/", folder)
+    oracle.run("chmod", "-R", "u+rwX", folder)
+    return host_tree(folder)
+
+
+@pytest.fixture(scope="module", params=INSTALLERS)
+def enabled(request, tmp_path_factory):
+    """A fixture, its edited copy, and what the command said."""
+    source = fixture(request.param)
+    target = tmp_path_factory.mktemp("enabled") / "serial.iso"
+    done = imgkit(*ENABLE, source, "-o", target, "--undo", target.with_name("u"), "--json")
+    assert done.status == 0, done.stderr
+    check(dict(done.json), "console-enable/1", whole=False)
+    return source, target, done.json
+
+
+def test_only_the_edited_files_differ(enabled, tmp_path):
+    source, target, told = enabled
+    before, after = files(source, tmp_path / "before"), files(target, tmp_path / "after")
+    changed = {change["path"] for change in told["changes"]} | {"/md5sum.txt"}
+    assert {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)} == changed
+    done = subprocess.run(
+        ["md5sum", "--check", "--quiet", "md5sum.txt"],
+        cwd=tmp_path / "after",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_boot_images_and_tables_stay(enabled):
+    source, target, _ = enabled
+    assert report(source) == report(target)
+    assert source.stat().st_size == target.stat().st_size
+
+
+def test_status_and_undo(enabled, tmp_path):
+    source, target, _ = enabled
+    assert imgkit("console", "status", source).status == 1
+    assert imgkit("console", "status", target).status == 0
+    again = shutil.copy2(target, tmp_path / "again.iso")
+    done = imgkit(*ENABLE, again, "--in-place")
+    assert done.status == 0
+    assert "enabled already" in done.stderr
+    assert sha256(again) == sha256(target)
+    assert imgkit("undo", again, target.with_name("u")).status == 0
+    assert sha256(again) == sha256(source)
+
+
+def test_every_way_out_gives_the_same_bytes(tmp_path):
+    image = private_copy("iso-grub-rescue", tmp_path)
+    original = image.read_bytes()
+    env = {"SOURCE_DATE_EPOCH": "1700000000"}
+    assert imgkit(*ENABLE, image, "-o", tmp_path / "new.iso", env=env).status == 0
+    streamed = imgkit(*ENABLE, image, "-o", "-", env=env).stdout
+    assert image.read_bytes() == original
+    dry = imgkit(*ENABLE, image, "--dry-run")
+    assert "+++ b/boot/grub/grub.cfg" in dry.text
+    assert image.read_bytes() == original
+    assert imgkit(*ENABLE, image, "--in-place", env=env).status == 0
+    assert image.read_bytes() == streamed == (tmp_path / "new.iso").read_bytes() != original
+
+
+@pytest.mark.parametrize("name", ["iso-debian", "iso-grub", "iso-ipxe", "iso-memtest", "iso-grub-rescue"])
+def test_inspect(name):
+    done = imgkit("inspect", fixture(name), "--json")
+    assert done.status == 0, done.stderr
+    found = done.json
+    check(dict(found), "inspect-iso/1", whole=name == "iso-debian")
+    assert found["enabled"] is False
+    platforms = [image["platform"] for image in found["volume"]["boot_images"]]
+    assert platforms == {"iso-grub-rescue": ["BIOS"]}.get(name, ["BIOS", "UEFI"])
+    text = imgkit("inspect", fixture(name)).text
+    assert "ISO 9660" in text
+    if name == "iso-debian":
+        assert "installer: Debian GNU/Linux 12" in text
+        assert "checksums: /md5sum.txt" in text
+        assert "/boot/grub/efi.img/EFI/debian/grub.cfg" in text
+
+
+def test_files_are_listed_shown_and_written(tmp_path):
+    image = private_copy("iso-debian", tmp_path)
+    assert imgkit("ls", image).text.split() == sorted(
+        [".disk", "EFI", "boot", "install.amd", "isolinux", "md5sum.txt", "pool"]
+    )
+    assert imgkit("cat", image, "/.disk/info").text.startswith("Debian GNU/Linux 12")
+    inside = "/boot/grub/efi.img/EFI/debian/grub.cfg"
+    assert "search --file" in imgkit("cat", image, inside).text
+    tables = report(image)
+    assert imgkit("write", image, inside, "--in-place", stdin=b"configfile /boot/grub/grub.cfg\n").status == 0
+    assert imgkit("write", image, MENU, "--in-place", stdin=b"# " + b"x" * 30_000 + b"\n").status == 0
+    assert imgkit("cat", image, inside).text == "configfile /boot/grub/grub.cfg\n"
+    assert len(imgkit("cat", image, MENU).stdout) == 30_003
+    assert report(image) == tables
+    after = files(image, tmp_path / "after")
+    assert len(after[MENU]) == 30_003
+    done = subprocess.run(["md5sum", "--check", "--quiet", "md5sum.txt"], cwd=tmp_path / "after", check=False)
+    assert done.returncode == 0
+
+
+def test_what_cannot_be_done(tmp_path):
+    ipxe = private_copy("iso-ipxe", tmp_path)
+    words = [*ENABLE, ipxe, "--in-place"]
+    assert_refused(tmp_path, *words, status=5, says="no boot menu boots Linux")
+    words = ["write", ipxe, "/preseed.cfg", "--in-place"]
+    assert_refused(tmp_path, *words, status=5, says="cannot be added", hint="xorriso", stdin=b"x")
+    for option in (["--engine", "guestfs"], ["--root", "1"]):
+        assert_refused(tmp_path, *ENABLE, ipxe, "--in-place", *option, status=2, says="is an ISO", hint="Leave")
+    with ipxe.open("r+b") as file:
+        file.truncate(1 << 20)
+    words = ["write", ipxe, "/isolinux.cfg", "--in-place"]
+    assert_refused(tmp_path, *words, status=4, says=str(ipxe), hint="truncated", stdin=b"x" * 5000)
