@@ -65,7 +65,7 @@ def open_image(volume: IsoVolume, where: ByteRange, *, writable: bool, now: int)
 def _places(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
     """Partitions first: a boot catalogue tells less of their size."""
     for slot in volume.tables.slots:
-        if not volume.holds_volume(slot.where) and slot.where.size >= _SECTOR:
+        if not volume.census.is_whole(slot.where) and slot.where.size >= _SECTOR:
             yield f"partition {slot.number}", slot.where
     for image in volume.catalog.images if volume.catalog else ():
         yield f"boot image {image.number}", image.least_extent

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.errors import FormatError
@@ -48,7 +49,8 @@ class Census:
     """All directories, by number; all uses of file data, by its first byte; and everything else that takes room.
 
     `continuations` are the areas of Rock Ridge outside of directories. `windows` are boot images and partitions, which
-    may be files or hold some. `disputed` are first bytes of file data of
+    may be files or hold some. `sets` are the ranges of the sets of volume descriptors, `data_end` is where the last
+    directory or file ends. `disputed` are first bytes of file data of
     which records say different lengths, or that overlaps with that of another file.
     """
 
@@ -56,7 +58,9 @@ class Census:
     files: dict[int, list[Use]] = field(default_factory=dict)
     continuations: set[ByteRange] = field(default_factory=set)
     structures: tuple[tuple[str, ByteRange], ...] = ()
-    windows: tuple[tuple[str, ByteRange], ...] = ()
+    windows: tuple[ByteRange, ...] = ()
+    sets: tuple[ByteRange, ...] = ()
+    data_end: int = 0
     disputed: set[int] = field(default_factory=set)
 
     def move(self, old_start: int, new: ByteRange) -> None:
@@ -64,10 +68,16 @@ class Census:
         uses = self.files.pop(old_start)
         if new.size:
             self.files[new.start] = [use._replace(size=new.size) for use in uses]
+            self.data_end = max(self.data_end, new.stop)
+
+    def is_whole(self, where: ByteRange) -> bool:
+        """Whether a range, such as that of a partition, shows the volume: descriptors, directories and all files."""
+        return where.stop >= self.data_end and any(where.contains(each) for each in self.sets)
 
     def claims(self) -> Iterator[ByteRange]:
         """Every range that is taken, files up to the end of their last sector; they may overlap."""
-        yield from (where for _, where in (*self.structures, *self.windows))
+        yield from (where for _, where in self.structures)
+        yield from self.windows
         yield from self.continuations
         yield from (directory.where for directory in self.directories)
         for start, uses in self.files.items():
@@ -81,8 +91,7 @@ class Census:
             if directory.where.overlaps(where):
                 raise _overlap(path, where, "a directory")
         areas = (("a continuation area", area) for area in self.continuations)
-        windows = (window for window in self.windows if window[1].start not in self.files)
-        for name, other in (*self.structures, *areas, *windows):
+        for name, other in (*self.structures, *areas):
             if other.overlaps(where):
                 raise _overlap(path, where, name)
 
@@ -123,6 +132,9 @@ def take_census(volume: IsoVolume) -> Census:
             census.directories.append(directory)
             waiting.extend(_read(volume, census, directory))
     census.disputed = _disputed(census.files)
+    ends_of_directories = (directory.where.stop for directory in census.directories)
+    ends_of_files = (start + max(use.size for use in uses) for start, uses in census.files.items())
+    census.data_end = max(chain(ends_of_directories, ends_of_files))
     update_structures(volume, census)
     return census
 
@@ -182,8 +194,9 @@ def _continuations(volume: IsoVolume, descriptor: Descriptor, record: Record) ->
 
 def update_structures(volume: IsoVolume, census: Census) -> None:
     """Take down anew what descriptors, boot catalogue and partition tables say."""
+    census.sets = tuple(each.where for each in volume.sets)
     census.structures = tuple(_structures(volume))
-    census.windows = tuple(_windows(volume))
+    census.windows = tuple(_windows(volume, census))
 
 
 def _structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
@@ -195,13 +208,13 @@ def _structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
     yield from volume.tables.ranges()
 
 
-def _windows(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
+def _windows(volume: IsoVolume, census: Census) -> Iterator[ByteRange]:
     for slot in volume.tables.slots:
-        if not volume.holds_volume(slot.where):
-            yield f"{slot.scheme} partition {slot.number}", slot.where
+        if not slot.is_filler and not census.is_whole(slot.where):
+            yield slot.where
     if volume.catalog is not None:
-        yield "the boot catalogue", volume.catalog.where
-        yield from ((f"boot image {image.number}", image.least_extent) for image in volume.catalog.images)
+        yield volume.catalog.where
+        yield from (image.least_extent for image in volume.catalog.images)
 
 
 def _record_at(volume: IsoVolume, directory: Directory, position: int) -> Record:

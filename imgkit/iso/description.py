@@ -27,6 +27,7 @@ class IsoDescription:
     naming: Naming
     joliet: bool
     udf: bool
+    hfs_plus: bool
     volume_size: int
     image_size: int
     boot_images: tuple[BootImage, ...]
@@ -45,6 +46,7 @@ def describe(tree: IsoTree) -> IsoDescription:
         volume.namespace.naming,
         volume.joliet is not None,
         volume.udf,
+        volume.hfs_plus,
         volume.primary.space.size,
         volume.device.size,
         images,

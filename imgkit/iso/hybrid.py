@@ -9,6 +9,7 @@ Layouts and parsers of MBR and GPT are those of `imgkit.partition`; for the Appl
 
 from __future__ import annotations
 
+import re
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _SECTOR = 512
 _MOST_APPLE_PARTITIONS = 64
 _GPT_FIRST_LBA_OFFSET = 32
+_FILLER = re.compile(r"Gap\d+")
 _UNUSED_GUID = bytes(16)
 _BEYOND_CHS = b"\xfe\xff\xff"
 
@@ -50,6 +52,11 @@ class Slot:
     where: ByteRange
     type: str
     name: str = ""
+
+    @property
+    def is_filler(self) -> bool:
+        """Whether xorriso made it to leave no part of the image without a partition; it means nothing."""
+        return _FILLER.fullmatch(self.name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +81,25 @@ class Tables:
         """Whether the backup GPT, or the place where one belongs, lies behind a byte position."""
         return self.gpt is not None and self.gpt.header.alternate_lba * _SECTOR >= position
 
+    def backup_ranges(self) -> Iterator[tuple[str, ByteRange]]:
+        """Where the backup GPT lies, in bytes."""
+        if self.gpt is not None and self.gpt.backup is not None:
+            yield from _copy_ranges(self.gpt.backup)
+
     def ranges(self) -> Iterator[tuple[str, ByteRange]]:
         """Where the tables themselves lie, in bytes, beyond the first sector."""
         if self.gpt is not None:
-            yield "GPT", ByteRange(_SECTOR, 2 * _SECTOR)
-            for header in filter(None, (self.gpt.header, self.gpt.backup)):
-                start = header.partition_entry_lba * _SECTOR
-                yield "GPT entries", ByteRange(start, start + header.array_size)
-                yield "GPT", ByteRange(header.my_lba * _SECTOR, (header.my_lba + 1) * _SECTOR)
+            yield from _copy_ranges(self.gpt.header)
+            yield from self.backup_ranges()
         count = sum(slot.scheme is Scheme.APM for slot in self.slots)
         if count:
-            yield "Apple partition map", ByteRange(0, (count + 1) * self.apple_block_size)
+            yield "the Apple partition map", ByteRange(0, (count + 1) * self.apple_block_size)
+
+
+def _copy_ranges(header: GptHeader) -> Iterator[tuple[str, ByteRange]]:
+    start = header.partition_entry_lba * _SECTOR
+    yield "the GPT entries", ByteRange(start, start + header.array_size)
+    yield "the GPT header", ByteRange(header.my_lba * _SECTOR, (header.my_lba + 1) * _SECTOR)
 
 
 def read_tables(device: BlockReader) -> Tables:

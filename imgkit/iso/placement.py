@@ -48,9 +48,13 @@ def find_room(volume: IsoVolume, size: int) -> int:
 
 
 def reach(volume: IsoVolume) -> int:
-    """Where the bytes end that every view of the volume shows: all its descriptors, and all partitions that hold it."""
+    """Where the bytes end that every view of the volume shows: all descriptors, and all partitions of the whole of it.
+
+    A backup GPT, which has to stay the last thing, ends it too.
+    """
     ends = [descriptor.space.stop for each in volume.sets for descriptor in each.descriptors]
-    ends += [slot.where.stop for slot in volume.tables.slots if volume.holds_volume(slot.where)]
+    ends += [slot.where.stop for slot in volume.tables.slots if volume.census.is_whole(slot.where)]
+    ends += [where.start for _, where in volume.tables.backup_ranges()]
     return min(ends) // layout.SECTOR * layout.SECTOR
 
 
@@ -95,7 +99,7 @@ def _grow(volume: IsoVolume, needed: int) -> None:
 def _next_claim(volume: IsoVolume, end: int) -> int:
     """Where the volume would run into something: a structure, the end of a partition that holds it, or of the image."""
     stops = [claim.start for claim in volume.census.claims() if claim.start >= end]
-    stops += [slot.where.stop for slot in volume.tables.slots if volume.holds_volume(slot.where)]
+    stops += [slot.where.stop for slot in volume.tables.slots if volume.census.is_whole(slot.where)]
     return min([*stops, volume.device.size])
 
 
@@ -120,7 +124,7 @@ def _insert(volume: IsoVolume, end: int, needed: int) -> None:
     def change(where: ByteRange) -> ByteRange:
         if where.start >= end:
             return ByteRange(where.start + added, where.stop + added)
-        grows = where.stop > end or (where.stop == end and volume.holds_volume(where))
+        grows = where.stop > end or (where.stop == end and volume.census.is_whole(where))
         return ByteRange(where.start, where.stop + added) if grows else where
 
     # The catalogue lies in the volume, before the seam.

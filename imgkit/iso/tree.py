@@ -56,6 +56,12 @@ class IsoTree:
         self._images: dict[tuple[int, bool], FatFileSystem] = {}
         self._sums = media.Sums()
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Facts that whoever edits the image should hear."""
+        hfs = "A Mac that starts from its HFS+ directory still sees changed files as they were, or cut off."
+        return (hfs,) if self.volume.hfs_plus else ()
+
     def read(self, path: str, /) -> bytes:
         """Contents of a regular file of at most 1 GiB; `read_chunks` has no limit."""
         place = self._existing(path)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from imgkit.block.overlay import Overlay
     from imgkit.iso.descriptors import Descriptor, DescriptorSet
     from imgkit.iso.directory import Record
-    from imgkit.units import ByteRange
 
 _CHUNK = MIB
 _MOST_REMEMBERED = 100_000
+_HFS_PLUS_HEADER, _HFS_PLUS = 1024, (b"H+", b"HX")
 
 
 class IsoVolume:
@@ -83,14 +83,18 @@ class IsoVolume:
         """The descriptor of the Joliet tree."""
         return next((each for each in self._first.descriptors if each.kind is Kind.JOLIET), None)
 
-    def holds_volume(self, where: ByteRange) -> bool:
-        """Whether a range, such as that of a partition, has the volume in it, or one of its sets of descriptors."""
-        return any(where.contains(each.where) for each in self.sets)
-
     @property
     def udf(self) -> bool:
         """Whether the image is a UDF volume as well."""
         return self._first.udf
+
+    @property
+    def hfs_plus(self) -> bool:
+        """Whether the image has a directory for Macs as well (HFS+), as grub-mkrescue makes it."""
+        return any(self._signature(slot.where.start + _HFS_PLUS_HEADER) in _HFS_PLUS for slot in self.tables.slots)
+
+    def _signature(self, position: int) -> bytes:
+        return self.device.read_at(position, 2) if position + 2 <= self.device.size else b""
 
     @cached_property
     def catalog(self) -> BootCatalog | None:

@@ -162,10 +162,11 @@ def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> Non
         entry = device.read_at(image.position, layout.CATALOG_ENTRY_SIZE)
         load_size = new.size if whole else image.load_size
         device.write_at(image.position, eltorito.rewrite(entry, block=new.start // layout.SECTOR, load_size=load_size))
-    slots = [slot for slot in volume.tables.slots if slot.where.start == old.start]
+    taken = whole_sectors(old.size)
+    slots = [slot for slot in volume.tables.slots if slot.where == ByteRange(old.start, old.start + taken)]
     if images and new.start != old.start:
         blocks = old.start // layout.SECTOR, new.start // layout.SECTOR
         bootinfo.follow_in_boot_sector(device, old_block=blocks[0], new_block=blocks[1])
-    if slots and (whole_sectors(new.size), new.start) != (whole_sectors(old.size), old.start):
-        where = ByteRange(new.start, new.start + whole_sectors(new.size))
-        hybrid.rewrite(device, hybrid.read_tables(device), lambda each: where if each.start == old.start else each)
+    where = ByteRange(new.start, new.start + whole_sectors(new.size))
+    if slots and slots[0].where != where:
+        hybrid.rewrite(device, hybrid.read_tables(device), lambda each: where if each == slots[0].where else each)

@@ -29,6 +29,12 @@ _UBUNTU = (
     "-boot-load-size 4 -boot-info-table --grub2-boot-info -eltorito-alt-boot "
     "-e --interval:appended_partition_2:all:: -no-emul-boot --mbr-force-bootable"
 )
+# As grub-mkrescue calls it for UEFI: with HFS+, and with partitions that fill the gaps between others.
+_GRUB_MKRESCUE = (
+    "-r -J -joliet-long -hfsplus -apm-block-size 2048 -hfsplus-file-creator-type chrp tbxj /isolinux/isolinux.cfg "
+    "-b isolinux/isolinux.bin -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info -eltorito-alt-boot "
+    "-e boot/grub/efi.img -no-emul-boot --protective-msdos-label -efi-boot-part --efi-boot-image"
+)
 
 # Real ones, and the package that each comes from.
 THIRD_PARTY = {
@@ -51,7 +57,7 @@ _CORPUS = (
     "libarchive/test_fuzz_1.iso util-linux/iso-unicode-long-label.img.xz util-linux/iso.img.xz"
 )
 CORPUS = tuple(f"iso/{name}" for name in _CORPUS.split())
-MADE = ("debian", "ubuntu", "plain", "joliet", "deep", "sessions", "genisoimage")
+MADE = ("debian", "ubuntu", "mac", "plain", "joliet", "deep", "sessions", "genisoimage")
 
 
 def load(name: str, folder: Path) -> Path:
@@ -129,6 +135,8 @@ def _make(name: str, source: Path, image: Path) -> None:
     elif name == "ubuntu":
         esp = source / "boot/grub/efi.img"
         oracle.run(*mkisofs, "-append_partition", "2", "0xef", esp, *_UBUNTU.split(), "-o", image, source)
+    elif name == "mac":
+        oracle.run(*mkisofs, *_GRUB_MKRESCUE.split(), "-o", image, source)
     elif name == "plain":
         oracle.run("genisoimage", "-quiet", "-o", image, source / "isolinux", source / "boot")
     elif name == "joliet":

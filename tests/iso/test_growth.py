@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.iso import images
-from tests.iso.test_write import edit, edited_file, unaffected
+from tests.iso.test_write import edit, edited_file, named, unaffected
 from tests.support import oracle
 
 MUCH = 3_000_000
 
 
-@pytest.mark.parametrize("name", ["debian", "ubuntu", "sessions", "plain", "genisoimage", *images.THIRD_PARTY])
+@pytest.mark.parametrize("name", ["debian", "ubuntu", "mac", "sessions", "plain", "genisoimage", *images.THIRD_PARTY])
 def test_growth(name: str, tmp_path: Path) -> None:
     image = images.load(name, tmp_path)
     tree = images.open_tree(image)
@@ -33,11 +33,11 @@ def test_growth(name: str, tmp_path: Path) -> None:
     old_report, new_report = images.boot_report(image), images.boot_report(new)
     assert unaffected(old_report) == unaffected(new_report)
     # Every number of sectors in the report is the old one, or is larger by what the image has grown.
-    pairs = zip(re.findall(r"\d+", old_report), re.findall(r"\d+", new_report), strict=True)
+    pairs = zip(*(re.findall(r"\d+", named(report)) for report in (old_report, new_report)), strict=True)
     assert {int(there) - int(here) for here, there in pairs} <= {0, grown // 512, grown // 2048}
 
 
-@pytest.mark.parametrize("name", ["debian", "ubuntu"])
+@pytest.mark.parametrize("name", ["debian", "ubuntu", "mac"])
 def test_gpt_is_valid_in_both_copies(name: str, tmp_path: Path) -> None:
     image = images.load(name, tmp_path)
     tree = images.open_tree(image)
@@ -46,7 +46,8 @@ def test_gpt_is_valid_in_both_copies(name: str, tmp_path: Path) -> None:
 
     def problems(path: Path) -> list[str]:
         said = oracle.run("sgdisk", "-v", path, check=False).stdout
-        return [line for line in said.splitlines() if re.search("problem|[Cc]aution|CRC|overlap", line)]
+        found = [line for line in said.splitlines() if re.search("problem|[Cc]aution|CRC|overlap", line)]
+        return [re.sub(r"\d.*", "", line) for line in found if "Identified" not in line]
 
     # xorriso's own tables are not free of complaints: isohybrid has its partitions overlap.
     assert problems(new) == problems(image)

@@ -51,12 +51,20 @@ def sizes(old: int) -> dict[str, int]:
     return {"shorter": 1, "same": old, "sector": full, "longer": full + 1, "much longer": full + 5 * SECTOR}
 
 
+def named(report: str) -> str:
+    """A boot report without the partitions that only fill a gap, and with which a moved file now begins."""
+    fillers = re.findall(r"GPT partname local : +(\d+)  Gap", report) + re.findall(
+        r"APM partition name : +(\d+)  Gap", report
+    )
+    return re.sub(rf"(?m)^...* partition path : +({'|'.join(fillers or ['none'])})  .*\n", "", report)
+
+
 def unaffected(report: str) -> str:
     """A boot report without what growth explains: where things end, and where what follows the volume lies."""
     return re.sub(
-        r"(?m)^(ISO image size|GPT lba range|MBR partition +:|GPT start and size|El Torito boot img|.*EFI image).*$",
+        r"(?m)^(ISO image size|GPT lba range|MBR partition +:|... start and size|El Torito boot img|.*EFI image).*$",
         "",
-        report,
+        named(report),
     )
 
 
@@ -94,14 +102,14 @@ def test_one_file_changes_and_nothing_else(name: str, how: str, tmp_path: Path) 
         assert old_size
         assert new_size
         assert int(new_size[1]) >= int(old_size[1])
-        assert old_report.replace(old_size[0], "") == new_report.replace(new_size[0], "")
+        assert named(old_report.replace(old_size[0], "")) == named(new_report.replace(new_size[0], ""))
     else:
         assert unaffected(new_report) == unaffected(old_report)
     # Reading it anew gives what the tree gave that was written to.
     assert images.open_tree(new).read(path) == data
 
 
-@pytest.mark.parametrize("name", ["debian", "ubuntu", "genisoimage", "sessions", *list(images.THIRD_PARTY)[1:3]])
+@pytest.mark.parametrize("name", ["debian", "ubuntu", "mac", "genisoimage", "sessions", *list(images.THIRD_PARTY)[1:3]])
 def test_every_name_and_every_tree_follows(name: str, tmp_path: Path) -> None:
     image = images.load(name, tmp_path)
     tree = images.open_tree(image)
