@@ -18,13 +18,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import Figure, measure
+from benchmarks.measure import IMGKIT, Figure, compare, measure, seconds
 from fixtures.catalog import fixture
 from imgkit.console.recipe import default_console, enable
 from imgkit.editing import Source, edit_image
 from imgkit.guest.kvm import kvm_works
 
-IMGKIT = Path(sys.executable).with_name("imgkit")
 _FEW, _MANY, _COPIES = 3, 15, 16
 
 
@@ -55,9 +54,7 @@ class Bench:
 
     def row(self, task: str, ours: Figure, theirs: Figure, wanted: str) -> None:
         """Add a comparison."""
-        ratio = theirs.median / ours.median
-        told = f"{ratio:.3g} x faster" if ratio >= 1 else f"{1 / ratio:.3g} x slower"
-        self.table.add_row(task, _seconds(ours), _seconds(theirs), told, wanted, f"{ours.peak >> 20} MiB")
+        compare(self.table, task, ours, theirs, wanted)
 
     def _copy(self, to: Path) -> Path:
         to.unlink(missing_ok=True)
@@ -81,7 +78,7 @@ def main() -> None:
         _enable(bench, start)
         _read(bench)
         _throughput(bench)
-    note = f"start-up: `imgkit --version` {_seconds(start)}, peak {start.peak >> 20} MiB"
+    note = f"start-up: `imgkit --version` {seconds(start)}, peak {start.peak >> 20} MiB"
     Console(width=120).print(bench.table, note)
 
 
@@ -95,9 +92,9 @@ def _enable(bench: Bench, start: Figure) -> None:
         "console", "enable", image, "--in-place", "--engine", "guestfs", runs=1 if bench.quick else _FEW
     )
     bench.row("… --engine guestfs | virt-customize", appliance, customize, "at least 1.43 x")
-    above = Figure(tuple(seconds - start.median for seconds in ours.seconds), ours.peak)
+    above = Figure(tuple(each - start.median for each in ours.seconds), ours.peak)
     bench.table.add_row(
-        "console enable, above start-up", _seconds(above), "", "", "at most 0.2 s", f"{above.peak >> 20} MiB"
+        "console enable, above start-up", seconds(above), "", "", "at most 0.2 s", f"{above.peak >> 20} MiB"
     )
 
 
@@ -137,10 +134,6 @@ def _throughput(bench: Bench) -> None:
     bench.table.add_row(
         "console enable, library, one process", f"{float(done.stdout):.0f} images/s", "", "", "at least 50 images/s"
     )
-
-
-def _seconds(figure: Figure) -> str:
-    return f"{figure.median:.3f} s" if figure.median < 1 else f"{figure.median:.1f} s"
 
 
 if __name__ == "__main__":

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+
+    from rich.table import Table
+
+
+IMGKIT = Path(sys.executable).with_name("imgkit")
 
 
 class BenchmarkError(Exception):
@@ -29,6 +35,18 @@ class Figure:
     def median(self) -> float:
         """Median of the runs' seconds."""
         return statistics.median(self.seconds)
+
+
+def seconds(figure: Figure) -> str:
+    """The median, for a table."""
+    return f"{figure.median:.3f} s" if figure.median < 1 else f"{figure.median:.1f} s"
+
+
+def compare(table: Table, task: str, ours: Figure, theirs: Figure, wanted: str) -> None:
+    """Add a row: task, both times, how many times faster or slower, what is wanted, and our peak memory."""
+    ratio = theirs.median / ours.median
+    told = f"{ratio:.3g} x faster" if ratio >= 1 else f"{1 / ratio:.3g} x slower"
+    table.add_row(task, seconds(ours), seconds(theirs), told, wanted, f"{ours.peak >> 20} MiB")
 
 
 def measure(
