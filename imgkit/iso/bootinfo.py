@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _BLOCKS = layout.SECTOR // 512
 _GRUB_OFFSET, _GRUB_SKIPPED = 2548, 5
+HEAD = _GRUB_OFFSET + 8
+"""Bytes of a boot image that may hold something about its place."""
+
 _MBR_OFFSET, _MBR_SKIPPED = 432, (0, 4)
 _PVD_BLOCK = layout.FIRST_DESCRIPTOR // layout.SECTOR
 
@@ -32,9 +35,12 @@ def has_table(image: bytes, block: int) -> bool:
 
 
 def follow(before: bytes, after: bytes, *, old_block: int, new_block: int) -> bytes:
-    """New contents of a file with what the old ones carried brought up to date for the block where they will begin."""
+    """New contents of a file with what the old ones carried brought up to date for the block where they will begin.
+
+    Of the old ones, the first `HEAD` bytes are enough.
+    """
     image = bytearray(after)
-    grub = slice(_GRUB_OFFSET, _GRUB_OFFSET + 8)
+    grub = slice(_GRUB_OFFSET, HEAD)
     if before[grub] == _grub_address(old_block) and len(image) >= grub.stop:
         image[grub] = _grub_address(new_block)
     if has_table(before, old_block) and len(image) >= layout.BOOT_INFO_END:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.errors import FormatError
 from imgkit.iso import layout
-from imgkit.iso.directory import Record, make_node, records
+from imgkit.iso.descriptors import Kind
+from imgkit.iso.directory import Naming, Record, make_node, records
 from imgkit.iso.rockridge import entries
 from imgkit.units import ByteRange
 
@@ -169,9 +170,11 @@ def _check_apart(places: list[tuple[int, int]], where: ByteRange) -> None:
 def _read(volume: IsoVolume, census: Census, directory: Directory) -> list[Directory]:
     """Take down the files of one directory; its directories."""
     number = len(census.directories) - 1
+    rock_ridge = volume.namespace.naming is Naming.ROCK_RIDGE
+    has_continuations = rock_ridge and directory.descriptor.kind is not Kind.JOLIET
     found = []
     for record in records(volume.device, directory.descriptor, directory.where):
-        if b"CE" in record.raw:
+        if has_continuations and b"CE" in record.raw:
             census.continuations.update(_continuations(volume, directory.descriptor, record))
         if record.is_self_or_parent:
             continue

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from imgkit.iso.volume import IsoVolume
 
 # In this order: a list may hold the sum of one before it.
-_LISTS = {"/md5sum.txt": "md5", "/sha256sum.txt": "sha256"}
-_LINE = re.compile(rb"^(?P<sum>[0-9a-fA-F]{32,64})(?P<gap> [ *])(?P<path>[^\r\n]+)", re.MULTILINE)
+_LISTS = {"/md5sum.txt": "md5", "/sha256sum.txt": "sha256", "/sha512sum.txt": "sha512"}
+_LINE = re.compile(rb"^(?P<sum>[0-9a-fA-F]{32,128})(?P<gap> [ *])(?P<path>[^\r\n]+)", re.MULTILINE)
 
 _MAGIC = b"ISO MD5SUM = "
 _PIECE = 32 * 1024
@@ -37,9 +37,8 @@ _MOST_SKIPPED = 1 << 20
 
 @dataclass(slots=True)
 class Sums:
-    """What edits have touched: the sums that changed files had before, by path and name of the sum."""
+    """The sums that files had before they were edited, by path and name of the sum."""
 
-    touched: bool = False
     before: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def note(self, tree: IsoTree, path: str) -> None:
@@ -56,8 +55,8 @@ def carried_sums(tree: IsoTree) -> tuple[str, ...]:
 
 
 def refresh(tree: IsoTree, sums: Sums) -> None:
-    """Bring all checksums up to date after edits; nothing is written where nothing was edited."""
-    if not sums.touched:
+    """Bring all checksums up to date after edits; nothing is written where nothing has changed."""
+    if tree.volume.device.plan().is_empty:
         return
     for place, name in _LISTS.items():
         if _is_file(tree, place) and sums.before:

@@ -145,7 +145,7 @@ def _check_seam(volume: IsoVolume, end: int) -> None:
             hint="Rebuild the image with xorriso.",
         )
     for claim in volume.census.claims():
-        if claim.start < end < claim.stop and claim.start:
+        if claim.start < end < claim.stop:
             raise FormatError(
                 "something reaches across the end of the volume",
                 structure="volume descriptor",

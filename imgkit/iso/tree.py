@@ -268,7 +268,6 @@ class IsoTree:
         """Remember the checksums of a file before its first edit."""
         if self.identity(path) is not None:
             self._sums.note(self, path)
-        self._sums.touched = True
 
 
 def _check_loop(done: list[Node], node: Node) -> None:

@@ -25,17 +25,26 @@ _EXTENT_AND_SIZE = slice(2, 18)
 
 def write_file(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
     """Replace the contents of a file. Raises FormatError or UnsupportedError, and then nothing has been written."""
-    before = b"".join(volume.chunks(node, path))
-    if before == data:
+    if _holds(volume, node, path, data):
         return
     check_editable(volume)
     _check_file(volume, node, path, len(data))
     if len(node.records) > 1:
         _write_sections(volume, node, path, data)
     elif node.stat.size:
-        _write_extent(volume, node.extents[0], before, data)
+        _write_extent(volume, node.extents[0], data)
     else:
         _fill_empty(volume, node, path, data)
+
+
+def _holds(volume: IsoVolume, node: Node, path: str, data: bytes) -> bool:
+    """Whether a file has these contents already."""
+    position = 0
+    for chunk in volume.chunks(node, path):
+        if data[position : position + len(chunk)] != chunk:
+            return False
+        position += len(chunk)
+    return position == len(data)
 
 
 def check_editable(volume: IsoVolume) -> None:
@@ -72,25 +81,21 @@ def _check_file(volume: IsoVolume, node: Node, path: str, size: int) -> None:
             volume.census.check_alone(extent, path)
 
 
-def _write_extent(volume: IsoVolume, old: ByteRange, before: bytes, data: bytes) -> None:
-    """Write a file that has one extent, in place if it fits there."""
-    capacity = whole_sectors(old.size)
-    start = old.start if len(data) <= capacity else find_room(volume, len(data))
+def _write_extent(volume: IsoVolume, old: ByteRange, data: bytes) -> None:
+    """Write a file that has one extent, in place if it fits there; the rest of its last sector becomes zeros."""
+    start = old.start if len(data) <= whole_sectors(old.size) else find_room(volume, len(data))
     new = ByteRange(start, start + len(data))
+    before = volume.device.read_at(old.start, min(old.size, bootinfo.HEAD))
     blocks = old.start // layout.SECTOR, start // layout.SECTOR
     after = bootinfo.follow(before, data, old_block=blocks[0], new_block=blocks[1])
-    volume.device.write_at(start, after + bytes(_room(volume, old, new) - len(after)))
+    # An image may end within the last sector of its last file.
+    end = min(start + whole_sectors(new.size), max(new.stop, volume.device.size))
+    volume.device.write_at(start, after + bytes(end - new.stop))
     if new != old:
         _rewrite_records(volume, volume.census.files[old.start], new)
         _follow_boot_image(volume, old, new)
         volume.census.move(old.start, new)
         volume.refresh()
-
-
-def _room(volume: IsoVolume, old: ByteRange, new: ByteRange) -> int:
-    """Bytes to write: up to the end of the last sector, and over what was left of the old contents."""
-    room = whole_sectors(max(old.size, new.size) if new.start == old.start else new.size)
-    return max(new.size, min(room, volume.device.size - new.start))
 
 
 def _write_sections(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
@@ -103,7 +108,7 @@ def _write_sections(volume: IsoVolume, node: Node, path: str, data: bytes) -> No
     for extent in node.extents[:-1]:
         volume.device.write_at(extent.start, data[position : position + extent.size])
         position += extent.size
-    _write_extent(volume, last, b"", data[position:])
+    _write_extent(volume, last, data[position:])
 
 
 def _fill_empty(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:

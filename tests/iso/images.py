@@ -105,13 +105,11 @@ def _source(folder: Path) -> Path:
     (folder / "doc/über.txt").write_bytes(b"not only ASCII\n")
     (folder / ("doc/" + "long name " * 20)).write_bytes(b"in a continuation area\n")
     make_fat(folder / "boot/grub/efi.img")
-    names = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    # isolinux.bin gets its boot information table when the image is made.
-    listed = [path for path in names if path.name != "isolinux.bin"]
+    # isolinux.bin gets its boot information table when the image is made. The second list has the sum of the first.
     for algorithm in ("md5", "sha256"):
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "isolinux.bin")
         lines = (
-            f"{hashlib.new(algorithm, path.read_bytes()).hexdigest()}  ./{path.relative_to(folder)}\n"
-            for path in listed
+            f"{hashlib.new(algorithm, each.read_bytes()).hexdigest()}  ./{each.relative_to(folder)}\n" for each in files
         )
         (folder / f"{algorithm}sum.txt").write_text("".join(lines))
     return folder
