@@ -34,6 +34,7 @@ def folder(tmp_path_factory):
     for name in ("debian.qcow2", "other.qcow2"):
         shutil.copyfile(image, here / name)
     image.unlink()
+    private_copy("iso-debian", here).rename(here / "debian.iso")
     (here / "motd").write_text("Welcome\n")
     return here
 

@@ -26,10 +26,11 @@ def ls(
     long: Annotated[bool, typer.Option("-l", "--long", help="Show type, mode, owner, size and time.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List a directory, or one file, of the system in an image.
+    """List a directory, or one file, of the system in an image or of an ISO.
 
     Examples:
       imgkit ls debian.qcow2 /boot
+      imgkit ls netinst.iso /boot/grub/efi.img
       imgkit ls -l debian.qcow2 /etc/default/grub
     """
     from imgkit.cli.render import long_line, out, print_json
@@ -47,10 +48,13 @@ def ls(
 
 @composed(source=make_source)
 def cat(source: Source, path: InTree, *, as_json: AsJson = False) -> None:
-    """Print a file of the system in an image.
+    """Print a file of the system in an image or of an ISO.
+
+    A FAT boot image of an ISO is a file, and a directory to paths that go on.
 
     Examples:
       imgkit cat debian.qcow2 /etc/fstab
+      imgkit cat netinst.iso /boot/grub/efi.img/EFI/debian/grub.cfg
       imgkit cat disk.img /boot/vmlinuz > vmlinuz
     """
     from imgkit.cli.render import emit, print_json
@@ -84,7 +88,8 @@ def write(
 ) -> None:
     """Write a file into the system in an image: replace its contents, or create it.
 
-    A file that exists keeps owner, mode and extended attributes; missing directories are made.
+    A file that exists keeps owner, mode and extended attributes; missing directories are made. In an ISO a file gets
+    new contents; none can be added.
 
     Examples:
       imgkit write disk.qcow2 /etc/motd motd.txt --in-place

@@ -36,4 +36,4 @@ def find_medium(image: Image, *, now: int) -> Medium | None:
     if image.disk is not image.overlay or not is_iso(image.disk):
         return None
     tree = IsoTree(IsoVolume.open(image.overlay, str(image.path)), now=now)
-    return Medium(tree, tree.finish)
+    return Medium(tree, tree.finish, notices=tree.notices)

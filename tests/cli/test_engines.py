@@ -12,7 +12,7 @@ from tests.support.guests import Part, make_disk
 
 ENABLE = ("console", "enable")
 DEPENDENCIES = (
-    *("construct", "fatfs", "rich", "typer", "zstandard"),
+    *("construct", "fatfs", "pycdlib", "rich", "typer", "zstandard"),
     *("annotated_doc", "click", "markdown_it", "mdurl", "pygments", "shellingham", "typing_extensions.py"),
 )
 
