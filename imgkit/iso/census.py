@@ -51,8 +51,8 @@ class Census:
 
     `continuations` are the areas of Rock Ridge outside of directories. `windows` are boot images and partitions, which
     may be files or hold some. `sets` are the ranges of the sets of volume descriptors, `data_end` is where the last
-    directory or file ends. `disputed` are first bytes of file data of
-    which records say different lengths, or that overlaps with that of another file.
+    directory or file ends. `disputed` are first bytes of file data of which records say different lengths, or that
+    overlaps with that of another file.
     """
 
     directories: list[Directory] = field(default_factory=list)

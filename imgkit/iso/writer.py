@@ -113,7 +113,7 @@ def _write_sections(volume: IsoVolume, node: Node, path: str, data: bytes) -> No
 
 def _fill_empty(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
     """Give a file its first extent. Which record of another tree is the same file, nothing tells."""
-    if sum(len(each.descriptors) for each in volume.sets) > 1:
+    if len({descriptor.root for each in volume.sets for descriptor in each.descriptors}) > 1:
         raise UnsupportedError(f"{volume.name}: {path} is empty and may have another name in Joliet", hint=_REBUILD)
     record = node.records[0]
     directory = next(
