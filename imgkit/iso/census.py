@@ -68,8 +68,12 @@ class Census:
         """Take note that data, with all its uses, has moved or changed in size."""
         uses = self.files.pop(old_start)
         if new.size:
-            self.files[new.start] = [use._replace(size=new.size) for use in uses]
-            self.data_end = max(self.data_end, new.stop)
+            self.add(new, [use._replace(size=new.size) for use in uses])
+
+    def add(self, new: ByteRange, uses: list[Use]) -> None:
+        """Take note of data, with all its uses."""
+        self.files[new.start] = uses
+        self.data_end = max(self.data_end, new.stop)
 
     def is_whole(self, where: ByteRange) -> bool:
         """Whether a range, such as that of a partition, shows the volume: descriptors, directories and all files."""
