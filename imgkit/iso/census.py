@@ -51,8 +51,8 @@ class Census:
 
     `continuations` are the areas of Rock Ridge outside of directories. `windows` are boot images and partitions, which
     may be files or hold some. `sets` are the ranges of the sets of volume descriptors, `data_end` is where the last
-    directory or file ends. `disputed` are first bytes of file data of
-    which records say different lengths, or that overlaps with that of another file.
+    directory or file ends. `disputed` are first bytes of file data of which records say different lengths, or that
+    overlaps with that of another file.
     """
 
     directories: list[Directory] = field(default_factory=list)
@@ -68,8 +68,12 @@ class Census:
         """Take note that data, with all its uses, has moved or changed in size."""
         uses = self.files.pop(old_start)
         if new.size:
-            self.files[new.start] = [use._replace(size=new.size) for use in uses]
-            self.data_end = max(self.data_end, new.stop)
+            self.add(new, [use._replace(size=new.size) for use in uses])
+
+    def add(self, new: ByteRange, uses: list[Use]) -> None:
+        """Take note of data, with all its uses."""
+        self.files[new.start] = uses
+        self.data_end = max(self.data_end, new.stop)
 
     def is_whole(self, where: ByteRange) -> bool:
         """Whether a range, such as that of a partition, shows the volume: descriptors, directories and all files."""

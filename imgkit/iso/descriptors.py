@@ -68,7 +68,7 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class DescriptorSet:
-    """The descriptors in a row, the primary one first; `where` is their range, terminator included."""
+    """The descriptors in a row, the primary one first, whose copies (8.4) may follow; `where` is their range."""
 
     descriptors: tuple[Descriptor, ...]
     boot_catalog: int | None
@@ -141,10 +141,7 @@ def _read_set(device: BlockReader, first: int, base: int) -> DescriptorSet:
             if record.boot_system_identifier.startswith(layout.EL_TORITO):
                 catalog = base + record.catalog_block * layout.SECTOR
         elif sector[0] in (_PRIMARY, _SUPPLEMENTARY):
-            descriptor = _descriptor(sector, position, base, first - layout.FIRST_DESCRIPTOR)
-            # Further primary descriptors are copies of the first (8.4).
-            if descriptor.kind is not Kind.PRIMARY or not descriptors:
-                descriptors.append(descriptor)
+            descriptors.append(_descriptor(sector, position, base, first - layout.FIRST_DESCRIPTOR))
     descriptors.sort(key=lambda each: each.kind is not Kind.PRIMARY)
     if not descriptors or descriptors[0].kind is not Kind.PRIMARY:
         raise _damage("there is no primary volume descriptor", first, "type")

@@ -165,6 +165,18 @@ def nodes(device: BlockReader, namespace: Namespace, found: Iterable[Record]) ->
         raise _damage("the last section of a file is missing", sections[0].position, "flags")
 
 
+def find_record(device: BlockReader, namespace: Namespace, path: str) -> Record | None:
+    """The record of a file in one tree of an image, by a path without links; None where there is none."""
+    where, found = namespace.descriptor.root, None
+    for name in filter(None, path.split("/")):
+        likely = namespace.candidates(records(device, namespace.descriptor, where), name)
+        found = next((node for node in nodes(device, namespace, likely) if namespace.matches(node, name)), None)
+        if found is None:
+            return None
+        where = found.extents[0]
+    return found.records[0] if found is not None else None
+
+
 def make_node(device: BlockReader, namespace: Namespace, sections: tuple[Record, ...]) -> Node | None:
     """The file of some records; None for a directory that is seen elsewhere, to where it was relocated from."""
     first = sections[0]

@@ -68,8 +68,11 @@ def _find_gap(volume: IsoVolume, needed: int) -> int | None:
 
 
 def _gaps(volume: IsoVolume, end: int) -> list[ByteRange]:
-    """What nothing claims, in whole sectors."""
-    gaps, free = [], 0
+    """What nothing claims behind the first file, in whole sectors.
+
+    Before it, between path tables and directories, there is room that other tools leave for these to grow.
+    """
+    gaps, free = [], min(volume.census.files, default=volume.census.data_end)
     for claim in sorted(volume.census.claims()):
         if free < min(claim.start, end):
             gaps.append(ByteRange(free, min(claim.start, end) // layout.SECTOR * layout.SECTOR))

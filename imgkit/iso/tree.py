@@ -2,7 +2,8 @@
 
 A path may lead through a FAT image into it: `/boot/grub/efi.img` is a file like any other, and below it, as if it were
 a directory, is what it holds: `/boot/grub/efi.img/EFI/debian/grub.cfg`. FAT file systems that are no file of the
-volume, such as an appended partition, are reached as `/[partition 2]/EFI/...`; listings of "/" do not show them.
+volume, such as an appended partition, are reached as `/[partition 2]/EFI/...`; listings of "/" do not show them, and a
+file of that name comes first.
 
 Files can be given new contents. In the volume none can be added or removed; in FAT images they can.
 """
@@ -118,6 +119,7 @@ class IsoTree:
             raise TreeError("not a regular file", path=path)
         self._note(place.path)
         write_file(self.volume, place.node, path, data)
+        self._images.clear()  # one may have been this file, or have moved
 
     def symlink(self, target: str, path: str, /) -> None:
         """Always UnsupportedError."""
@@ -172,7 +174,7 @@ class IsoTree:
         if not path.startswith("/"):
             raise TreeError("path is not absolute", path=path, hint=f"Write it as /{path}.")
         pending = [name for name in path.split("/") if name not in ("", ".")]
-        if pending and pending[0].startswith("["):
+        if pending and pending[0].startswith("[") and self.volume.lookup(self.volume.root, pending[0]) is None:
             return self._resolve_unnamed(path, pending)
         done: list[Node] = [self.volume.root]
         links = 0
@@ -213,10 +215,7 @@ class IsoTree:
         for image in self.fat_images():
             if image.path == f"/{names[0]}":
                 return _Place(image.path, None, image.where, "/" + "/".join(names[1:]))
-        node = self.volume.lookup(self.volume.root, names[0])
-        if node is None:
-            raise self._missing(path, "")
-        raise UnsupportedError(f"{self.volume.name}: {path} has a name that stands for partitions here")
+        raise self._missing(path, "")
 
     def _missing(self, path: str, directory: str) -> PathNotFoundError:
         hint = f"`imgkit ls IMAGE {directory or '/'}` shows what is there."

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import bootinfo, eltorito, hybrid, layout
 from imgkit.iso.census import Use, whole_sectors
+from imgkit.iso.descriptors import Kind
+from imgkit.iso.directory import Namespace, Naming, find_record
 from imgkit.iso.placement import find_room
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
-    from imgkit.iso.directory import Node
+    from collections.abc import Iterator
+
+    from imgkit.iso.descriptors import Descriptor
+    from imgkit.iso.directory import Node, Record
     from imgkit.iso.volume import IsoVolume
 
 _REBUILD = "Rebuild the image with xorriso."
@@ -112,21 +117,44 @@ def _write_sections(volume: IsoVolume, node: Node, path: str, data: bytes) -> No
 
 
 def _fill_empty(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
-    """Give a file its first extent. Which record of another tree is the same file, nothing tells."""
-    if sum(len(each.descriptors) for each in volume.sets) > 1:
-        raise UnsupportedError(f"{volume.name}: {path} is empty and may have another name in Joliet", hint=_REBUILD)
-    record = node.records[0]
-    directory = next(
-        number
-        for number, each in enumerate(volume.census.directories)
-        if each.where.start <= record.position < each.where.stop
-    )
+    """Give a file its first extent. Without one, only its path tells which records of other trees are the same file."""
+    found = [node.records[0], *_same_path_elsewhere(volume, path)]
+    uses = [Use(record.position, len(data), _directory_of(volume, record)) for record in found]
     start = find_room(volume, len(data))
     volume.device.write_at(start, data)
-    use = Use(record.position, len(data), directory)
-    _rewrite_records(volume, [use], ByteRange(start, start + len(data)))
-    volume.census.files[start] = [use]
+    new = ByteRange(start, start + len(data))
+    _rewrite_records(volume, uses, new)
+    volume.census.add(new, uses)
     volume.refresh()
+
+
+def _same_path_elsewhere(volume: IsoVolume, path: str) -> Iterator[Record]:
+    """The records by which the other trees of the image know the path; UnsupportedError where one does not."""
+    roots = {volume.namespace.descriptor.root}
+    for descriptor in (descriptor for each in volume.sets for descriptor in each.descriptors):
+        if descriptor.root in roots:
+            continue
+        roots.add(descriptor.root)
+        found = find_record(volume.device, _namespace_of(volume, descriptor), path)
+        if found is None or found.size:
+            where = f"{path} is empty, and has another name in the {descriptor.kind} tree"
+            raise UnsupportedError(f"{volume.name}: {where}", hint=_REBUILD)
+        yield found
+
+
+def _namespace_of(volume: IsoVolume, descriptor: Descriptor) -> Namespace:
+    """How another tree than the one whose names are used names its files."""
+    if descriptor.kind is Kind.JOLIET:
+        return Namespace(descriptor, Naming.JOLIET)
+    if volume.namespace.naming is Naming.ROCK_RIDGE:
+        return Namespace(descriptor, Naming.ROCK_RIDGE, volume.namespace.skip)
+    return Namespace(descriptor, Naming.PLAIN)
+
+
+def _directory_of(volume: IsoVolume, record: Record) -> int:
+    """Number of the directory that a record lies in."""
+    directories = enumerate(volume.census.directories)
+    return next(number for number, each in directories if each.where.start <= record.position < each.where.stop)
 
 
 def _rewrite_records(volume: IsoVolume, uses: list[Use], new: ByteRange) -> None:

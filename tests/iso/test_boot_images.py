@@ -63,6 +63,41 @@ def test_a_file_beside_the_partition_is_a_tree_as_well(tmp_path: Path) -> None:
     assert tree.read("/[partition 2]/EFI/debian/grub.cfg") == images.INNER_MENU
 
 
+def test_edits_inside_and_around_take_turns(tmp_path: Path) -> None:
+    """The partition moves between two edits of its files, when the volume grows."""
+    tree = images.open_tree(images.load("ubuntu", tmp_path))
+    path = "/[partition 2]/EFI/debian/grub.cfg"
+    tree.write(path, b"first\n")
+    tree.write("/boot/grub/grub.cfg", bytes(100_000))
+    assert tree.read(path) == b"first\n"
+    tree.write(path, b"second\n")
+    assert tree.read(path) == b"second\n"
+    new = images.save(tree, tmp_path / "new.iso")
+    start = tree.fat_images()[0].where.start
+    assert oracle.run("mtype", "-i", f"{new}@@{start}", "::/EFI/debian/grub.cfg").stdout == "second\n"
+
+
+def test_an_image_that_is_replaced_whole(tmp_path: Path) -> None:
+    tree = images.open_tree(images.load("debian", tmp_path))
+    before = tree.read(EFI_IMAGE)
+    path = f"{EFI_IMAGE}/EFI/debian/grub.cfg"
+    tree.write(path, b"other\n")
+    assert tree.read(path) == b"other\n"
+    tree.write(EFI_IMAGE, before)
+    assert tree.read(path) == images.INNER_MENU
+    tree.write(path, b"other\n")
+    assert tree.read(path) == b"other\n"
+
+
+def test_a_name_that_stands_for_a_partition_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "source" / "[partition 2]"
+    folder.mkdir(parents=True)
+    (folder / "file").write_bytes(b"of the volume\n")
+    image = tmp_path / "image.iso"
+    oracle.run("xorriso", "-as", "mkisofs", "-quiet", "-r", "-o", image, folder.parent)
+    assert images.open_tree(image).read("/[partition 2]/file") == b"of the volume\n"
+
+
 def test_files_can_be_made_and_removed_inside(tmp_path: Path) -> None:
     tree = images.open_tree(images.load("debian", tmp_path))
     tree.mkdir(f"{EFI_IMAGE}/EFI/boot")

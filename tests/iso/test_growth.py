@@ -15,7 +15,14 @@ from tests.support import oracle
 MUCH = 3_000_000
 
 
-@pytest.mark.parametrize("name", ["debian", "ubuntu", "mac", "sessions", "plain", "genisoimage", *images.THIRD_PARTY])
+GROWING = [
+    *("debian", "ubuntu", "mac", "sessions", "plain", "genisoimage"),
+    *images.THIRD_PARTY,
+    *(pytest.param(name, marks=pytest.mark.corpus) for name in images.CORPUS if re.search("embed|centos|real/", name)),
+]
+
+
+@pytest.mark.parametrize("name", GROWING)
 def test_growth(name: str, tmp_path: Path) -> None:
     image = images.load(name, tmp_path)
     tree = images.open_tree(image)

@@ -187,18 +187,41 @@ def test_twice_is_once(tmp_path: Path) -> None:
     assert tree.volume.device.plan().is_empty
 
 
-def test_an_empty_file_gets_an_extent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", ["-r", "-r -J", "-r -J -partition_offset 16", "-J"])
+def test_an_empty_file_gets_an_extent(options: str, tmp_path: Path) -> None:
+    folder = tmp_path / "source" / "folder"
+    folder.mkdir(parents=True)
+    for name in ("empty", "empty too"):
+        (folder / name).touch()
+    (folder / "full").write_bytes(b"full\n")
+    image = tmp_path / "image.iso"
+    oracle.run("xorriso", "-as", "mkisofs", "-quiet", *options.split(), "-o", image, folder.parent)
+    tree = images.open_tree(image)
+    tree.write("/folder/empty", b"no longer\n")
+    new = images.save(tree, tmp_path / "new.iso")
+    views = [new]
+    if "partition" in options:
+        views.append(tmp_path / "partition.iso")
+        views[-1].write_bytes(new.read_bytes()[16 * SECTOR :])
+    for view in views:
+        sums = images.sums(view, tmp_path)
+        assert sums["/folder/empty"] == hashlib.sha256(b"no longer\n").hexdigest()
+        assert sums["/folder/empty too"] == hashlib.sha256(b"").hexdigest()
+        assert sums["/folder/full"] == hashlib.sha256(b"full\n").hexdigest()
+    if "-J" in options:
+        oracle.run("isoinfo", "-J", "-i", new, "-x", "/folder/empty")
+        assert oracle.run("isoinfo", "-J", "-i", new, "-x", "/folder/empty").stdout == "no longer\n"
+
+
+def test_an_empty_file_of_another_name_elsewhere_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "source"
     folder.mkdir()
-    (folder / "empty").touch()
-    (folder / "empty too").touch()
+    (folder / "a name with more than eight letters").touch()
     image = tmp_path / "image.iso"
-    oracle.run("xorriso", "-as", "mkisofs", "-quiet", "-r", "-o", image, folder)
+    oracle.run("genisoimage", "-quiet", "-J", "-o", image, folder)
     tree = images.open_tree(image)
-    tree.write("/empty", b"no longer\n")
-    sums = images.sums(images.save(tree, tmp_path / "new.iso"), tmp_path)
-    assert sums["/empty"] == hashlib.sha256(b"no longer\n").hexdigest()
-    assert sums["/empty too"] == hashlib.sha256(b"").hexdigest()
+    with pytest.raises(UnsupportedError, match="another name in the primary tree"):
+        tree.write("/a name with more than eight letters", b"x")
 
 
 @pytest.mark.parametrize(
