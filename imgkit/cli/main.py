@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit import errors
-from imgkit.cli import console, doctor, files, inspection, undo
+from imgkit.cli import console, doctor, files, inspection, iso, undo
 from imgkit.cli.compose import add_command
 from imgkit.cli.options import AsJson
 
@@ -45,6 +45,7 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 the answer is no, 2 usage, 3 to 12 an error: see `imgkit exit-status`.",
 )
 app.add_typer(console.app, name="console", short_help="Enable the serial console, or tell whether it is enabled.")
+app.add_typer(iso.app, name="iso", short_help="Copy the files of an ISO to a folder.")
 
 
 def _version(wanted: bool) -> None:

@@ -139,3 +139,41 @@ def test_what_cannot_be_done(tmp_path):
         file.truncate(1 << 20)
     words = ["write", ipxe, "/isolinux.cfg", "--in-place"]
     assert_refused(tmp_path, *words, status=4, says=str(ipxe), hint="truncated", stdin=b"x" * 5000)
+
+
+def test_extract(tmp_path):
+    image = fixture("iso-debian")
+    done = imgkit("iso", "extract", image, tmp_path / "ours", "--json")
+    assert done.status == 0, done.stderr
+    found = done.json
+    check(dict(found), "iso-extract/1")
+    theirs = files(image, tmp_path / "theirs")
+    assert host_tree(tmp_path / "ours") == theirs
+    assert found["files"] == sum(isinstance(data, bytes) for data in theirs.values())
+    assert imgkit("iso", "extract", image, tmp_path / "efi", "/boot/grub/efi.img/EFI").status == 0
+    assert sorted(path.name for path in (tmp_path / "efi").iterdir()) == ["boot", "debian"]
+    assert imgkit("iso", "extract", image, tmp_path / "one", "/.disk/info").status == 0
+    assert (tmp_path / "one" / "info").read_text().startswith("Debian GNU/Linux 12")
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_extract_stays_in_its_folder(tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "up").symlink_to("../../outside")
+    (tree / "file").write_text("x")
+    image = tmp_path / "links.iso"
+    oracle.run("xorriso", "-as", "mkisofs", "-quiet", "-r", "-o", image, tree)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    out = tmp_path / "out"
+    words = ["iso", "extract", image, out]
+    assert imgkit(*words).status == 0
+    assert (out / "up").readlink().as_posix() == "../../outside"
+    assert list(outside.iterdir()) == []
+    assert_refused(tmp_path, *words, status=8, says="exists", hint="Name a folder")
+    # "file" becomes a name that would lead out; the volume has it once in plain and once in Rock Ridge form.
+    image.write_bytes(image.read_bytes().replace(b"NM\x09\x01\x00file", b"NM\x09\x01\x00../a"))
+    words = ["iso", "extract", image, tmp_path / "other"]
+    assert_refused(tmp_path, *words, status=4, says=str(image), hint="get it again")
+    assert_refused(tmp_path, *words, "/nothing", status=11, says="/nothing", hint="imgkit ls")

@@ -1,0 +1,102 @@
+"""Files of a tree, copied out to a new folder of the host.
+
+The folder appears under its name when it is complete. Nothing is written outside of it: it is made anew, names come
+from directories one at a time, and symbolic links are made as they are stored but never followed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from imgkit.block.durable import no_space
+from imgkit.block.syscalls import rename_without_clobber
+from imgkit.errors import OutputError
+from imgkit.tree import FileType, Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from imgkit.tree import Stat
+
+_WRITABLE = 0o600
+
+
+class ChunkedTree(Tree, Protocol):
+    """A tree whose files can be read in pieces."""
+
+    def read_chunks(self, path: str, /) -> Iterator[bytes]:
+        """Contents of a regular file in pieces of at most 1 MiB."""
+        ...
+
+
+@dataclass(slots=True)
+class Extracted:
+    """What was copied: how many files and bytes, and the paths of devices and the like, which were left out."""
+
+    files: int = 0
+    size: int = 0
+    skipped: tuple[str, ...] = ()
+
+
+def extract(tree: ChunkedTree, path: str, folder: Path) -> Extracted:
+    """Copy the directory at `path`, or the one file, into `folder`, which must not exist.
+
+    Permission bits and modification times are kept, owners are not. Raises OutputError, and what reading raises; the
+    folder is then not there.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise OutputError(f"{folder}: exists", hint="Name a folder that is not there yet.")
+    done = Extracted()
+    work = folder.with_name(f".{folder.name}.imgkit-new-{secrets.token_hex(8)}")
+    try:
+        work.mkdir(mode=0o700)
+        _copy(tree, path, work, done)
+        work.chmod(0o755)
+        rename_without_clobber(work, folder)
+    except OSError as error:
+        raise no_space(folder, error) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return done
+
+
+def _copy(tree: ChunkedTree, path: str, work: Path, done: Extracted) -> None:
+    if tree.stat(path).type is not FileType.DIRECTORY:
+        _copy_file(tree, path, tree.stat(path), work / path.rpartition("/")[2], done)
+        return
+    pending = [(path.rstrip("/"), work)]
+    folders: list[tuple[Path, Stat]] = []
+    while pending:
+        source, target = pending.pop()
+        for name in tree.listdir(source or "/"):
+            here, there = f"{source}/{name}", target / name
+            stat = tree.stat(here, follow=False)
+            match stat.type:
+                case FileType.DIRECTORY:
+                    there.mkdir(mode=0o700)
+                    folders.append((there, stat))
+                    pending.append((here, there))
+                case FileType.FILE:
+                    _copy_file(tree, here, stat, there, done)
+                case FileType.LINK:
+                    there.symlink_to(tree.readlink(here))
+                case _:
+                    done.skipped = (*done.skipped, here)
+    for there, stat in reversed(folders):  # last, or a folder without write permission could not be filled
+        there.chmod(stat.mode & 0o777 | 0o700)
+        os.utime(there, (stat.mtime, stat.mtime))
+
+
+def _copy_file(tree: ChunkedTree, path: str, stat: Stat, there: Path, done: Extracted) -> None:
+    with there.open("xb") as file:
+        for chunk in tree.read_chunks(path):
+            file.write(chunk)
+        os.fchmod(file.fileno(), stat.mode & 0o777 | _WRITABLE)
+    os.utime(there, (stat.mtime, stat.mtime))
+    done.files += 1
+    done.size += stat.size
