@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnclassifiedImageError
 from imgkit.iso import layout
+from imgkit.iso.detection import has_descriptor, is_iso
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
@@ -76,11 +77,6 @@ class DescriptorSet:
     udf: bool
 
 
-def is_iso(device: BlockReader) -> bool:
-    """Whether there is an ISO 9660 volume descriptor where the first one belongs."""
-    return _has_identifier(device, layout.FIRST_DESCRIPTOR)
-
-
 def read_descriptors(device: BlockReader, *, name: str) -> DescriptorSet:
     """The descriptors from sector 16 on. UnclassifiedImageError where there is no volume."""
     if not is_iso(device):
@@ -100,7 +96,7 @@ def read_further_sets(device: BlockReader, partition_starts: set[int]) -> tuple[
     found = []
     for base in (0, *sorted(partition_starts - {0})):
         position = base + layout.FIRST_DESCRIPTOR if base else _EMULATED_SESSION + layout.FIRST_DESCRIPTOR
-        if _has_identifier(device, position) and device.read_at(position, 1)[0] == _PRIMARY:
+        if has_descriptor(device, position) and device.read_at(position, 1)[0] == _PRIMARY:
             candidate = _read_set(device, position, base)
             if _is_at_home(device, candidate.descriptors[0]):
                 found.append(candidate)
@@ -109,15 +105,9 @@ def read_further_sets(device: BlockReader, partition_starts: set[int]) -> tuple[
 
 def set_end(device: BlockDevice, descriptor: Descriptor, end: int) -> None:
     """Have a descriptor say that its volume ends at a byte position."""
-    blocks = (end - descriptor.space.start) // descriptor.block_size
+    blocks = min((end - descriptor.space.start) // descriptor.block_size, 0xFFFFFFFF)
     data = layout.SPACE_SIZE.build({"little": blocks, "big": blocks})
     device.write_at(descriptor.position + layout.SPACE_SIZE_OFFSET, data)
-
-
-def _has_identifier(device: BlockReader, position: int) -> bool:
-    if position + layout.SECTOR > device.size:
-        return False
-    return device.read_at(position + 1, 5) == layout.STANDARD_IDENTIFIER
 
 
 def _is_at_home(device: BlockReader, primary: Descriptor) -> bool:
@@ -150,7 +140,7 @@ def _read_set(device: BlockReader, first: int, base: int) -> DescriptorSet:
 
 def _sectors(device: BlockReader, first: int) -> Iterator[tuple[int, bytes]]:
     for position in range(first, first + _MOST * layout.SECTOR, layout.SECTOR):
-        if not _has_identifier(device, position):
+        if not has_descriptor(device, position):
             return
         yield position, device.read_at(position, layout.SECTOR)
 

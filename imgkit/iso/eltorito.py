@@ -17,7 +17,7 @@ from imgkit.units import ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockReader
+    from imgkit.block.device import BlockDevice, BlockReader
 
 _MOST_ENTRIES = 256
 _HEADER, _FINAL_HEADER, _EXTENSION = 0x90, 0x91, 0x44
@@ -83,15 +83,19 @@ def read_catalog(device: BlockReader, position: int) -> BootCatalog:
     return BootCatalog(ByteRange(position, end), images)
 
 
-def rewrite(entry: bytes, *, block: int, load_size: int) -> bytes:
-    """An entry with another address, in blocks of 2,048 bytes, and another number of bytes to load."""
+def rewrite(device: BlockDevice, image: BootImage, *, start: int, load_size: int) -> None:
+    """Have an entry say that its image begins at another byte position, and how many bytes are to be loaded."""
     from pycdlib.eltorito import EltoritoEntry  # noqa: PLC0415  only edits need it, and it takes 25 ms
+    from pycdlib.pycdlibexception import PyCdlibException  # noqa: PLC0415
 
-    parsed = EltoritoEntry()
-    parsed.parse(entry)
-    parsed.set_data_location(block, 0)
-    parsed.sector_count = min(-(-load_size // _VIRTUAL_SECTOR), 0xFFFF)
-    return bytes(parsed.record())
+    entry = EltoritoEntry()
+    try:
+        entry.parse(_entry(device, image.position))
+    except PyCdlibException as error:
+        raise _damage(str(error), image.position, "") from error
+    entry.set_data_location(start // layout.SECTOR, 0)
+    entry.sector_count = min(-(-load_size // _VIRTUAL_SECTOR), 0xFFFF)
+    device.write_at(image.position, entry.record())
 
 
 def _images(device: BlockReader, position: int, platform: int) -> Iterator[BootImage]:

@@ -32,6 +32,8 @@ _MOST_APPLE_PARTITIONS = 64
 _GPT_FIRST_LBA_OFFSET = 32
 _FILLER = re.compile(r"Gap\d+")
 _UNUSED_GUID = bytes(16)
+# What reaches past the end of the image already is not made right, nor worse.
+_LARGEST, _LARGEST_LBA = 0xFFFFFFFF, (1 << 64) - 1
 _BEYOND_CHS = b"\xfe\xff\xff"
 
 
@@ -151,7 +153,7 @@ def _rewrite_mbr(device: BlockDevice, record: BootRecord, change: Callable[[Byte
 def _changed_entry(entry: MbrEntry, where: ByteRange) -> MbrEntry:
     if where == _mbr_range(entry):
         return entry
-    first, count = where.start // _SECTOR, where.size // _SECTOR
+    first, count = where.start // _SECTOR, min(where.size // _SECTOR, _LARGEST)
     geometry = _geometry(entry)
     return replace(
         entry,
@@ -253,7 +255,7 @@ def _changed_array(gpt: Gpt, change: Callable[[ByteRange], ByteRange]) -> bytes:
         if array[offset : offset + 16] != _UNUSED_GUID and first <= last:
             where = change(ByteRange(first * _SECTOR, (last + 1) * _SECTOR))
             bounds = (where.start // _SECTOR, where.stop // _SECTOR - 1)
-            array[place] = b"".join(bound.to_bytes(8, "little") for bound in bounds)
+            array[place] = b"".join(min(bound, _LARGEST_LBA).to_bytes(8, "little") for bound in bounds)
     return bytes(array)
 
 
@@ -298,9 +300,12 @@ def _rewrite_apple(device: BlockDevice, tables: Tables, change: Callable[[ByteRa
     head = layout.DRIVER_DESCRIPTOR.parse(device.read_at(0, 8))
     whole = change(ByteRange(0, head.block_count * block_size))
     if whole.stop != head.block_count * block_size:
-        device.write_at(0, layout.DRIVER_DESCRIPTOR.build({**head, "block_count": whole.stop // block_size}))
+        device.write_at(
+            0, layout.DRIVER_DESCRIPTOR.build({**head, "block_count": min(whole.stop // block_size, _LARGEST)})
+        )
     for slot in tables.slots:
         where = change(slot.where) if slot.scheme is Scheme.APM else slot.where
         if where != slot.where:
-            data = b"".join(value.to_bytes(4, "big") for value in (where.start // block_size, where.size // block_size))
+            bounds = (where.start // block_size, where.size // block_size)
+            data = b"".join(min(bound, _LARGEST).to_bytes(4, "big") for bound in bounds)
             device.write_at(slot.number * block_size + 8, data)

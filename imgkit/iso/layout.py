@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from struct import Struct as Packing
 
-from construct import Bytes, Const, Int8ub, Int8ul, Int16ub, Int16ul, Int32ub, Int32ul, Padding, Struct
+from construct import Bytes, Const, Int8ul, Int16ub, Int16ul, Int32ub, Int32ul, Padding, Struct
+
+from imgkit.iso.detection import STANDARD_IDENTIFIER
 
 SECTOR = 2048
 """Bytes of a logical sector. Descriptors begin on one, and no directory record crosses from one into the next."""
 
 FIRST_DESCRIPTOR = 16 * SECTOR
-STANDARD_IDENTIFIER = b"CD001"
 EL_TORITO = b"EL TORITO SPECIFICATION"
 
 # Numbers are recorded twice, little-endian first. The first is what Linux and boot loaders go by.
@@ -107,4 +108,3 @@ APPLE_PARTITION = Struct(
     "data_start" / Int32ub,
     "data_count" / Int32ub,
 )
-BYTE = Int8ub

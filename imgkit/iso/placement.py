@@ -133,9 +133,7 @@ def _insert(volume: IsoVolume, end: int, needed: int) -> None:
     # The catalogue lies in the volume, before the seam.
     for image in volume.catalog.images if volume.catalog else ():
         if image.start >= end:
-            block = (image.start + added) // layout.SECTOR
-            entry = device.read_at(image.position, layout.CATALOG_ENTRY_SIZE)
-            device.write_at(image.position, rewrite(entry, block=block, load_size=image.load_size))
+            rewrite(device, image, start=image.start + added, load_size=image.load_size)
     _set_ends(volume, lambda stop: stop + added if stop >= end else stop)
     hybrid.rewrite(device, tables, change, backup_shift=added if tables.has_backup_from(end) else 0)
 
@@ -150,7 +148,7 @@ def _check_seam(volume: IsoVolume, end: int) -> None:
     for claim in volume.census.claims():
         if claim.start < end < claim.stop:
             raise FormatError(
-                "something reaches across the end of the volume",
+                "a file, structure or partition reaches across the end of the volume",
                 structure="volume descriptor",
                 offset=claim.start,
                 hint="The image is damaged; get it again.",

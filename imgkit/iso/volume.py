@@ -51,10 +51,10 @@ class IsoVolume:
         """Read descriptors, catalogue and tables anew; the census is kept up to date by whoever changes records."""
         self._first = read_descriptors(self.device, name=self.name)
         for name in ("sets", "tables", "catalog", "namespace", "root"):
-            self.__dict__.pop(name, None)
+            vars(self).pop(name, None)
         self._listings.clear()
         self._found.clear()
-        if "census" in self.__dict__:
+        if "census" in vars(self):
             update_structures(self, self.census)
 
     @cached_property

@@ -192,9 +192,7 @@ def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> Non
     images = [image for image in volume.catalog.images if image.start == old.start] if volume.catalog else []
     for image in images:
         whole = image.load_size == -(-old.size // 512) * 512
-        entry = device.read_at(image.position, layout.CATALOG_ENTRY_SIZE)
-        load_size = new.size if whole else image.load_size
-        device.write_at(image.position, eltorito.rewrite(entry, block=new.start // layout.SECTOR, load_size=load_size))
+        eltorito.rewrite(device, image, start=new.start, load_size=new.size if whole else image.load_size)
     taken = whole_sectors(old.size)
     slots = [slot for slot in volume.tables.slots if slot.where == ByteRange(old.start, old.start + taken)]
     if images and new.start != old.start:

@@ -57,7 +57,7 @@ _CORPUS = (
     "libarchive/test_fuzz_1.iso util-linux/iso-unicode-long-label.img.xz util-linux/iso.img.xz"
 )
 CORPUS = tuple(f"iso/{name}" for name in _CORPUS.split())
-MADE = ("debian", "ubuntu", "mac", "plain", "joliet", "deep", "sessions", "genisoimage")
+MADE = ("debian", "ubuntu", "mac", "hidden", "plain", "joliet", "deep", "sessions", "genisoimage")
 
 
 def load(name: str, folder: Path) -> Path:
@@ -133,6 +133,9 @@ def _make(name: str, source: Path, image: Path) -> None:
     elif name == "ubuntu":
         esp = source / "boot/grub/efi.img"
         oracle.run(*mkisofs, "-append_partition", "2", "0xef", esp, *_UBUNTU.split(), "-o", image, source)
+    elif name == "hidden":
+        hidden = ("-hide", "efi.img", "-hide-joliet", "efi.img")
+        oracle.run(*mkisofs, *hidden, *_DEBIAN_CD.partition(" -isohybrid")[0].split(), "-o", image, source)
     elif name == "mac":
         oracle.run(*mkisofs, *_GRUB_MKRESCUE.split(), "-o", image, source)
     elif name == "plain":

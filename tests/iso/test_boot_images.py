@@ -18,7 +18,9 @@ EFI_IMAGE = "/boot/grub/efi.img"
 NEW_MENU = b"serial --unit=0 --speed=115200\n" * 100
 
 
-@pytest.mark.parametrize(("name", "root"), [("debian", EFI_IMAGE), ("ubuntu", "/[partition 2]")])
+@pytest.mark.parametrize(
+    ("name", "root"), [("debian", EFI_IMAGE), ("ubuntu", "/[partition 2]"), ("hidden", "/[boot image 2]")]
+)
 def test_a_file_inside(name: str, root: str, tmp_path: Path) -> None:
     image = images.load(name, tmp_path)
     tree = images.open_tree(image)

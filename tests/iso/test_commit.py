@@ -12,7 +12,7 @@ from imgkit.block.image import Image, open_image
 from imgkit.block.output import InPlace, NewFile, deliver
 from imgkit.console.installer import recipe
 from imgkit.console.model import SerialConsole
-from imgkit.iso.descriptors import is_iso
+from imgkit.iso.detection import is_iso
 from imgkit.iso.tree import IsoTree
 from imgkit.iso.volume import IsoVolume
 from imgkit.tree import apply_changes

@@ -86,6 +86,16 @@ def test_an_appended_partition_moves_whole(tmp_path: Path) -> None:
     oracle.run("fsck.vfat", "-n", tmp_path / "esp")
 
 
+def test_cylinders_keep_the_geometry_of_isohybrid(tmp_path: Path) -> None:
+    """Of 64 heads and 32 sectors, of which each cylinder has 1 MiB: the last sector is the last of its cylinder."""
+    tree = images.open_tree(images.load("debian", tmp_path))
+    cylinders = tree.volume.device.size >> 20
+    assert tree.volume.device.read_at(446 + 5, 3) == bytes((63, 32, cylinders - 1))
+    edit(tree, "/boot/grub/grub.cfg", MUCH)
+    cylinders = tree.volume.device.size >> 20
+    assert tree.volume.device.read_at(446 + 5, 3) == bytes((63, 32, cylinders - 1))
+
+
 def test_slack_behind_the_volume_is_taken_in_first(tmp_path: Path) -> None:
     """ipxe.iso is padded to a whole number of cylinders behind the end of its volume."""
     image = images.load("/usr/lib/ipxe/ipxe.iso", tmp_path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +21,9 @@ from imgkit.block.device import MemoryDevice
 from imgkit.errors import FormatError, ImgkitError, UnclassifiedImageError, UnsupportedError
 from imgkit.iso import eltorito, layout, rockridge
 from imgkit.iso.description import describe
+from imgkit.iso.detection import is_iso
 from imgkit.iso.tree import IsoTree
+from imgkit.partition.gpt import build_header
 from imgkit.tree import FileType
 from tests.iso import images
 from tests.support import corpus
@@ -115,8 +119,10 @@ def test_malformed_images_of_the_corpus(name: str) -> None:
 @pytest.mark.corpus
 @pytest.mark.parametrize("name", NO_ISO)
 def test_what_is_no_iso(name: str) -> None:
+    data = corpus.content(name)
+    assert not is_iso(MemoryDevice(data))
     with pytest.raises(UnclassifiedImageError, match="no ISO 9660 image"):
-        images.open_tree(corpus.content(name))
+        images.open_tree(data)
 
 
 @pytest.mark.corpus
@@ -285,6 +291,50 @@ def test_a_gpt_that_does_not_match_its_checksum_is_left_alone() -> None:
     assert tree.volume.tables.gpt is None
     tree.write("/boot/grub/grub.cfg", b"x" * 100)
     assert tree.volume.device.read_at(0, 4096) == data[:4096]
+
+
+@pytest.mark.parametrize(
+    "patches",
+    [
+        ((446 + 12, b"\xff" * 4),),  # MBR: a partition of 2 TiB
+        ((4, b"\xff" * 4),),  # Apple: a disk of 8 TiB
+        ((2 * SECTOR + 12, b"\xff" * 4),),  # Apple: a partition of 8 TiB
+        ((18 * SECTOR + 80, b"\xff" * 8),),  # Joliet: a volume of 8 TiB
+    ],
+)
+def test_growth_of_what_reaches_past_the_end(patches: tuple[tuple[int, bytes], ...]) -> None:
+    data = patched("debian", *patches)
+    tree = images.open_tree(data)
+    with bounded(), suppress(ImgkitError):
+        tree.write("/boot/grub/grub.cfg", bytes(3_000_000))
+        assert images.open_tree(tree.volume.device.read_at(0, tree.volume.device.size)).read("/.disk/info")
+
+
+def test_growth_of_a_gpt_with_the_last_sector_of_all() -> None:
+    """Its checksums are right, so that it counts."""
+    tree = images.open_tree(made("debian"))
+    gpt = tree.volume.tables.gpt
+    assert gpt is not None
+    array = bytearray(gpt.array)
+    array[40:48] = b"\xff" * 8
+    device = tree.volume.device
+    for header in filter(None, (gpt.header, gpt.backup)):
+        device.write_at(header.partition_entry_lba * 512, bytes(array))
+        device.write_at(
+            header.my_lba * 512, build_header(replace(header, partition_entry_array_crc32=zlib.crc32(array)))
+        )
+    tree.volume.refresh()
+    with bounded():
+        tree.write("/boot/grub/grub.cfg", bytes(3_000_000))
+    assert tree.volume.tables.gpt is not None
+
+
+@pytest.mark.parametrize(("offset", "piece"), [(1, b"\x20"), (5, b"\1")])
+def test_boot_entries_that_cannot_be_rewritten(offset: int, piece: bytes) -> None:
+    catalog = images.open_tree(made("debian")).volume.catalog
+    assert catalog is not None
+    data = patched("debian", (catalog.images[1].position + offset, piece))
+    assert_refused(data, None, lambda tree: tree.write("/boot/grub/efi.img", bytes(3_000_000)))
 
 
 def test_links_without_end(tmp_path: Path) -> None:

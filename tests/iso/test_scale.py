@@ -88,6 +88,20 @@ def test_a_directory_of_thousands(large: Path) -> None:
         assert tree.stat("/pool/3/package-015000_1.0-1_amd64.deb").size == 5
 
 
+def test_detection_imports_nothing_heavy() -> None:
+    said = "import sys, imgkit.iso.detection; print({'construct', 'pycdlib', 'fatfs'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_reading_imports_no_pycdlib(large: Path) -> None:
+    said = (
+        _PLAN.split("    for size", maxsplit=1)[0]
+        + "    tree.read('/boot/grub/grub.cfg'); print('pycdlib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", said, large], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_planning_takes_little_memory_and_time(large: Path) -> None:
     done = subprocess.run([sys.executable, "-c", _PLAN, large], capture_output=True, text=True, check=True)
     seconds, memory = map(float, done.stdout.split())

@@ -259,7 +259,6 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert tree.volume.device.plan().is_empty
 
 
-@pytest.mark.corpus
 def test_a_udf_bridge_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "source"
     folder.mkdir()
