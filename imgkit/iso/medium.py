@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.iso.descriptors import is_iso
+from imgkit.iso.detection import is_iso
 from imgkit.iso.tree import IsoTree
 from imgkit.iso.volume import IsoVolume
 
