@@ -52,11 +52,14 @@ def sizes(old: int) -> dict[str, int]:
 
 
 def named(report: str) -> str:
-    """A boot report without the partitions that only fill a gap, and with which a moved file now begins."""
+    """A boot report without what a file that moved changes in it and nothing on the ISO: fillers, and a guess."""
     fillers = re.findall(r"GPT partname local : +(\d+)  Gap", report) + re.findall(
         r"APM partition name : +(\d+)  Gap", report
     )
-    return re.sub(rf"(?m)^...* partition path : +({'|'.join(fillers or ['none'])})  .*\n", "", report)
+    report = re.sub(rf"(?m)^...* partition path : +({'|'.join(fillers or ['none'])})  .*\n", "", report)
+    # The length of a boot image without a name is xorriso's guess: up to where the next file begins.
+    paths = re.findall(r"El Torito img path : +(\d+) ", report)
+    return re.sub(rf"(?m)^El Torito img blks : +(?!(?:{'|'.join(paths or ['none'])}) ).*\n", "", report)
 
 
 def unaffected(report: str) -> str:
