@@ -68,6 +68,7 @@ def test_status_and_undo(enabled, tmp_path):
     assert imgkit("console", "status", source).status == 1
     assert imgkit("console", "status", target).status == 0
     again = shutil.copy2(target, tmp_path / "again.iso")
+    again.chmod(0o644)  # a new file has its source's mode, and a fixture is read-only
     done = imgkit(*ENABLE, again, "--in-place")
     assert done.status == 0
     assert "enabled already" in done.stderr
