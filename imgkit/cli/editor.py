@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,8 @@ def edit_bytes(before: bytes, path: str) -> bytes:
         command = shlex.split(editor)
     except ValueError as error:
         raise UsageError(f"editor {editor!r} is not a command line ({error})", hint=_SET_EDITOR) from error
+    if not command or not shutil.which(command[0]):  # exec's own answer depends on which folders of PATH may be read
+        raise UsageError(f"editor {editor!r} cannot be started (no such command)", hint=_SET_EDITOR)
     with tempfile.TemporaryDirectory(prefix="imgkit-") as folder:
         copy = Path(folder) / (PurePosixPath(path).name or "file")
         copy.write_bytes(before)

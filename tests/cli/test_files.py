@@ -214,7 +214,8 @@ def test_an_edit_that_changes_nothing_writes_nothing(image):
     ("editor_word", "says", "hint"),
     [
         ("false", "editor 'false' ended with status 1; nothing was changed", ""),
-        ("no-such-editor", "cannot be started (No such file or directory)", "EDITOR=nano"),
+        ("no-such-editor", "cannot be started (no such command)", "EDITOR=nano"),
+        ("  ", "cannot be started (no such command)", "EDITOR=nano"),
         ("vi 'unbalanced", "is not a command line", "EDITOR=nano"),
     ],
 )
