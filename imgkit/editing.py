@@ -6,27 +6,30 @@ import os
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from imgkit.block.copy import no_progress
 from imgkit.block.image import open_image
-from imgkit.block.output import InPlace, Stream, check_destination, deliver
+from imgkit.block.output import InPlace, Stream, check_destination, delivery
 from imgkit.errors import UnsupportedError, UsageError
-from imgkit.guest.session import EngineChoice, Guest, open_guest
-from imgkit.iso.medium import Medium, find_medium
+from imgkit.guest.choice import EngineChoice
+from imgkit.iso.medium import find_medium
 from imgkit.tree import Change, apply_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from imgkit.block.copy import Progress
     from imgkit.block.image import Format, Image
     from imgkit.block.output import Destination
     from imgkit.block.overlay import Plan
+    from imgkit.guest.session import Guest
+    from imgkit.iso.medium import Medium
 
 
-Contents = Guest | Medium
+Contents: TypeAlias = "Guest | Medium"
 """What an image holds: an installed system, or the files of an ISO. Either has a tree, notices, and `finish`."""
 
 
@@ -75,31 +78,36 @@ def clock() -> int:
 def opened(source: Source, *, now_ns: int | None = None, writable: bool = False) -> Iterator[tuple[Image, Contents]]:
     """The image and what it holds, an ISO's files or an installed system, open for the time of a `with` block."""
     now_ns = clock() if now_ns is None else now_ns
-    with ExitStack() as stack:
-        image = stack.enter_context(
-            open_image(source.path, writable=writable, image_format=source.image_format, allow=source.allow)
-        )
-        yield image, _open_contents(source, image, now_ns // 1_000_000_000, stack)
+    with _open_file(source, writable=writable) as image, _open_contents(source, image, now_ns) as contents:
+        yield image, contents
 
 
-def _open_contents(source: Source, image: Image, now: int, stack: ExitStack) -> Contents:
+def _open_file(source: Source, *, writable: bool = False) -> AbstractContextManager[Image]:
+    return open_image(source.path, writable=writable, image_format=source.image_format, allow=source.allow)
+
+
+@contextmanager
+def _open_contents(source: Source, image: Image, now_ns: int) -> Iterator[Contents]:
+    now = now_ns // 1_000_000_000
     medium = find_medium(image, now=now)
-    if medium is None:
-        return stack.enter_context(
-            open_guest(
-                image,
-                now=now,
-                engine=source.engine,
-                root=source.root,
-                keys=source.keys,
-                on_appliance=source.on_appliance,
+    if medium is not None:
+        if source.engine is EngineChoice.GUESTFS or source.root or source.keys:
+            raise UsageError(
+                f"{image.path}: is an ISO, which has no engine, no --root and no keys", hint="Leave these options away."
             )
-        )
-    if source.engine is EngineChoice.GUESTFS or source.root or source.keys:
-        raise UsageError(
-            f"{image.path}: is an ISO, which has no engine, no --root and no keys", hint="Leave these options away."
-        )
-    return medium
+        yield medium
+        return
+    from imgkit.guest.session import open_guest  # noqa: PLC0415 - ISOs do without
+
+    with open_guest(
+        image,
+        now=now,
+        engine=source.engine,
+        root=source.root,
+        keys=source.keys,
+        on_appliance=source.on_appliance,
+    ) as guest:
+        yield guest
 
 
 def edit_image(
@@ -113,23 +121,30 @@ def edit_image(
     """Make the changes that `edit` wants and write the image to `destination`; None writes nothing (a dry run).
 
     Until everything is staged and checked the image is untouched; after that it is committed atomically. A new file
-    is written even where nothing changes. Raises what opening, editing and writing raise.
+    is written even where nothing changes; its copy is under way while the changes are made.
+
+    Raises what opening, editing and writing raise.
     """
     if destination is not None:
         check_destination(source.path, destination)
         if undo is not None and isinstance(destination, Stream):
             raise UsageError("an undo file needs an image to undo", hint="Leave --undo away, or write to a file.")
     now_ns = clock()
-    in_place = isinstance(destination, InPlace)
-    with opened(source, now_ns=now_ns, writable=in_place) as (image, contents):
+    with ExitStack() as stack:
+        image = stack.enter_context(_open_file(source, writable=isinstance(destination, InPlace)))
+        if destination is not None:
+            _check_chain(image, destination)
+            carry_out = stack.enter_context(
+                delivery(image.host, destination, mtime_ns=now_ns, undo=undo, progress=progress)
+            )
+        contents = stack.enter_context(_open_contents(source, image, now_ns))
         changes = edit(contents)
         if changes:
             apply_changes(contents.tree, changes)
             contents.finish()
         plan = image.plan()
-        if destination is not None and not (plan.is_empty and in_place):
-            _check_chain(image, destination)
-            deliver(image.host, plan, destination, mtime_ns=now_ns, undo=undo, progress=progress)
+        if destination is not None and not (plan.is_empty and isinstance(destination, InPlace)):
+            carry_out(plan)
         notices = (*contents.notices, *(image.notices if changes else ()))
         return Edited(tuple(changes), plan, contents.engine, notices)
 

@@ -9,7 +9,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING
+
+from imgkit.block.syscalls import start_writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,9 +42,52 @@ def copy_to_file(source: int, target: int, size: int, progress: Progress = no_pr
     for start, stop in _data_extents(source, size):
         position = start
         while position < stop:
-            position += _copy_some(source, target, position, min(_CHUNK, stop - position))
+            copied = _copy_some(source, target, position, min(_CHUNK, stop - position))
+            start_writing(target, position, copied)
+            position += copied
             progress(position, size)
     progress(size, size)
+
+
+@contextmanager
+def copying(source: int, target: int, size: int, progress: Progress = no_progress) -> Iterator[Callable[[], None]]:
+    """Do what `copy_to_file` does in a thread, beside the `with` block: the kernel copies and needs no interpreter.
+
+    The value is to be called when the copy is needed: it waits until it is on the disk (fsync), and raises what the
+    copy raised. A block that ends without this call stops the copy where it is.
+    """
+    unwanted = Event()
+    raised: list[BaseException] = []
+
+    def watched(done: int, total: int) -> None:
+        if unwanted.is_set():
+            raise _UnwantedError
+        progress(done, total)
+
+    def copy() -> None:
+        try:
+            copy_to_file(source, target, size, watched)
+            os.fsync(target)
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the copy is waited for
+            raised.append(error)
+
+    thread = Thread(target=copy)
+
+    def wait() -> None:
+        thread.join()
+        if raised:
+            raise raised[0]
+
+    thread.start()
+    try:
+        yield wait
+    finally:
+        unwanted.set()
+        thread.join()
+
+
+class _UnwantedError(Exception):
+    """Nobody waits for the copy any more."""
 
 
 def copy_to_pipe(source: int, target: int, start: int, stop: int, progress: Progress = no_progress) -> None:

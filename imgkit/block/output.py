@@ -8,17 +8,18 @@ import os
 import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.block import commit, durable, patchfile
-from imgkit.block.copy import copy_to_file, copy_to_pipe, no_progress
+from imgkit.block.copy import copy_to_pipe, copying, no_progress
 from imgkit.block.host import real_path
 from imgkit.block.syscalls import rename_without_clobber
 from imgkit.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imgkit.block.copy import Progress
     from imgkit.block.host import HostFile
@@ -69,6 +70,30 @@ def check_destination(source: Path, destination: Destination) -> None:
         )
 
 
+@contextmanager
+def delivery(
+    host: HostFile,
+    destination: Destination,
+    *,
+    mtime_ns: int,
+    undo: Path | None = None,
+    progress: Progress = no_progress,
+) -> Iterator[Callable[[Plan], None]]:
+    """Get ready to write to `destination`; the value carries out a plan there, once or not at all.
+
+    Every way out gives the same bytes. A new file is complete under its name or not there at all: it is copied under a
+    temporary name while the `with` block makes the plan. With `undo`, an undo file is written; it must not exist.
+    """
+    match destination:
+        case InPlace():
+            yield partial(commit.commit, host, mtime_ns=mtime_ns, undo=undo)
+        case NewFile(path):
+            with _temporary_file(path) as (fd, temporary), copying(host.fd, fd, host.size, progress) as copied:
+                yield partial(_finish_new_file, host, destination, mtime_ns, undo, fd, temporary, copied)
+        case Stream(fd):
+            yield partial(_write_stream, host, fd, progress)
+
+
 def deliver(
     host: HostFile,
     plan: Plan,
@@ -78,17 +103,9 @@ def deliver(
     undo: Path | None = None,
     progress: Progress = no_progress,
 ) -> None:
-    """Carry out `plan` at `destination`; every way out gives the same bytes.
-
-    A new file is complete under its name or not there at all. With `undo`, an undo file is written; it must not exist.
-    """
-    match destination:
-        case InPlace():
-            commit.commit(host, plan, mtime_ns=mtime_ns, undo=undo)
-        case NewFile():
-            _write_new_file(host, plan, destination, mtime_ns, undo, progress)
-        case Stream(fd):
-            _write_stream(host, plan, fd, progress)
+    """Carry out a plan that is made already, as `delivery` does."""
+    with delivery(host, destination, mtime_ns=mtime_ns, undo=undo, progress=progress) as carry_out:
+        carry_out(plan)
 
 
 def _check_replaceable(source: Path, destination: NewFile) -> None:
@@ -101,12 +118,19 @@ def _check_replaceable(source: Path, destination: NewFile) -> None:
         raise OutputError(f"{target}: is no regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
 
 
-def _write_new_file(
-    host: HostFile, plan: Plan, destination: NewFile, mtime_ns: int, undo: Path | None, progress: Progress
+def _finish_new_file(
+    host: HostFile,
+    destination: NewFile,
+    mtime_ns: int,
+    undo: Path | None,
+    fd: int,
+    temporary: Path,
+    copied: Callable[[], None],
+    plan: Plan,
 ) -> None:
     target = destination.path
-    with _translated(target), _temporary_file(target) as (fd, temporary):
-        copy_to_file(host.fd, fd, plan.size_before, progress)
+    with _translated(target):
+        copied()
         os.ftruncate(fd, plan.size_after)
         for patch in plan.patches:
             durable.write_all(fd, patch.after, patch.offset)
@@ -130,7 +154,7 @@ def _write_new_file(
         durable.sync_directory(target.parent)
 
 
-def _write_stream(host: HostFile, plan: Plan, fd: int, progress: Progress) -> None:
+def _write_stream(host: HostFile, fd: int, progress: Progress, plan: Plan) -> None:
     def watched(done: int, _total: int) -> None:
         progress(done, plan.size_after)
 
@@ -170,12 +194,13 @@ def _temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
     It is locked while its process lives, so that the next run knows which ones a kill has left behind.
     """
     prefix = f".{target.name}.imgkit-new-"
-    _remove_abandoned(target.parent, prefix)
     temporary = target.with_name(prefix + secrets.token_hex(8))
     fd = None
     try:  # around the opening too: a signal may come as soon as the file is there
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        with _translated(target):
+            _remove_abandoned(target.parent, prefix)
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(fd, fcntl.LOCK_EX)
         yield fd, temporary
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _FALLOC_FL_KEEP_SIZE = 0x01
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 0x01
+_SYNC_FILE_RANGE_WRITE = 0x02
 _NOT_SERVED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 
 
@@ -28,6 +29,14 @@ def reserve(fd: int, offset: int, length: int) -> None:
     result = call(fd, _FALLOC_FL_KEEP_SIZE, ctypes.c_longlong(offset), ctypes.c_longlong(length))
     if result and ctypes.get_errno() not in _NOT_SERVED:
         raise _error()
+
+
+def start_writing(fd: int, offset: int, length: int) -> None:
+    """sync_file_range(2): have the kernel write a range to the disk from now on, and return.
+
+    A later fsync waits for less. It promises nothing by itself, so that it does not matter where it has no effect.
+    """
+    _libc().sync_file_range(fd, ctypes.c_longlong(offset), ctypes.c_longlong(length), _SYNC_FILE_RANGE_WRITE)
 
 
 def rename_without_clobber(source: Path, target: Path) -> None:

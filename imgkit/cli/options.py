@@ -68,7 +68,7 @@ def make_source(
     from imgkit.block.image import Format
     from imgkit.cli.render import note
     from imgkit.editing import Source
-    from imgkit.guest.session import EngineChoice
+    from imgkit.guest.choice import EngineChoice
 
     return Source(
         path=image,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.guest.facts import find_facts
 from imgkit.iso.medium import Medium
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ def architecture(contents: Contents) -> str:
 
         found = find_medium(contents.tree)
         return found.arch if found else ""
+    from imgkit.guest.facts import find_facts  # noqa: PLC0415
+
     return find_facts(contents.tree).arch
 
 

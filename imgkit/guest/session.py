@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.errors import EngineError, NoRootError, UnsupportedError
+from imgkit.guest.choice import EngineChoice
 from imgkit.guest.joined import JoinedTree
 from imgkit.guest.native import NativeEngine
 from imgkit.guest.roots import choose_root, find_mounts, find_roots
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 
 # Where boot and login configuration lives: these mounts have to be served, others only when a path leads into them.
 _ESSENTIAL = ("/boot", "/efi", "/etc", "/usr")
-
-
-class EngineChoice(StrEnum):
-    """Which engine serves a guest; AUTO takes native where it serves, else guestfs."""
-
-    AUTO = "auto"
-    NATIVE = "native"
-    GUESTFS = "guestfs"
 
 
 @dataclass(frozen=True, slots=True)

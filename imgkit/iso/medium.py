@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.iso.detection import is_iso
-from imgkit.iso.tree import IsoTree
-from imgkit.iso.volume import IsoVolume
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imgkit.block.image import Image
+    from imgkit.iso.tree import IsoTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +34,8 @@ def find_medium(image: Image, *, now: int) -> Medium | None:
     """
     if image.disk is not image.overlay or not is_iso(image.disk):
         return None
+    from imgkit.iso.tree import IsoTree  # noqa: PLC0415 - only for ISOs
+    from imgkit.iso.volume import IsoVolume  # noqa: PLC0415
+
     tree = IsoTree(IsoVolume.open(image.overlay, str(image.path)), now=now)
     return Medium(tree, tree.finish, notices=tree.notices)

@@ -237,3 +237,48 @@ def test_an_image_that_changed_while_it_was_edited(image):
         with pytest.raises(StaleImageError, match="changed by another program"):
             output.deliver(opened.host, plan, InPlace(), mtime_ns=0)
     assert image.read_bytes() == before
+
+
+def test_a_plan_that_fails_stops_the_copy_and_leaves_nothing(tmp_path):
+    image, target = sparse(tmp_path / "big.raw", 64 << 20), tmp_path / "new.raw"
+    threads = threading.active_count()
+    with (
+        pytest.raises(UsageError, match="no plan"),
+        open_image(image) as opened,
+        output.delivery(opened.host, NewFile(target), mtime_ns=0),
+    ):
+        raise UsageError("no plan")
+    assert [path.name for path in tmp_path.iterdir()] == ["big.raw"]
+    assert threading.active_count() == threads
+
+
+def test_an_unwanted_copy_ends_at_the_next_chunk(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(3 * copy._CHUNK))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(_done, _total):
+        begun.set()
+        go_on.wait()
+
+    with source.open("rb") as reading, target.open("wb") as writing:
+        copying = copy.copying(reading.fileno(), writing.fileno(), source.stat().st_size, held)
+        copying.__enter__()
+        begun.wait()
+        threading.Timer(0.2, go_on.set).start()
+        copying.__exit__(None, None, None)
+    reflinked = target.read_bytes() == source.read_bytes()
+    assert reflinked or target.stat().st_blocks * 512 < source.stat().st_size
+
+
+def test_what_stops_a_copy_is_raised_where_the_copy_is_needed(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"data" * 1000)
+    target.touch()
+    with (
+        source.open("rb") as reading,
+        target.open("rb") as read_only,
+        copy.copying(reading.fileno(), read_only.fileno(), 4000) as copied,
+        pytest.raises(OSError, match=r"Invalid argument|Bad file descriptor"),
+    ):
+        copied()

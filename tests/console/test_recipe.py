@@ -12,7 +12,7 @@ from imgkit.console.recipe import default_console, enable
 from imgkit.console.status import status
 from imgkit.editing import Source, edit_image, opened
 from imgkit.errors import ConfigError, UnsupportedError
-from imgkit.guest.session import EngineChoice
+from imgkit.guest.choice import EngineChoice
 from tests.support import corpus, oracle
 from tests.support.guests import OS_RELEASE, Part, make_file_system
 

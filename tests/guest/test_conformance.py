@@ -9,7 +9,8 @@ import pytest
 from imgkit.block.image import open_image
 from imgkit.block.output import InPlace, deliver
 from imgkit.errors import PathNotFoundError, TreeError
-from imgkit.guest.session import EngineChoice, open_guest
+from imgkit.guest.choice import EngineChoice
+from imgkit.guest.session import open_guest
 from imgkit.tree import FileType
 from tests.support import oracle
 from tests.support.guests import OS_RELEASE, Part, make_disk

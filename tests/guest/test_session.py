@@ -15,7 +15,8 @@ from imgkit.errors import (
     UnsupportedError,
 )
 from imgkit.guest import session
-from imgkit.guest.session import EngineChoice, open_guest
+from imgkit.guest.choice import EngineChoice
+from imgkit.guest.session import open_guest
 from tests.support import oracle
 from tests.support.guests import OS_RELEASE, Part, make_disk, make_file_system
 
