@@ -96,18 +96,22 @@ class Tree(Protocol):
 class Change:
     """One file of a tree, before and after; None means that it does not exist.
 
-    With `link` set it is a symbolic link, which is made or removed; the bytes are its target.
+    With `link` set it is a symbolic link, which is made or removed; the bytes are its target. With `directory` set it
+    is an empty directory, made or removed, and the bytes are none.
     """
 
     path: str
     before: bytes | None
     after: bytes | None
     link: bool = False
+    directory: bool = False
 
     def diff(self) -> str:
         """Unified diff, or one line where the contents are no text."""
         label = self.path.lstrip("/")
         old, new = self.before or b"", self.after or b""
+        if self.directory:
+            return f"{'make' if self.after is not None else 'remove'} directory {self.path}\n"
         if self.link:
             verb, target = ("remove ", old) if self.after is None else ("", new)
             return f"{verb}link {self.path} -> {target.decode(errors='replace')}\n"
@@ -141,7 +145,9 @@ def apply_changes(tree: Tree, changes: list[Change]) -> None:
             tree.remove(change.path)
             continue
         _make_parents(tree, change.path)
-        if change.link:
+        if change.directory:
+            tree.mkdir(change.path)
+        elif change.link:
             tree.symlink(change.after.decode(errors="surrogateescape"), change.path)
         else:
             tree.write(change.path, change.after)

@@ -36,6 +36,7 @@ def folder(tmp_path_factory):
     image.unlink()
     private_copy("iso-debian", here).rename(here / "debian.iso")
     (here / "motd").write_text("Welcome\n")
+    (here / "preseed.cfg").write_text("d-i debian-installer/locale string C\n")
     return here
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from imgkit.editing import Contents, Edited, Source
     from imgkit.tree import Change
 
+_MOST_LISTED = 20
+
 
 def deliver(source: Source, edit: Callable[[Contents], list[Change]], delivery: Delivery, *, as_json: bool) -> Edited:
     """Carry out an edit, with a progress bar if it is a long copy."""
@@ -32,7 +34,7 @@ def print_edited(source: Source, delivery: Delivery, edited: Edited, *, done: st
         note(notice)
     if delivery.destination is None:
         print_diffs(edited.changes)
-        done = f"dry run, nothing was written: {done}"
+        done = f"dry run, nothing was written{done and ': '}{done}"
     told = [done, *_verbs(edited.changes)] if edited.changes else [unchanged]
     if delivery.target:
         told.append(f"written to {delivery.target}")
@@ -52,7 +54,14 @@ def print_edited_json(kind: str, source: Source, delivery: Delivery, edited: Edi
         "engine": edited.engine,
         "changed": bool(edited.changes),
         "changes": [
-            {"path": change.path, "created": change.before is None, "link": change.link, "diff": change.diff()}
+            {
+                "path": change.path,
+                "created": change.before is None,
+                "removed": change.after is None,
+                "link": change.link,
+                "directory": change.directory,
+                "diff": change.diff(),
+            }
             for change in edited.changes
         ],
         "patches": [{"offset": patch.offset, "length": len(patch.after)} for patch in edited.plan.patches],
@@ -62,6 +71,14 @@ def print_edited_json(kind: str, source: Source, delivery: Delivery, edited: Edi
     print_json(kind, 1, document | more)
 
 
+def print_all(kind: str, source: Source, delivery: Delivery, edited: Edited, *, as_json: bool) -> None:
+    """Tell whoever asked what came of a plain edit of files."""
+    if as_json:
+        print_edited_json(kind, source, delivery, edited)
+    else:
+        print_edited(source, delivery, edited, done="", unchanged="nothing to change")
+
+
 def _verbs(changes: tuple[Change, ...]) -> Iterator[str]:
     """`changed /a, /b` and the like."""
     kinds = {
@@ -69,4 +86,9 @@ def _verbs(changes: tuple[Change, ...]) -> Iterator[str]:
         "created": [c.path for c in changes if c.before is None],
         "removed": [c.path for c in changes if c.after is None],
     }
-    return (f"{verb} {', '.join(paths)}" for verb, paths in kinds.items() if paths)
+    return (f"{verb} {_listed(paths)}" for verb, paths in kinds.items() if paths)
+
+
+def _listed(paths: list[str]) -> str:
+    more = len(paths) - _MOST_LISTED
+    return ", ".join(paths) if more <= 1 else f"{', '.join(paths[:_MOST_LISTED])} and {more:,} more"

@@ -15,7 +15,7 @@ from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from imgkit.cli.options import Delivery
-    from imgkit.editing import Edited, Source
+    from imgkit.editing import Source
 
 
 @composed(source=make_source)
@@ -88,14 +88,13 @@ def write(
 ) -> None:
     """Write a file into the system in an image: replace its contents, or create it.
 
-    A file that exists keeps owner, mode and extended attributes; missing directories are made. In an ISO a file gets
-    new contents; none can be added.
+    A file that exists keeps owner, mode and extended attributes; missing directories are made.
 
     Examples:
       imgkit write disk.qcow2 /etc/motd motd.txt --in-place
       echo hi | imgkit write disk.img /etc/motd -o new.img
     """
-    from imgkit.cli.delivery import deliver
+    from imgkit.cli.delivery import deliver, print_all
     from imgkit.editing import replace_file
 
     try:
@@ -103,7 +102,7 @@ def write(
     except OSError as error:
         raise UsageError(f"{contents}: cannot be read ({error.strerror})") from error
     edited = deliver(source, replace_file(path, lambda _before: data), delivery, as_json=as_json)
-    _print("write", source, delivery, edited, as_json=as_json)
+    print_all("write", source, delivery, edited, as_json=as_json)
 
 
 @composed(source=make_source, delivery=make_delivery)
@@ -114,19 +113,10 @@ def edit(source: Source, path: InTree, *, delivery: Delivery, as_json: AsJson = 
       imgkit edit disk.qcow2 /etc/fstab --in-place
       EDITOR='sed -i s/a/b/' imgkit edit disk.img /etc/motd -o new.img
     """
-    from imgkit.cli.delivery import deliver
+    from imgkit.cli.delivery import deliver, print_all
     from imgkit.cli.editor import edit_bytes
     from imgkit.editing import replace_file
 
     change = replace_file(path, lambda before: edit_bytes(before or b"", path))
     edited = deliver(source, change, delivery, as_json=as_json)
-    _print("edit", source, delivery, edited, as_json=as_json)
-
-
-def _print(kind: str, source: Source, delivery: Delivery, edited: Edited, *, as_json: bool) -> None:
-    from imgkit.cli.delivery import print_edited, print_edited_json
-
-    if as_json:
-        print_edited_json(kind, source, delivery, edited)
-    else:
-        print_edited(source, delivery, edited, done="", unchanged="nothing to change")
+    print_all("edit", source, delivery, edited, as_json=as_json)

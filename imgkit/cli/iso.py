@@ -8,12 +8,70 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit.cli.compose import add_command, composed
-from imgkit.cli.options import AsJson, make_source
+from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source
+from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from imgkit.editing import Source
 
 app = typer.Typer(no_args_is_help=True, help="Work on installer ISOs.")
+
+
+@composed(source=make_source, delivery=make_delivery)
+def add(
+    source: Source,
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="HOSTFILE... AT", help="Files and directories, and where they go.", show_default=False),
+    ],
+    *,
+    delivery: Delivery,
+    replace: Annotated[bool, typer.Option("--replace", help="Give files that exist new contents.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add files or whole directories to an ISO; boot images, tables and checksums follow.
+
+    AT is a directory if it ends in / or is one in the ISO; else it is the file's new name. Missing directories are
+    made. Files that begin as programs do are executable. Links inside of directories stay links.
+
+    Examples:
+      imgkit iso add netinst.iso preseed.cfg / -o auto.iso
+      imgkit iso add auto.iso late.sh packages/ /custom/ --in-place
+    """
+    from imgkit.addition import add as addition
+    from imgkit.cli.delivery import deliver, print_all
+
+    *files, at = paths
+    if not files:
+        raise UsageError(
+            "nothing says what to add", hint="Give files, and then where they go: imgkit iso add ISO FILE /."
+        )
+    edited = deliver(source, addition([Path(name) for name in files], at, replace=replace), delivery, as_json=as_json)
+    print_all("iso-add", source, delivery, edited, as_json=as_json)
+
+
+@composed(source=make_source, delivery=make_delivery)
+def rm(
+    source: Source,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="What to remove.", show_default=False)],
+    *,
+    delivery: Delivery,
+    recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Directories too, with all they hold.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove files, links or directories from an ISO. What they held stays in the image as unused bytes.
+
+    Boot images and the boot catalogue are refused.
+
+    Examples:
+      imgkit iso rm auto.iso /preseed.cfg --in-place
+      imgkit iso rm netinst.iso -r /doc /firmware -o small.iso
+    """
+    from imgkit.addition import remove
+    from imgkit.cli.delivery import deliver, print_all
+
+    edited = deliver(source, remove(paths, recursive=recursive), delivery, as_json=as_json)
+    print_all("iso-rm", source, delivery, edited, as_json=as_json)
 
 
 @composed(source=make_source)
@@ -46,4 +104,6 @@ def extract(
     note(f"{source.path}: {done.files:,} files, {format_size(done.size)}, copied to {folder}")
 
 
+add_command(app, add, "add")
+add_command(app, rm, "rm")
 add_command(app, extract, "extract")

@@ -49,7 +49,8 @@ class Directory:
 class Census:
     """All directories, by number; all uses of file data, by its first byte; and everything else that takes room.
 
-    `continuations` are the areas of Rock Ridge outside of directories. `windows` are boot images and partitions, which
+    `continuations` are the areas of Rock Ridge outside of directories, `reserved` is what an edit has filled and no
+    record names yet. `windows` are boot images and partitions, which
     may be files or hold some. `sets` are the ranges of the sets of volume descriptors, `data_end` is where the last
     directory or file ends. `disputed` are first bytes of file data of which records say different lengths, or that
     overlaps with that of another file.
@@ -58,6 +59,7 @@ class Census:
     directories: list[Directory] = field(default_factory=list)
     files: dict[int, list[Use]] = field(default_factory=dict)
     continuations: set[ByteRange] = field(default_factory=set)
+    reserved: set[ByteRange] = field(default_factory=set)
     structures: tuple[tuple[str, ByteRange], ...] = ()
     windows: tuple[ByteRange, ...] = ()
     sets: tuple[ByteRange, ...] = ()
@@ -84,6 +86,7 @@ class Census:
         yield from (where for _, where in self.structures)
         yield from self.windows
         yield from self.continuations
+        yield from self.reserved
         yield from (directory.where for directory in self.directories)
         for start, uses in self.files.items():
             yield ByteRange(start, start + whole_sectors(max(use.size for use in uses)))

@@ -165,9 +165,12 @@ def nodes(device: BlockReader, namespace: Namespace, found: Iterable[Record]) ->
         raise _damage("the last section of a file is missing", sections[0].position, "flags")
 
 
-def find_record(device: BlockReader, namespace: Namespace, path: str) -> Record | None:
-    """The record of a file in one tree of an image, by a path without links; None where there is none."""
-    where, found = namespace.descriptor.root, None
+def find_record(device: BlockReader, namespace: Namespace, path: str, start: ByteRange | None = None) -> Record | None:
+    """The record of a file in one tree of an image, by a path without links; None where there is none.
+
+    The path begins at the root, or in the directory at `start`.
+    """
+    where, found = start or namespace.descriptor.root, None
     for name in filter(None, path.split("/")):
         likely = namespace.candidates(records(device, namespace.descriptor, where), name)
         found = next((node for node in nodes(device, namespace, likely) if namespace.matches(node, name)), None)

@@ -1,7 +1,8 @@
 """Checksums that an ISO carries about itself: lists of sums of its files, and isomd5sum's over the whole image.
 
 Installers check them ("check the integrity of the medium", `rd.live.check`), and refuse an image where they are not
-right. A line of a list changes only if it had the sum of a file that has changed, and names that file.
+right. A line of a list changes only if it had the sum of a file that has changed, and names that file. What is
+added to the image or removed from it gains or loses its line.
 
 isomd5sum keeps its sums in the primary volume descriptor, in the bytes for the application's use:
 https://github.com/rhinstaller/isomd5sum
@@ -37,13 +38,15 @@ _MOST_SKIPPED = 1 << 20
 
 @dataclass(slots=True)
 class Sums:
-    """The sums that files had before they were edited, by path and name of the sum."""
+    """The sums that files had before they were edited, by path and name of the sum; and what came and went."""
 
     before: dict[str, dict[str, str]] = field(default_factory=dict)
+    added: set[str] = field(default_factory=set)
+    removed: set[str] = field(default_factory=set)
 
     def note(self, tree: IsoTree, path: str) -> None:
         """Keep the sums of a file, as far as lists of them are there, unless they are kept already."""
-        if path not in self.before:
+        if path not in self.before and path not in self.added:
             names = {name for place, name in _LISTS.items() if _is_file(tree, place)}
             self.before[path] = file_sums(tree, path, names)
 
@@ -59,7 +62,7 @@ def refresh(tree: IsoTree, sums: Sums) -> None:
     if tree.volume.device.plan().is_empty:
         return
     for place, name in _LISTS.items():
-        if _is_file(tree, place) and sums.before:
+        if _is_file(tree, place) and (sums.before or sums.added or sums.removed):
             _refresh_list(tree, sums, place, name)
     volume = tree.volume
     old = _application_use(volume)
@@ -71,7 +74,7 @@ def refresh(tree: IsoTree, sums: Sums) -> None:
 def _refresh_list(tree: IsoTree, sums: Sums, place: str, name: str) -> None:
     changed = {}
     for path, before in sums.before.items():
-        if name in before:
+        if name in before and _is_file(tree, path):
             changed[before[name].encode(), tree.identity(path)] = file_sums(tree, path, {name})[name].encode()
     olds = {old for old, _ in changed}
 
@@ -84,9 +87,37 @@ def _refresh_list(tree: IsoTree, sums: Sums, place: str, name: str) -> None:
         return new + line["gap"] + line["path"]
 
     listed = tree.read(place)
-    refreshed = _LINE.sub(updated, listed)
+    refreshed = _with_added(tree, sums, _LINE.sub(updated, _without_removed(sums, listed)), place, name)
     if refreshed != listed:
         tree.write(place, refreshed)
+
+
+def _without_removed(sums: Sums, listed: bytes) -> bytes:
+    """The list without the lines of files that were removed."""
+    gone = {path.encode("utf-8", "surrogateescape") for path in sums.removed - sums.added}
+    lines = listed.splitlines(keepends=True)
+    return b"".join(line for line in lines if not (found := _LINE.match(line)) or _listed_path(found) not in gone)
+
+
+def _with_added(tree: IsoTree, sums: Sums, listed: bytes, place: str, name: str) -> bytes:
+    """The list with lines of files that were added, written as its last line is; an empty list stays empty."""
+    lines = list(_LINE.finditer(listed))
+    if not lines:
+        return listed
+    prefix = lines[-1]["path"][: -len(_listed_path(lines[-1]).lstrip(b"/"))]
+    present = {_listed_path(line) for line in lines}
+    ending = b"\r\n" if listed.endswith(b"\r\n") else b"\n"
+    new = b""
+    for path in sorted(sums.added - {place}):
+        raw = path.encode("utf-8", "surrogateescape")
+        if raw not in present and _is_file(tree, path) and b"\n" not in raw:
+            new += file_sums(tree, path, {name})[name].encode() + lines[-1]["gap"] + prefix + raw.lstrip(b"/") + ending
+    return listed + (b"" if listed.endswith(b"\n") or not new else ending) + new
+
+
+def _listed_path(line: re.Match[bytes]) -> bytes:
+    """The path in a line, absolute."""
+    return b"/" + line["path"].removeprefix(b"./").lstrip(b"/")
 
 
 def file_sums(tree: IsoTree, path: str, names: set[str]) -> dict[str, str]:

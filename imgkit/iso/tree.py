@@ -5,7 +5,7 @@ a directory, is what it holds: `/boot/grub/efi.img/EFI/debian/grub.cfg`. FAT fil
 volume, such as an appended partition, are reached as `/[partition 2]/EFI/...`; listings of "/" do not show them, and a
 file of that name comes first.
 
-Files can be given new contents. In the volume none can be added or removed; in FAT images they can.
+Files can be given new contents, added and removed, in the volume and in FAT images.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from imgkit.errors import FormatError, PathNotFoundError, TreeError, UnsupportedError
 from imgkit.iso import media
 from imgkit.iso.bootimages import find_fat_images, holds_fat, open_image
+from imgkit.iso.directoryedit import add_directory, add_file, add_link, remove
 from imgkit.iso.writer import check_editable, write_file
 from imgkit.tree import FileType, Stat
 from imgkit.units import GIB, ByteRange, format_size
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _MAX_LINKS = 40  # as Linux has it (path_resolution(7))
 _READ_LIMIT = GIB
-_NOT_YET = "Rebuild the image with xorriso: `xorriso -dev IMAGE -map FILE PATH`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ class _Place:
 class IsoTree:
     """The tree of a volume (see `imgkit.tree.Tree`).
 
-    `now` stamps what is written in FAT images, in seconds since the epoch; the volume's own records keep their times.
+    `now` stamps what is new and what is written in FAT images, in seconds since the epoch; records of the volume that
+    were there keep their times.
     When all is written, `finish` brings the checksums that the image carries about itself up to date.
     """
 
@@ -107,14 +108,17 @@ class IsoTree:
         return place.node.target
 
     def write(self, path: str, data: bytes, /) -> None:
-        """Replace the contents of a regular file. Only in FAT images it may be a new one."""
+        """Replace the contents of a regular file, or make one; it is executable if it begins as a program does."""
         place = self._resolve(path)
         if place.image is not None:
             with _named(path), self._edited(place) as file_system:
                 file_system.write(place.inner, data)
             return
         if place.node is None:
-            raise UnsupportedError(f"{self.volume.name}: {path} does not exist, and cannot be added", hint=_NOT_YET)
+            self._sums.added.add(place.path)
+            add_file(self.volume, place.path, data, now=self._now)
+            self._images.clear()
+            return
         if place.node.stat.type is not FileType.FILE:
             raise TreeError("not a regular file", path=path)
         self._note(place.path)
@@ -122,24 +126,38 @@ class IsoTree:
         self._images.clear()  # one may have been this file, or have moved
 
     def symlink(self, target: str, path: str, /) -> None:
-        """Always UnsupportedError."""
-        raise UnsupportedError(f"{self.volume.name}: the link {path} to {target} cannot be added", hint=_NOT_YET)
+        """Make a symbolic link, which needs Rock Ridge."""
+        place = self._resolve(path, follow=False)
+        if place.image is not None:
+            raise UnsupportedError(f"{self.volume.name}: {path} lies in a FAT file system, which has no links")
+        _check_new(place, path)
+        add_link(self.volume, place.path, target, now=self._now)
 
     def mkdir(self, path: str, /) -> None:
-        """Make one directory, in a FAT image."""
+        """Make one directory."""
         place = self._resolve(path)
         if place.image is None:
-            raise UnsupportedError(f"{self.volume.name}: the directory {path} cannot be added", hint=_NOT_YET)
+            _check_new(place, path)
+            add_directory(self.volume, place.path, now=self._now)
+            return
         with _named(path), self._edited(place) as file_system:
             file_system.mkdir(place.inner)
 
     def remove(self, path: str, /) -> None:
-        """Remove a file or an empty directory, in a FAT image."""
+        """Remove a file, a link, or an empty directory."""
         place = self._existing(path, follow=False)
-        if place.image is None:
-            raise UnsupportedError(f"{self.volume.name}: {path} cannot be removed", hint=_NOT_YET)
+        if place.node is not None:
+            self._remove(place, place.node, path)
+            return
         with _named(path), self._edited(place) as file_system:
             file_system.remove(place.inner)
+
+    def _remove(self, place: _Place, node: Node, path: str) -> None:
+        if node.stat.type is FileType.DIRECTORY and (place.path == "/" or self.volume.children(node)):
+            raise TreeError("is the root directory" if place.path == "/" else "directory is not empty", path=path)
+        self._sums.removed.add(place.path)
+        remove(self.volume, place.path, node)
+        self._images.clear()
 
     def boot_roots(self) -> tuple[str, ...]:
         """Paths of the FAT file systems that firmware may find and take for a root of its own."""
@@ -267,6 +285,11 @@ class IsoTree:
         """Remember the checksums of a file before its first edit."""
         if self.identity(path) is not None:
             self._sums.note(self, path)
+
+
+def _check_new(place: _Place, path: str) -> None:
+    if place.node is not None:
+        raise TreeError("exists", path=path)
 
 
 def _check_loop(done: list[Node], node: Node) -> None:

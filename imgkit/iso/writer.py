@@ -135,14 +135,14 @@ def _same_path_elsewhere(volume: IsoVolume, path: str) -> Iterator[Record]:
         if descriptor.root in roots:
             continue
         roots.add(descriptor.root)
-        found = find_record(volume.device, _namespace_of(volume, descriptor), path)
+        found = find_record(volume.device, namespace_of(volume, descriptor), path)
         if found is None or found.size:
             where = f"{path} is empty, and has another name in the {descriptor.kind} tree"
             raise UnsupportedError(f"{volume.name}: {where}", hint=_REBUILD)
         yield found
 
 
-def _namespace_of(volume: IsoVolume, descriptor: Descriptor) -> Namespace:
+def namespace_of(volume: IsoVolume, descriptor: Descriptor) -> Namespace:
     """How another tree than the one whose names are used names its files."""
     if descriptor.kind is Kind.JOLIET:
         return Namespace(descriptor, Naming.JOLIET)
@@ -162,17 +162,18 @@ def _rewrite_records(volume: IsoVolume, uses: list[Use], new: ByteRange) -> None
         descriptor = volume.census.directories[use.directory].descriptor
         raw = volume.device.read_at(use.position, volume.device.read_at(use.position, 1)[0])
         block = descriptor.block(new.start)
-        volume.device.write_at(use.position, _rewritten(raw, use.position, block, new.size))
+        volume.device.write_at(use.position, rewritten(raw, use.position, block, new.size))
 
 
-def _rewritten(raw: bytes, position: int, block: int, size: int) -> bytes:
+def rewritten(raw: bytes, position: int, block: int, size: int) -> bytes:
     """A directory record with another extent and data length; all its other bytes stay."""
     from pycdlib.dr import DirectoryRecord  # noqa: PLC0415  only edits need it, and it takes 25 ms
     from pycdlib.headervd import PrimaryOrSupplementaryVD  # noqa: PLC0415
     from pycdlib.pycdlibexception import PyCdlibException  # noqa: PLC0415
 
-    # The system use field is kept from pycdlib, which drops entries that it does not know.
-    fixed = raw[: layout.DIRECTORY_RECORD_SIZE + raw[32]]
+    # The name and the system use field are kept from pycdlib: it wants an encoding for ".", and drops entries that it
+    # does not know.
+    fixed = raw[: layout.DIRECTORY_RECORD_SIZE - 1] + b"\1X"
     record = DirectoryRecord()
     try:
         record.parse(PrimaryOrSupplementaryVD(1), fixed, DirectoryRecord())

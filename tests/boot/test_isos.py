@@ -27,7 +27,7 @@ WAYS = [
 
 @pytest.fixture(scope="module")
 def enabled(tmp_path_factory):
-    """The edited ISO of a name, edited once."""
+    """The enabled ISO of a name, with files added, edited once."""
     made = {}
 
     def enable(name):
@@ -36,9 +36,20 @@ def enabled(tmp_path_factory):
             command = Path(sys.executable).with_name("imgkit")
             done = oracle.run(str(command), "console", "enable", fixture(name), "-o", made[name], "--json")
             assert json.loads(done.stdout)["engine"] == "iso"
+            _add_and_remove(command, made[name])
         return made[name]
 
     return enable
+
+
+def _add_and_remove(command, image):
+    """Have the ISO edited as much as it can be: with new files in all trees, for which a directory has to move."""
+    source = image.with_name("custom")
+    source.mkdir()
+    for number in range(100):
+        (source / f"package number {number}.deb").write_text(f"{number}\n")
+    oracle.run(str(command), "iso", "add", image, source, "/", "--in-place")
+    oracle.run(str(command), "iso", "rm", image, "/custom/package number 7.deb", "--in-place")
 
 
 def test_before_the_line_is_silent():

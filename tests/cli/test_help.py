@@ -35,7 +35,7 @@ def examples(name):
 
 def test_all_commands_are_there():
     plain = ["inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"]
-    assert sorted(LEAVES) == sorted([*plain, "console enable", "console status", "iso extract"])
+    assert sorted(LEAVES) == sorted([*plain, "console enable", "console status", "iso add", "iso rm", "iso extract"])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,5 +1,6 @@
 """ISOs through the same commands as disks: looked at, edited, taken back, refused."""
 
+import re
 import shutil
 import subprocess
 
@@ -132,8 +133,8 @@ def test_what_cannot_be_done(tmp_path):
     ipxe = private_copy("iso-ipxe", tmp_path)
     words = [*ENABLE, ipxe, "--in-place"]
     assert_refused(tmp_path, *words, status=5, says="no boot menu boots Linux")
-    words = ["write", ipxe, "/preseed.cfg", "--in-place"]
-    assert_refused(tmp_path, *words, status=5, says="cannot be added", hint="xorriso", stdin=b"x")
+    words = ["iso", "rm", ipxe, "/isolinux.bin", "--in-place"]
+    assert_refused(tmp_path, *words, status=5, says="needed to boot", hint="xorriso")
     for option in (["--engine", "guestfs"], ["--root", "1"]):
         assert_refused(tmp_path, *ENABLE, ipxe, "--in-place", *option, status=2, says="is an ISO", hint="Leave")
     with ipxe.open("r+b") as file:
@@ -178,3 +179,64 @@ def test_extract_stays_in_its_folder(tmp_path):
     words = ["iso", "extract", image, tmp_path / "other"]
     assert_refused(tmp_path, *words, status=4, says=str(image), hint="get it again")
     assert_refused(tmp_path, *words, "/nothing", status=11, says="/nothing", hint="imgkit ls")
+
+
+def test_add_and_rm(tmp_path):
+    """A file, a program and a directory come and go; the ISO's own check passes; the undo file takes it back."""
+    image, tables = private_copy("iso-debian", tmp_path), report(fixture("iso-debian"))
+    original = sha256(image)
+    (tmp_path / "preseed.cfg").write_text("d-i debian-installer/locale string C\n")
+    (tmp_path / "custom/empty").mkdir(parents=True)
+    (tmp_path / "custom/late.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "custom/start").symlink_to("late.sh")
+    sources = [tmp_path / "preseed.cfg", tmp_path / "custom"]
+    done = imgkit("iso", "add", image, *sources, "/", "--in-place", "--undo", tmp_path / "u", "--json")
+    assert done.status == 0, done.stderr
+    check(dict(done.json), "iso-add/1")
+    added = {"/preseed.cfg", "/custom", "/custom/empty", "/custom/late.sh", "/custom/start"}
+    assert {change["path"] for change in done.json["changes"]} == added
+    assert report(image) == tables
+    before, after = files(fixture("iso-debian"), tmp_path / "before"), files(image, tmp_path / "after")
+    assert {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)} == {
+        *(added - {"/custom", "/custom/empty"}),
+        "/md5sum.txt",
+    }
+    assert re.findall(r"empty|late.sh|start", imgkit("ls", image, "/custom").text) == [
+        "empty",
+        "late.sh",
+        "start",
+        "late.sh",
+    ]
+    checked = subprocess.run(["md5sum", "--check", "--quiet", "md5sum.txt"], cwd=tmp_path / "after", check=False)
+    assert checked.returncode == 0
+    assert b"./custom/late.sh" in after["/md5sum.txt"]
+    assert imgkit("iso", "rm", image, "-r", "/custom", "/preseed.cfg", "-o", tmp_path / "small.iso").status == 0
+    assert files(tmp_path / "small.iso", tmp_path / "small") == before
+    assert imgkit("undo", image, tmp_path / "u").status == 0
+    assert sha256(image) == original
+
+
+def test_add_and_rm_refuse(tmp_path):
+    image = private_copy("iso-debian", tmp_path)
+    disk = private_copy("small", tmp_path)
+    preseed = tmp_path / "preseed.cfg"
+    preseed.write_text("x")
+    fifo = tmp_path / "custom"
+    fifo.mkdir()
+    (fifo / "fifo").symlink_to("nowhere")
+    oracle.run("mkfifo", fifo / "pipe")
+    for words, status, says, hint in (
+        (["add", image, preseed], 2, "nothing says what to add", "iso add ISO FILE /"),
+        (["add", image, preseed, tmp_path / "none", "/"], 2, "none: cannot be read", ""),
+        (["add", image, preseed, preseed, "/name"], 2, "no directory to put several", "/name/"),
+        (["add", image, preseed, MENU], 11, "exists", "--replace"),
+        (["add", image, fifo, "/"], 2, "neither a file nor a directory", "Leave it out"),
+        (["add", disk, preseed, "/"], 5, "a disk, not an ISO", "imgkit write"),
+        (["rm", image, "/none"], 11, "no such file", "imgkit ls"),
+        (["rm", image, "/boot"], 11, "is a directory", "-r"),
+        (["rm", image, "-r", "/"], 5, "needed to boot", "xorriso"),
+        (["rm", image, "-r", "/boot"], 5, "needed to boot", "xorriso"),
+    ):
+        assert_refused(tmp_path, "iso", *words, "--in-place", status=status, says=says, hint=hint)
+    assert imgkit("iso", "add", image, preseed, MENU, "--replace", "--in-place").status == 0
+    assert imgkit("cat", image, MENU).text == "x"

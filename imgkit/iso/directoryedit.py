@@ -1,0 +1,300 @@
+"""New files, directories and links in a volume, and their removal: the records of directories, in all trees alike.
+
+A directory that outgrows its sectors moves to where there is room, and all that names it follows: the record in its
+parent, its own ".", the ".." of its children, the descriptor of a root, the path tables. What a removed file held
+stays in the image as unused bytes.
+
+ECMA-119, chapter 10. Deep directories that Rock Ridge has relocated are refused by name.
+"""
+
+from __future__ import annotations
+
+import stat as unix
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgkit.errors import UnsupportedError
+from imgkit.iso import layout
+from imgkit.iso.census import whole_sectors
+from imgkit.iso.descriptors import Kind
+from imgkit.iso.directory import Naming, Record, find_record, own_record, records
+from imgkit.iso.names import identifier, sort_key
+from imgkit.iso.newrecord import Posix, continuation, pack, split, system_use
+from imgkit.iso.pathtable import rewrite_path_tables
+from imgkit.iso.placement import find_room
+from imgkit.iso.rockridge import entries
+from imgkit.iso.writer import check_editable, namespace_of, rewritten
+from imgkit.units import ByteRange
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.iso.census import Directory
+    from imgkit.iso.directory import Namespace, Node
+    from imgkit.iso.volume import IsoVolume
+
+_REBUILD = "Rebuild the image with xorriso."
+_LARGEST = 0xFFFFFFFF
+_DEEPEST = 8  # ECMA-119, 6.8.2.1: levels of directories, the root's included
+_FILE, _PROGRAM, _DIRECTORY, _LINK = 0o100444, 0o100555, 0o040555, 0o120777  # as mkisofs -r has them
+_PROGRAM_MAGIC = (b"#!", b"\x7fELF")
+_ROOT_RECORD_OFFSET = 156
+
+
+@dataclass(frozen=True, slots=True)
+class _Branch:
+    """A directory of one tree, in which a record is to come or go."""
+
+    namespace: Namespace
+    directory: Directory
+
+
+def add_file(volume: IsoVolume, path: str, data: bytes, *, now: int) -> None:
+    """Make a file; one that begins as a program does is executable. UnsupportedError where a tree cannot hold it."""
+    _check(volume)
+    if len(data) > _LARGEST:
+        raise UnsupportedError(f"{volume.name}: {path} would need more than one extent", hint=_REBUILD)
+    where = ByteRange(0, 0)
+    if data:
+        start = find_room(volume, len(data))
+        volume.device.write_at(start, data)
+        where = ByteRange(start, start + len(data))
+        volume.census.reserved.add(ByteRange(start, start + whole_sectors(len(data))))
+    mode = _PROGRAM if data.startswith(_PROGRAM_MAGIC) else _FILE
+    _insert(volume, path, where, mode, now)
+
+
+def add_link(volume: IsoVolume, path: str, target: str, *, now: int) -> None:
+    """Make a symbolic link, which only Rock Ridge knows; other trees show an empty file, or nothing."""
+    _check(volume)
+    if volume.namespace.naming is not Naming.ROCK_RIDGE:
+        raise UnsupportedError(f"{volume.name}: has no Rock Ridge, and thus no links", hint="Add the file itself.")
+    _insert(volume, path, ByteRange(0, 0), _LINK, now, target.encode("utf-8", "surrogateescape"))
+
+
+def add_directory(volume: IsoVolume, path: str, *, now: int) -> None:
+    """Make one directory in each tree."""
+    _check(volume)
+    if path.count("/") >= _DEEPEST:
+        raise UnsupportedError(f"{volume.name}: {path} lies deeper than {_DEEPEST} levels", hint=_REBUILD)
+    _check_relocation(volume)
+    _insert(volume, path, ByteRange(0, 0), _DIRECTORY, now)
+    rewrite_path_tables(volume)
+
+
+def remove(volume: IsoVolume, path: str, node: Node) -> None:
+    """Remove the records of a file, a link, or an empty directory. Its bytes stay."""
+    _check(volume)
+    start = node.extents[0].start
+    if volume.catalog is not None and node.stat.size:
+        in_use = {volume.catalog.where.start, *(image.start for image in volume.catalog.images)}
+        if start in in_use:
+            raise UnsupportedError(f"{volume.name}: {path} is needed to boot from the image", hint=_REBUILD)
+    is_directory = node.records[0].is_directory
+    if is_directory:
+        _check_relocation(volume)
+    parent, _, name = path.rpartition("/")
+    for position in _trees(volume):
+        branch = _branch(volume, position, parent)
+        known = _records_of(volume, branch, name)
+        if not known:
+            hidden = f"{volume.name}: {path} has another name in the {branch.namespace.descriptor.kind} tree, or none"
+            raise UnsupportedError(hidden, hint=_REBUILD)
+        gone = {record.position for record in known}
+        kept = [record.raw for record in _records(volume, branch) if record.position not in gone]
+        _store(volume, branch, kept)
+    if is_directory:
+        rewrite_path_tables(volume)
+
+
+def _check(volume: IsoVolume) -> None:
+    check_editable(volume)
+    descriptors = [descriptor for each in volume.sets for descriptor in each.descriptors]
+    own_roots = {descriptor.root for descriptor in descriptors if descriptor.kind is not Kind.ENHANCED}
+    if any(descriptor.root not in own_roots for descriptor in descriptors):
+        raise UnsupportedError(f"{volume.name}: has a tree of ISO 9660:1999 of its own", hint=_REBUILD)
+
+
+def _check_relocation(volume: IsoVolume) -> None:
+    """Refuse to move directories where some do not lie where they are seen (RRIP 1.12, 4.1.5)."""
+    names = volume.children(volume.root) if volume.namespace.naming is Naming.ROCK_RIDGE else ()
+    if any(name.lower().lstrip(".") == "rr_moved" for name in names):
+        raise UnsupportedError(f"{volume.name}: has deep directories that lie elsewhere than they show", hint=_REBUILD)
+
+
+def _trees(volume: IsoVolume) -> list[int]:
+    """Positions of one descriptor of each tree."""
+    found: dict[int, int] = {}
+    for each in volume.sets:
+        for descriptor in each.descriptors:
+            found.setdefault(descriptor.root.start, descriptor.position)
+    return list(found.values())
+
+
+def _branch(volume: IsoVolume, position: int, path: str) -> _Branch:
+    """The directory of a path, in the tree of the descriptor at a position."""
+    descriptor = next(each for one in volume.sets for each in one.descriptors if each.position == position)
+    own = descriptor.root == volume.namespace.descriptor.root
+    namespace = volume.namespace if own else namespace_of(volume, descriptor)
+    start = descriptor.root.start
+    if path:
+        record = find_record(volume.device, namespace, path)
+        if record is None or not record.is_directory:
+            raise UnsupportedError(
+                f"{volume.name}: {path} has another name in the {descriptor.kind} tree, or none", hint=_REBUILD
+            )
+        start = record.start
+    directory = next(each for each in volume.census.directories if each.where.start == start)
+    return _Branch(namespace, directory)
+
+
+def _records(volume: IsoVolume, branch: _Branch) -> list[Record]:
+    return list(records(volume.device, branch.namespace.descriptor, branch.directory.where))
+
+
+def _records_of(volume: IsoVolume, branch: _Branch, name: str) -> list[Record]:
+    """All sections of the file of a name; none where there is no such file."""
+    found = find_record(volume.device, branch.namespace, name, branch.directory.where)
+    if found is None:
+        return []
+    return [record for record in _records(volume, branch) if record.identifier == found.identifier]
+
+
+def _insert(volume: IsoVolume, path: str, where: ByteRange, mode: int, now: int, target: bytes = b"") -> None:
+    """Put a record into each tree, for data that is in its place already."""
+    parent, _, name = path.rpartition("/")
+    for position in _trees(volume):
+        branch = _branch(volume, position, parent)
+        extent = where
+        if unix.S_ISDIR(mode):
+            start = find_room(volume, layout.SECTOR)
+            extent = ByteRange(start, start + layout.SECTOR)
+            _write_empty_directory(volume, branch, extent, now)
+        _insert_record(volume, branch, name, extent, mode, now, target)
+
+
+def _insert_record(
+    volume: IsoVolume, branch: _Branch, name: str, where: ByteRange, mode: int, now: int, target: bytes
+) -> None:
+    present = _records(volume, branch)
+    directory = unix.S_ISDIR(mode)
+    shown = branch.namespace.naming
+    others = [record for record in present if not record.is_self_or_parent]
+    semicolon = b"\0;" if shown is Naming.JOLIET else b";"
+    versioned = all(semicolon in record.identifier for record in others if not record.is_directory)
+    # Beside Joliet, and with Rock Ridge, nobody reads the plain identifier.
+    free = shown is Naming.PLAIN and volume.namespace.naming is not Naming.PLAIN
+    naming = Naming.ROCK_RIDGE if free else shown
+    taken = {record.identifier for record in others}
+    ident = identifier(name, naming, taken, directory=directory, versioned=versioned)
+    if ident in taken:
+        raise UnsupportedError(
+            f"{volume.name}: {name} would be the second file of that name in the {shown} tree",
+            hint="Name it otherwise.",
+        )
+    use = b""
+    if shown is Naming.ROCK_RIDGE:
+        posix = Posix(name.encode("utf-8", "surrogateescape"), mode, target, *_habits(volume, branch))
+        use = _use(volume, branch, ident, system_use(posix, now), posix.skip)
+    flags = layout.FLAG_DIRECTORY if directory else 0
+    block = branch.namespace.descriptor.block(where.start) if where.size else 0
+    new = pack(ident, block, where.size, flags, now, use)
+    key = sort_key(ident, shown)
+    later = (at for at, each in enumerate(present) if at > 1 and sort_key(each.identifier, shown) > key)
+    place = next(later, len(present))
+    raws = [record.raw for record in present]
+    _store(volume, branch, [*raws[:place], new, *raws[place:]])
+
+
+def _habits(volume: IsoVolume, branch: _Branch) -> tuple[int, int]:
+    """Length of the PX entries of the volume, and the bytes in front of entries."""
+    descriptor, skip = branch.namespace.descriptor, branch.namespace.skip
+    own = own_record(volume.device, descriptor, branch.directory.where)
+    at_root = branch.directory.where.start == descriptor.root.start
+    found = entries(volume.device, descriptor, own.system_use[0 if at_root else skip :])
+    size = next((len(payload) + 4 for signature, payload in found if signature == b"PX"), 36)
+    return size, skip
+
+
+def _use(volume: IsoVolume, branch: _Branch, ident: bytes, wanted: list[bytes], skip: int) -> bytes:
+    """The system use field, with a continuation area where it has to have one."""
+    inside, outside = split(ident, skip, wanted)
+    if outside:
+        area = b"".join(outside)
+        start = find_room(volume, len(area))
+        volume.device.write_at(start, area)
+        inside.append(continuation(branch.namespace.descriptor.block(start), len(area)))
+    return bytes(skip) + b"".join(inside)
+
+
+def _write_empty_directory(volume: IsoVolume, parent: _Branch, where: ByteRange, now: int) -> None:
+    """A directory of "." and "..", whose attributes are those of a new directory."""
+    descriptor = parent.namespace.descriptor
+    use = b""
+    if parent.namespace.naming is Naming.ROCK_RIDGE:
+        px_size, skip = _habits(volume, parent)
+        use = bytes(skip) + b"".join(system_use(Posix(b"", _DIRECTORY, b"", px_size, skip), now))
+    above = parent.directory.where
+    data = b"".join(
+        pack(name, descriptor.block(extent.start), extent.size, layout.FLAG_DIRECTORY, now, use)
+        for name, extent in ((b"\0", where), (b"\1", above))
+    )
+    volume.device.write_at(where.start, data.ljust(layout.SECTOR, b"\0"))
+
+
+def _store(volume: IsoVolume, branch: _Branch, raws: list[bytes]) -> None:
+    """Write a directory; where it does not fit any more, move it."""
+    old = branch.directory.where
+    data = _in_sectors(raws)
+    if len(data) <= whole_sectors(old.size):
+        new = ByteRange(old.start, old.start + max(old.size, len(data)))
+    else:
+        _check_relocation(volume)
+        start = find_room(volume, len(data))
+        new = ByteRange(start, start + len(data))
+        volume.device.write_at(old.start, bytes(whole_sectors(old.size)))
+    volume.device.write_at(new.start, data.ljust(new.size, b"\0"))
+    if new != old:
+        _follow(volume, branch, new)
+    vars(volume).pop("census", None)
+    volume.refresh()
+    if new != old:
+        rewrite_path_tables(volume)
+
+
+def _in_sectors(raws: list[bytes]) -> bytes:
+    """Records in a row, none of which crosses from one sector into the next."""
+    sectors = [b""]
+    for raw in raws:
+        if len(sectors[-1]) + len(raw) > layout.SECTOR:
+            sectors.append(b"")
+        sectors[-1] += raw
+    return b"".join(sector.ljust(layout.SECTOR, b"\0") for sector in sectors)
+
+
+def _follow(volume: IsoVolume, branch: _Branch, new: ByteRange) -> None:
+    """Have all that names a directory say where it is now, but for the path tables."""
+    descriptor, old = branch.namespace.descriptor, branch.directory
+    block = descriptor.block(new.start)
+
+    def change(position: int) -> None:
+        raw = volume.device.read_at(position, volume.device.read_at(position, 1)[0])
+        volume.device.write_at(position, rewritten(raw, position, block, new.size))
+
+    own, parent, *others = records(volume.device, descriptor, new)
+    change(own.position)
+    if old.record is None:
+        change(parent.position)
+        for each in (each for one in volume.sets for each in one.descriptors if each.root == old.where):
+            change(each.position + _ROOT_RECORD_OFFSET)
+    else:
+        change(old.record.position)
+    for child in (record for record in others if record.is_directory):
+        change(_parent_record(volume, branch.namespace, child).position)
+
+
+def _parent_record(volume: IsoVolume, namespace: Namespace, child: Record) -> Record:
+    """The record ".." of a directory."""
+    inside: Iterator[Record] = records(volume.device, namespace.descriptor, child.extent)
+    next(inside)
+    return next(inside)
