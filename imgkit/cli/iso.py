@@ -59,8 +59,9 @@ def rm(
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="Directories too, with all they hold.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove files, links or directories from an ISO. What they held stays in the image as unused bytes.
+    """Remove files, links or directories from an ISO.
 
+    What a file held is cleared up to 1 MiB; that of larger ones stays in the image, as unused bytes.
     Boot images and the boot catalogue are refused.
 
     Examples:

@@ -1,8 +1,8 @@
 """New files, directories and links in a volume, and their removal: the records of directories, in all trees alike.
 
 A directory that outgrows its sectors moves to where there is room, and all that names it follows: the record in its
-parent, its own ".", the ".." of its children, the descriptor of a root, the path tables. What a removed file held
-stays in the image as unused bytes.
+parent, its own ".", the ".." of its children, the descriptor of a root, the path tables. What a small file held is
+cleared when it goes, so that it is room again; what a large one held stays, as unused bytes.
 
 ECMA-119, chapter 10. Deep directories that Rock Ridge has relocated are refused by name.
 """
@@ -21,7 +21,7 @@ from imgkit.iso.directory import Naming, Record, find_record, own_record, record
 from imgkit.iso.names import identifier, sort_key
 from imgkit.iso.newrecord import Posix, continuation, pack, split, system_use
 from imgkit.iso.pathtable import rewrite_path_tables
-from imgkit.iso.placement import find_room
+from imgkit.iso.placement import find_room, release
 from imgkit.iso.rockridge import entries
 from imgkit.iso.writer import check_editable, namespace_of, rewritten
 from imgkit.units import ByteRange
@@ -83,7 +83,7 @@ def add_directory(volume: IsoVolume, path: str, *, now: int) -> None:
 
 
 def remove(volume: IsoVolume, path: str, node: Node) -> None:
-    """Remove the records of a file, a link, or an empty directory. Its bytes stay."""
+    """Remove a file, a link, or an empty directory. UnsupportedError for what is needed to boot."""
     _check(volume)
     start = node.extents[0].start
     if volume.catalog is not None and node.stat.size:
@@ -94,17 +94,21 @@ def remove(volume: IsoVolume, path: str, node: Node) -> None:
     if is_directory:
         _check_relocation(volume)
     parent, _, name = path.rpartition("/")
+    data: set[ByteRange] = set()
     for position in _trees(volume):
         branch = _branch(volume, position, parent)
         known = _records_of(volume, branch, name)
         if not known:
             hidden = f"{volume.name}: {path} has another name in the {branch.namespace.descriptor.kind} tree, or none"
             raise UnsupportedError(hidden, hint=_REBUILD)
+        data |= {record.extent for record in known if record.size}
         gone = {record.position for record in known}
         kept = [record.raw for record in _records(volume, branch) if record.position not in gone]
         _store(volume, branch, kept)
     if is_directory:
         rewrite_path_tables(volume)
+    for extent in data:
+        release(volume, extent)
 
 
 def _check(volume: IsoVolume) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imgkit.iso.volume import IsoVolume
 
 _LARGEST_TAIL = 64 * MIB
+_LARGEST_CLEARED = MIB
 _STEP = 32 * KIB
 _CYLINDER = MIB
 """Of 64 heads and 32 sectors, which isohybrid rounds images up to: some BIOSes want whole cylinders."""
@@ -36,15 +37,23 @@ def find_room(volume: IsoVolume, size: int) -> int:
     """Byte position of `size` bytes, rounded up to sectors, that are free; the image grows if need be."""
     needed = whole_sectors(size)
     place = _find_gap(volume, needed)
-    if place is None:
-        _grow(volume, needed)
-        place = _find_gap(volume, needed)
-    if place is None:
+    if place is not None:
+        return place
+    new = ByteRange(end := reach(volume), end + needed)
+    _grow(volume, needed)
+    if reach(volume) < new.stop or any(claim.overlaps(new) for claim in volume.census.claims()):
         raise UnsupportedError(
             f"{volume.name}: no room for {format_size(size)} where both a CD drive and a USB disk would show it",
             hint="Rebuild the image with xorriso.",
         )
-    return place
+    return new.start
+
+
+def release(volume: IsoVolume, where: ByteRange) -> None:
+    """Make zeros of data that nobody claims any more, up to 1 MiB, so that it counts as room again."""
+    sectors = ByteRange(where.start, min(where.start + whole_sectors(where.size), volume.device.size))
+    if sectors.size <= _LARGEST_CLEARED and not any(claim.overlaps(sectors) for claim in volume.census.claims()):
+        volume.device.write_at(sectors.start, bytes(sectors.size))
 
 
 def reach(volume: IsoVolume) -> int:

@@ -13,7 +13,7 @@ from imgkit.iso import bootinfo, eltorito, hybrid, layout
 from imgkit.iso.census import Use, whole_sectors
 from imgkit.iso.descriptors import Kind
 from imgkit.iso.directory import Namespace, Naming, find_record
-from imgkit.iso.placement import find_room
+from imgkit.iso.placement import find_room, release
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def _write_extent(volume: IsoVolume, old: ByteRange, data: bytes) -> None:
         _follow_boot_image(volume, old, new)
         volume.census.move(old.start, new)
         volume.refresh()
+        left = max(old.start, end if start == old.start else 0)
+        release(volume, ByteRange(left, max(left, old.stop)))
 
 
 def _write_sections(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:

@@ -1,6 +1,5 @@
 """ISOs through the same commands as disks: looked at, edited, taken back, refused."""
 
-import re
 import shutil
 import subprocess
 
@@ -201,12 +200,8 @@ def test_add_and_rm(tmp_path):
         *(added - {"/custom", "/custom/empty"}),
         "/md5sum.txt",
     }
-    assert re.findall(r"empty|late.sh|start", imgkit("ls", image, "/custom").text) == [
-        "empty",
-        "late.sh",
-        "start",
-        "late.sh",
-    ]
+    listed = imgkit("ls", image, "/custom", "--json").json["entries"]
+    assert [entry["name"] for entry in listed] == ["empty", "late.sh", "start"]
     checked = subprocess.run(["md5sum", "--check", "--quiet", "md5sum.txt"], cwd=tmp_path / "after", check=False)
     assert checked.returncode == 0
     assert b"./custom/late.sh" in after["/md5sum.txt"]

@@ -257,3 +257,22 @@ def test_the_same_steps_give_the_same_bytes(tmp_path: Path) -> None:
         return images.save(tree, tmp_path / "new.iso").read_bytes()
 
     assert made() == made()
+
+
+def test_room_is_found_again(tmp_path: Path) -> None:
+    """What comes and goes does not make the image grow; a large file does, and its bytes stay where they were."""
+    tree = images.open_tree(images.load("debian", tmp_path))
+    size = tree.volume.device.size
+    for number in range(20):
+        tree.write("/preseed.cfg", b"x" * 100_000)
+        tree.write("/preseed.cfg", b"")
+        tree.write("/preseed.cfg", b"%d" % number)
+        tree.remove("/preseed.cfg")
+    assert tree.volume.device.size == size
+    for _ in range(2):
+        tree.write("/large", b"y" * 3_000_000)
+        tree.remove("/large")
+    tree.finish()
+    new = images.save(tree, tmp_path / "new.iso")
+    assert images.sums(new, tmp_path) == images.sums(images.load("debian", tmp_path), tmp_path)
+    assert new.stat().st_size > size + 6_000_000
