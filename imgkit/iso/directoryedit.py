@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import stat as unix
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from imgkit.errors import UnsupportedError
+from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import layout
 from imgkit.iso.census import whole_sectors
 from imgkit.iso.descriptors import Kind
@@ -27,8 +28,6 @@ from imgkit.iso.writer import check_editable, namespace_of, rewritten
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from imgkit.iso.census import Directory
     from imgkit.iso.directory import Namespace, Node
     from imgkit.iso.volume import IsoVolume
@@ -148,12 +147,15 @@ def _branch(volume: IsoVolume, position: int, path: str) -> _Branch:
                 f"{volume.name}: {path} has another name in the {descriptor.kind} tree, or none", hint=_REBUILD
             )
         start = record.start
-    directory = next(each for each in volume.census.directories if each.where.start == start)
+    directory = next((each for each in volume.census.directories if each.where.start == start), None)
+    if directory is None:
+        raise _damage(f"{path} is a directory that no directory holds", start)
     return _Branch(namespace, directory)
 
 
 def _records(volume: IsoVolume, branch: _Branch) -> list[Record]:
-    return list(records(volume.device, branch.namespace.descriptor, branch.directory.where))
+    where = branch.directory.where
+    return _whole(list(records(volume.device, branch.namespace.descriptor, where)), where.start)
 
 
 def _records_of(volume: IsoVolume, branch: _Branch, name: str) -> list[Record]:
@@ -285,7 +287,7 @@ def _follow(volume: IsoVolume, branch: _Branch, new: ByteRange) -> None:
         raw = volume.device.read_at(position, volume.device.read_at(position, 1)[0])
         volume.device.write_at(position, rewritten(raw, position, block, new.size))
 
-    own, parent, *others = records(volume.device, descriptor, new)
+    own, parent, *others = _whole(list(records(volume.device, descriptor, new)), new.start)
     change(own.position)
     if old.record is None:
         change(parent.position)
@@ -299,6 +301,22 @@ def _follow(volume: IsoVolume, branch: _Branch, new: ByteRange) -> None:
 
 def _parent_record(volume: IsoVolume, namespace: Namespace, child: Record) -> Record:
     """The record ".." of a directory."""
-    inside: Iterator[Record] = records(volume.device, namespace.descriptor, child.extent)
-    next(inside)
-    return next(inside)
+    return _whole(list(islice(records(volume.device, namespace.descriptor, child.extent), 2)), child.start)[1]
+
+
+def _whole(found: list[Record], position: int) -> list[Record]:
+    """The records of a directory, if it begins as it must. FormatError else."""
+    # Fedora CoreOS for s390x has images whose ".." is named as "." is.
+    if sum(record.is_self_or_parent for record in found[:2]) < 2:  # noqa: PLR2004
+        raise _damage('a directory does not begin with "." and ".."', position)
+    return found
+
+
+def _damage(message: str, position: int) -> FormatError:
+    return FormatError(
+        message,
+        structure="directory record",
+        offset=position,
+        field="identifier",
+        hint="The image is damaged; get it again.",
+    )

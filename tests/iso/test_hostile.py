@@ -47,7 +47,7 @@ def bounded() -> Iterator[None]:
 
 
 def use_all(data: bytes) -> None:
-    """Everything that can be done with an image: describe it, read all of it, edit two files."""
+    """Everything that can be done with an image: describe it, read all of it, edit, add and remove files."""
     tree = images.open_tree(data)
     with suppress(ImgkitError):
         describe(tree)
@@ -58,6 +58,21 @@ def use_all(data: bytes) -> None:
         with suppress(ImgkitError):
             tree.write(path, b"x" * 5000)
             tree.finish()
+    folders = {path.rpartition("/")[0] for path in files[:10]}
+    for folder in sorted(folders)[:3]:
+        for step in (
+            tree.mkdir,
+            lambda inner: tree.write(f"{inner}/{'a long name ' * 12}", b"x" * 3000),
+            lambda inner: tree.symlink("/there", f"{inner}/link"),
+            lambda inner: tree.remove(f"{inner}/link"),
+        ):
+            with suppress(ImgkitError):
+                step(f"{folder}/NEW")
+    for path in files[:4]:
+        with suppress(ImgkitError):
+            tree.remove(path)
+    with suppress(ImgkitError):
+        tree.finish()
 
 
 def visit(tree: IsoTree, path: str, files: list[str], depth: int) -> None:
