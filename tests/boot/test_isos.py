@@ -44,6 +44,7 @@ def enabled(tmp_path_factory):
 
 def _add_and_remove(command, image):
     """Have the ISO edited as much as it can be: with new files in all trees, for which a directory has to move."""
+    image.chmod(0o644)  # a new file has its source's mode, and a fixture is read-only
     source = image.with_name("custom")
     source.mkdir()
     for number in range(100):
