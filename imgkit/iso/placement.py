@@ -52,7 +52,7 @@ def find_room(volume: IsoVolume, size: int) -> int:
 def release(volume: IsoVolume, where: ByteRange) -> None:
     """Make zeros of data that nobody claims any more, up to 1 MiB, so that it counts as room again."""
     sectors = ByteRange(where.start, min(where.start + whole_sectors(where.size), volume.device.size))
-    if sectors.size <= _LARGEST_CLEARED and not any(claim.overlaps(sectors) for claim in volume.census.claims()):
+    if 0 < sectors.size <= _LARGEST_CLEARED and not any(claim.overlaps(sectors) for claim in volume.census.claims()):
         volume.device.write_at(sectors.start, bytes(sectors.size))
 
 
