@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from imgkit.block.copy import no_progress
+from imgkit.block.host import HostFile
 from imgkit.block.image import open_image
-from imgkit.block.output import InPlace, Stream, check_destination, delivery
+from imgkit.block.output import InPlace, NewFile, Stream, check_destination, delivery
 from imgkit.errors import UnsupportedError, UsageError
 from imgkit.guest.choice import EngineChoice
 from imgkit.iso.medium import find_medium
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from imgkit.block.image import Format, Image
     from imgkit.block.output import Destination
     from imgkit.block.overlay import Plan
+    from imgkit.block.remote import Address
     from imgkit.guest.session import Guest
     from imgkit.iso.medium import Medium
 
@@ -38,16 +40,18 @@ class Source:
     """An image and how to open it; the defaults are right for nearly all.
 
     `allow` names files outside the image's folder that it may refer to, `root` chooses among several systems, `keys`
-    open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started.
+    open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started; `on_download` follows
+    the download of an image whose server cannot send parts of it.
     """
 
-    path: Path
+    path: Address
     image_format: Format | None = None
     allow: tuple[Path, ...] = ()
     engine: EngineChoice = EngineChoice.AUTO
     root: str | None = None
     keys: tuple[str, ...] = ()
     on_appliance: Callable[[str], None] | None = None
+    on_download: Progress = no_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +82,19 @@ def clock() -> int:
 def opened(source: Source, *, now_ns: int | None = None, writable: bool = False) -> Iterator[tuple[Image, Contents]]:
     """The image and what it holds, an ISO's files or an installed system, open for the time of a `with` block."""
     now_ns = clock() if now_ns is None else now_ns
-    with _open_file(source, writable=writable) as image, _open_contents(source, image, now_ns) as contents:
+    with open_file(source, writable=writable) as image, _open_contents(source, image, now_ns) as contents:
         yield image, contents
 
 
-def _open_file(source: Source, *, writable: bool = False) -> AbstractContextManager[Image]:
-    return open_image(source.path, writable=writable, image_format=source.image_format, allow=source.allow)
+def open_file(source: Source, *, writable: bool = False) -> AbstractContextManager[Image]:
+    """The image alone, whatever it holds, for the time of a `with` block."""
+    return open_image(
+        source.path,
+        writable=writable,
+        image_format=source.image_format,
+        allow=source.allow,
+        progress=source.on_download,
+    )
 
 
 @contextmanager
@@ -131,7 +142,7 @@ def edit_image(
             raise UsageError("an undo file needs an image to undo", hint="Leave --undo away, or write to a file.")
     now_ns = clock()
     with ExitStack() as stack:
-        image = stack.enter_context(_open_file(source, writable=isinstance(destination, InPlace)))
+        image = stack.enter_context(open_file(source, writable=isinstance(destination, InPlace)))
         if destination is not None:
             _check_chain(image, destination)
             carry_out = stack.enter_context(
@@ -162,7 +173,7 @@ def replace_file(path: str, contents: Callable[[bytes | None], bytes]) -> Callab
 
 def _check_chain(image: Image, destination: Destination) -> None:
     """A new file in another folder would no longer find its backing file, which it names relative to itself."""
-    if image.chain and not isinstance(destination, InPlace | Stream):
+    if image.chain and isinstance(image.host, HostFile) and isinstance(destination, NewFile):
         target = destination.path.resolve().parent
         if target != image.host.path.parent:
             raise UnsupportedError(

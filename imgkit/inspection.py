@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.block.image import open_image
 from imgkit.console.contents import status as console_of
 from imgkit.console.status import status
+from imgkit.editing import open_file
 from imgkit.errors import ConfigError, FormatError, GuestError, UnsupportedError
 from imgkit.guest.facts import GuestFacts, find_facts
 from imgkit.guest.native import NativeEngine
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imgkit.block.image import Format, Image
+    from imgkit.block.remote import Address
     from imgkit.console.installer.medium import Medium as Installer
     from imgkit.console.model import Status
     from imgkit.editing import Source
@@ -51,7 +52,7 @@ class Inspection:
     `problem` says why there is no `system`, or why its console is not known; `hint` is the way out.
     """
 
-    path: Path
+    path: Address
     format: Format
     size: int
     file_size: int
@@ -73,7 +74,7 @@ class IsoInspection:
     `problem` says why the console is not known; `hint` is the way out.
     """
 
-    path: Path
+    path: Address
     size: int
     volume: IsoDescription
     installer: Installer | None
@@ -87,7 +88,7 @@ class IsoInspection:
 
 def inspect(source: Source) -> Inspection | IsoInspection:
     """Look at an image without changing it. Raises what opening it raises; what is inside may be anything."""
-    with open_image(source.path, image_format=source.image_format, allow=source.allow) as image:
+    with open_file(source) as image:
         medium = find_medium(image, now=0)
         if medium is not None:
             return _inspect_iso(image, medium)

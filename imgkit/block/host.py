@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from imgkit.block import locks
+from imgkit.block.copy import copy_to_pipe, copying
 from imgkit.block.device import check_bounds
 from imgkit.errors import OutputError, StaleImageError, UnclassifiedImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from imgkit.block.copy import Progress
+    from imgkit.block.remote import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,45 @@ class Identity:
         return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
+class ImageFile(Protocol):
+    """The file at the bottom: a block reader that can be copied whole. HostFile is one, RemoteFile the other."""
+
+    @property
+    def path(self) -> Address:
+        """Where it is."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Length in bytes when it was opened."""
+        ...
+
+    @property
+    def mode(self) -> int:
+        """Permission bits for a copy."""
+        ...
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        """The `length` bytes at `offset`."""
+        ...
+
+    def allocated(self) -> int:
+        """Bytes that it takes where it is."""
+        ...
+
+    def check_unchanged(self) -> None:
+        """Raise StaleImageError if the file is not as it was when it was opened."""
+        ...
+
+    def copying_to(self, target: int, progress: Progress) -> AbstractContextManager[Callable[[], None]]:
+        """Copy all of it to an empty file; the value, called in the `with` block, waits until that is on the disk."""
+        ...
+
+    def send(self, target: int, start: int, stop: int, progress: Progress) -> None:
+        """Send bytes [start, stop) to a pipe, a socket or any other descriptor. Progress counts to `stop`."""
+        ...
+
+
 class HostFile:
     """A regular file on the host, open under a reader's lock; a block reader.
 
@@ -39,6 +84,7 @@ class HostFile:
     """
 
     def __init__(self, path: Path, *, writable: bool = False) -> None:
+        self.path: Path
         self.path, self.fd = _open(path, writable=writable)
         self.writable = writable
         try:
@@ -77,6 +123,19 @@ class HostFile:
     def allocated(self) -> int:
         """Bytes that the file takes on the disk, holes left out."""
         return os.fstat(self.fd).st_blocks * 512
+
+    @property
+    def mode(self) -> int:
+        """Permission bits for a copy."""
+        return os.fstat(self.fd).st_mode & 0o777
+
+    def copying_to(self, target: int, progress: Progress) -> AbstractContextManager[Callable[[], None]]:
+        """Copy to an empty file in a thread, while the `with` block makes the plan; see `copying`."""
+        return copying(self.fd, target, self.size, progress)
+
+    def send(self, target: int, start: int, stop: int, progress: Progress) -> None:
+        """Send bytes [start, stop) to a pipe, a socket or any other descriptor. Progress counts to `stop`."""
+        copy_to_pipe(self.fd, target, start, stop, progress)
 
     def check_unchanged(self) -> None:
         """Raise StaleImageError if the file is not as it was when it was opened."""

@@ -9,16 +9,21 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from imgkit.block.commit import recover
+from imgkit.block.copy import no_progress
 from imgkit.block.host import HostFile, real_path
 from imgkit.block.overlay import Overlay
+from imgkit.block.remote.url import Url
 from imgkit.errors import FormatError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from imgkit.block.copy import Progress
     from imgkit.block.device import BlockDevice, BlockReader
+    from imgkit.block.host import ImageFile
     from imgkit.block.overlay import Plan
+    from imgkit.block.remote.url import Address
 
 _MAX_CHAIN = 64
 _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")  # QEMU's path_has_protocol: json:, nbd://, file:
@@ -56,9 +61,9 @@ class Image:
     the image should hear.
     """
 
-    path: Path
+    path: Address
     format: Format
-    host: HostFile
+    host: ImageFile
     overlay: Overlay
     disk: BlockDevice
     chain: tuple[Path, ...]
@@ -71,41 +76,74 @@ class Image:
 
 @contextmanager
 def open_image(
-    path: Path, *, writable: bool = False, image_format: Format | None = None, allow: Collection[Path] = ()
+    path: Address,
+    *,
+    writable: bool = False,
+    image_format: Format | None = None,
+    allow: Collection[Path] = (),
+    progress: Progress = no_progress,
 ) -> Iterator[Image]:
     """Open an image for the time of a `with` block; errors that leave it name the image.
 
     A commit that was interrupted is finished first. `writable` is for in-place commits only: edits always go to the
-    overlay. `allow` names files outside the image's own folder that it may refer to. Raises UnclassifiedImageError,
+    overlay. `allow` names files outside the image's own folder that it may refer to. `progress` is told of the download
+    that a URL needs if its server cannot send ranges. Raises UnclassifiedImageError,
     FormatError, UnsupportedError, InUseError, OutputError (writable, but may not be written).
     """
     with ExitStack() as stack:
         try:
-            recover(path)
-            host = stack.enter_context(HostFile(path, writable=writable))
-            yield _open(path, host, image_format, _Chain(stack, host, allow))
+            if isinstance(path, Url):
+                from imgkit.block.remote.file import RemoteFile  # noqa: PLC0415 - few images are read from elsewhere
+
+                remote = stack.enter_context(RemoteFile(path, progress=progress))
+                yield _open(path, remote, image_format, _NoChain(path), remote.notices)
+            else:
+                recover(path)
+                host = stack.enter_context(HostFile(path, writable=writable))
+                yield _open(path, host, image_format, _Chain(stack, host, allow))
         except FormatError as error:
             error.path = error.path or str(path)
             raise
 
 
-def _open(path: Path, host: HostFile, image_format: Format | None, chain: _Chain) -> Image:
+def _open(
+    path: Address,
+    host: ImageFile,
+    image_format: Format | None,
+    chain: _Chain | _NoChain,
+    notices: tuple[str, ...] = (),
+) -> Image:
     image_format = image_format or detect_format(host)
     overlay = Overlay(host)
     disk: BlockDevice = overlay
-    notices: tuple[str, ...] = ()
     if image_format is Format.QCOW2:
-        disk, notices = _open_qcow2(overlay, host.path, chain)
+        disk, lost = _open_qcow2(overlay, str(host.path), chain)
+        notices += lost
     return Image(path, image_format, host, overlay, disk, tuple(chain.files[1:]), notices)
 
 
-def detect_format(host: HostFile) -> Format:
+def detect_format(host: ImageFile) -> Format:
     """Tell an image's format. Raises UnsupportedError for other disk formats and for compressed files."""
     head = host.read_at(0, min(host.size, 512))
     for offset, magic, name, remedy in _FOREIGN:
         if head.startswith(magic, offset):
             raise UnsupportedError(f"{host.path}: is {name}", hint=f"Convert it first: {remedy.format(host.path.name)}")
     return Format.QCOW2 if head.startswith(b"QFI\xfb") else Format.RAW
+
+
+class _NoChain:
+    """The chain of a remote image: it stands alone."""
+
+    def __init__(self, url: Url) -> None:
+        self.files: list[Path] = []
+        self._url = url
+
+    def open(self, name: str, role: str, *, always_ask: bool = False) -> HostFile:  # noqa: ARG002 - as _Chain has it
+        """Refuse it."""
+        raise UnsupportedError(
+            f"{self._url}: has a {role}, {name!r}, which is not looked for on its server",
+            hint="Download both and give the files.",
+        )
 
 
 class _Chain:
@@ -140,7 +178,7 @@ class _Chain:
 _FLATTEN = "Make one file of the chain: `qemu-img convert -O qcow2 IMAGE NEW`."
 
 
-def _open_qcow2(overlay: Overlay, path: Path, chain: _Chain) -> tuple[BlockDevice, tuple[str, ...]]:
+def _open_qcow2(overlay: Overlay, name: str, chain: _Chain | _NoChain) -> tuple[BlockDevice, tuple[str, ...]]:
     from imgkit.block.qcow2 import Qcow2Disk, parse_header  # noqa: PLC0415 - construct takes 25 ms to import
 
     header = parse_header(overlay)
@@ -150,18 +188,18 @@ def _open_qcow2(overlay: Overlay, path: Path, chain: _Chain) -> tuple[BlockDevic
         try:
             backing = _open_backing(header.backing_file, header.backing_format, chain)
         except FormatError as error:
-            error.path = error.path or str(path)
+            error.path = error.path or name
             raise
     disk = Qcow2Disk(overlay, backing=backing, data=data)
     lost = "its persistent dirty bitmaps become invalid: the next incremental backup has to be a full one"
     return disk, ((lost,) if disk.loses_bitmaps else ())
 
 
-def _open_backing(name: str, recorded_format: str | None, chain: _Chain) -> BlockReader:
+def _open_backing(name: str, recorded_format: str | None, chain: _Chain | _NoChain) -> BlockReader:
     host = chain.open(name, "backing file")
     if recorded_format not in (None, *Format):
         raise UnsupportedError(f"{chain.files[-2]}: backing file is of format {recorded_format!r}", hint=_FLATTEN)
     # Without a recorded format QEMU probes too. A guest that forges a header gains nothing: the folder rule holds.
     if (recorded_format or detect_format(host)) == Format.RAW:
         return host
-    return _open_qcow2(Overlay(host), host.path, chain)[0]
+    return _open_qcow2(Overlay(host), str(host.path), chain)[0]

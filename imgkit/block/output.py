@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.block import commit, durable, patchfile
-from imgkit.block.copy import copy_to_pipe, copying, no_progress
-from imgkit.block.host import real_path
+from imgkit.block.copy import no_progress
+from imgkit.block.host import HostFile, real_path
+from imgkit.block.remote.url import Url
 from imgkit.block.syscalls import rename_without_clobber
 from imgkit.errors import OutputError
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgkit.block.copy import Progress
-    from imgkit.block.host import HostFile
+    from imgkit.block.host import ImageFile
     from imgkit.block.overlay import Plan
+    from imgkit.block.remote.url import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +51,15 @@ class Stream:
 Destination = InPlace | NewFile | Stream
 
 
-def check_destination(source: Path, destination: Destination) -> None:
+def check_destination(source: Address, destination: Destination) -> None:
     """Raise OutputError for what is already known to fail, before any work is done."""
     if isinstance(destination, Stream):
         if os.isatty(destination.fd):
             raise OutputError("refusing to write an image to a terminal", hint="Redirect it: -o - > OUT.")
         return
     if isinstance(destination, InPlace):
+        if isinstance(source, Url):
+            raise _not_in_place(source)
         directory = real_path(source).parent
     else:
         directory = destination.path.parent
@@ -72,7 +76,7 @@ def check_destination(source: Path, destination: Destination) -> None:
 
 @contextmanager
 def delivery(
-    host: HostFile,
+    host: ImageFile,
     destination: Destination,
     *,
     mtime_ns: int,
@@ -86,16 +90,18 @@ def delivery(
     """
     match destination:
         case InPlace():
+            if not isinstance(host, HostFile):
+                raise _not_in_place(host.path)
             yield partial(commit.commit, host, mtime_ns=mtime_ns, undo=undo)
         case NewFile(path):
-            with _temporary_file(path) as (fd, temporary), copying(host.fd, fd, host.size, progress) as copied:
+            with _temporary_file(path) as (fd, temporary), host.copying_to(fd, progress) as copied:
                 yield partial(_finish_new_file, host, destination, mtime_ns, undo, fd, temporary, copied)
         case Stream(fd):
             yield partial(_write_stream, host, fd, progress)
 
 
 def deliver(
-    host: HostFile,
+    host: ImageFile,
     plan: Plan,
     destination: Destination,
     *,
@@ -108,9 +114,13 @@ def deliver(
         carry_out(plan)
 
 
-def _check_replaceable(source: Path, destination: NewFile) -> None:
+def _not_in_place(source: Address) -> OutputError:
+    return OutputError(f"{source}: cannot be edited in place", hint="Write a new file instead: -o OUT.")
+
+
+def _check_replaceable(source: Address, destination: NewFile) -> None:
     target = destination.path
-    if target.exists() and target.samefile(source):
+    if not isinstance(source, Url) and target.exists() and target.samefile(source):
         raise OutputError(f"{target}: output is the input", hint="Use --in-place to edit the image itself.")
     if not destination.force:
         raise OutputError(f"{target}: exists", hint="Name another output, or use --force to replace it.")
@@ -119,7 +129,7 @@ def _check_replaceable(source: Path, destination: NewFile) -> None:
 
 
 def _finish_new_file(
-    host: HostFile,
+    host: ImageFile,
     destination: NewFile,
     mtime_ns: int,
     undo: Path | None,
@@ -134,7 +144,7 @@ def _finish_new_file(
         os.ftruncate(fd, plan.size_after)
         for patch in plan.patches:
             durable.write_all(fd, patch.after, patch.offset)
-        os.fchmod(fd, os.fstat(host.fd).st_mode & 0o777)
+        os.fchmod(fd, host.mode)
         os.utime(fd, ns=(mtime_ns, mtime_ns))
         os.fsync(fd)
         host.check_unchanged()
@@ -154,7 +164,7 @@ def _finish_new_file(
         durable.sync_directory(target.parent)
 
 
-def _write_stream(host: HostFile, fd: int, progress: Progress, plan: Plan) -> None:
+def _write_stream(host: ImageFile, fd: int, progress: Progress, plan: Plan) -> None:
     def watched(done: int, _total: int) -> None:
         progress(done, plan.size_after)
 
@@ -174,10 +184,10 @@ def _write_stream(host: HostFile, fd: int, progress: Progress, plan: Plan) -> No
         ) from error
 
 
-def _send_unchanged(host: HostFile, fd: int, start: int, stop: int, progress: Progress) -> None:
+def _send_unchanged(host: ImageFile, fd: int, start: int, stop: int, progress: Progress) -> None:
     inside = min(stop, host.size)
     if start < inside:
-        copy_to_pipe(host.fd, fd, start, inside, progress)
+        host.send(fd, start, inside, progress)
     _write_pipe(fd, bytes(max(0, stop - max(start, host.size))))
 
 

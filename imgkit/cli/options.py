@@ -33,8 +33,12 @@ class Delivery:
 
 def make_source(
     image: Annotated[
-        Path,
-        typer.Argument(metavar="IMAGE", readable=False, help="The image: a qcow2 or raw disk.", show_default=False),
+        str,
+        typer.Argument(
+            metavar="IMAGE",
+            help="The image: a qcow2 or raw disk, or an ISO; a file or a URL.",
+            show_default=False,
+        ),
     ],
     *,
     engine: Annotated[
@@ -66,18 +70,21 @@ def make_source(
 ) -> Source:
     """The image that the options describe. UsageError for words that are none of the choices."""
     from imgkit.block.image import Format
-    from imgkit.cli.render import note
+    from imgkit.block.remote import parse_address
+    from imgkit.cli.render import download_bar, note
     from imgkit.editing import Source
     from imgkit.guest.choice import EngineChoice
 
+    address = parse_address(image)
     return Source(
-        path=image,
+        path=address,
         image_format=Format(_choice("format", image_format, Format)) if image_format else None,
         allow=tuple(allow or ()),
         engine=EngineChoice(_choice("engine", engine, EngineChoice)),
         root=root,
         keys=tuple(_key(path) for path in key_file or ()),
         on_appliance=lambda reason: note(f"starting the libguestfs appliance, some 20 seconds ({reason})"),
+        on_download=download_bar(f"fetching {address.name}"),
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from imgkit.block.copy import no_progress
+from imgkit.block.remote.url import Url
 from imgkit.errors import OutputError
 from imgkit.tree import FileType
 
@@ -127,6 +128,19 @@ def progress_bar(what: str) -> Iterator[Progress]:
         yield show if sys.stderr.isatty() else no_progress
 
 
+def download_bar(what: str) -> Progress:
+    """A progress callback as that of `progress_bar`, whose bar goes when all is done."""
+    stack = ExitStack()
+    shown = stack.enter_context(progress_bar(what))
+
+    def show(done: int, total: int) -> None:
+        shown(done, total)
+        if done == total:
+            stack.close()
+
+    return show
+
+
 def _drawn_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]:
     from rich.console import Console  # rich takes 60 ms to import
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -158,6 +172,8 @@ def _paint(line: str) -> str:
 
 def _plain(value: Any) -> Any:
     """Dataclasses, enums, paths and bytes as JSON has them."""
+    if isinstance(value, PurePath | Url):  # first: a Url is a dataclass, with its secrets as a field
+        return str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -166,8 +182,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, enum.Enum):
         return value.value
-    if isinstance(value, PurePath):
-        return str(value)
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
     if isinstance(value, str):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgkit.block.host import HostFile
 from imgkit.block.overlay import Overlay
-from imgkit.errors import EngineError
+from imgkit.errors import EngineError, UnsupportedError
 from imgkit.guest.kvm import kvm_works
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ class Appliance:
         return self.folder / "layer.qcow2"
 
     def _launch(self) -> None:
-        handle = self.handle
+        handle, host = self.handle, self._image.host
+        if not isinstance(host, HostFile):
+            raise UnsupportedError(
+                f"{host.path}: the libguestfs appliance needs a file of this host", hint="Download the image first."
+            )
         with translated("the libguestfs appliance cannot be started", hint=_launch_hint()):
             handle.set_backend("direct")
             if not kvm_works():
@@ -81,7 +85,7 @@ class Appliance:
                 str(self._layer),
                 "qcow2",
                 -1,
-                backingfile=str(self._image.host.path),
+                backingfile=str(host.path),
                 backingformat=str(self._image.format),
             )
             handle.add_drive_opts(str(self._layer), format="qcow2", cachemode="unsafe")

@@ -1,0 +1,51 @@
+"""What every kind of remote file offers to the block reader above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for a server: seconds to connect, seconds of silence, and attempts that bring nothing new.
+
+    `pause` is the time before the second of these attempts; each one after it waits twice as long.
+    """
+
+    connect: float = 15
+    silence: float = 30
+    attempts: int = 5
+    pause: float = 0.5
+
+
+class RemoteObject(Protocol):
+    """A file elsewhere, as it was when it was opened."""
+
+    @property
+    def size(self) -> int | None:
+        """Length in bytes; None if only reading it to its end would tell."""
+        ...
+
+    @property
+    def has_ranges(self) -> bool:
+        """Whether `stream` may start anywhere."""
+        ...
+
+    def stream(self, start: int, stop: int | None) -> Iterator[bytes]:
+        """Exactly the bytes [start, stop), in pieces; None is the end.
+
+        Raises StaleImageError if the file is another one by now, UnclassifiedImageError for all else that goes wrong.
+        """
+        ...
+
+    def check_unchanged(self) -> None:
+        """Raise StaleImageError if the file is another one by now."""
+        ...
+
+    def close(self) -> None:
+        """Let connections go."""
+        ...

@@ -1,0 +1,59 @@
+"""Addresses of images: a path of the host, or a URL.
+
+A URL may hold a password, a token in its query, or be signed; none of that is ever shown.
+https://www.rfc-editor.org/rfc/rfc3986
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+_URL = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://"
+)  # fsspec chains its file systems with ::
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A URL. `str()` gives it without user, password, query and fragment, for messages; `secret` is all of it."""
+
+    secret: str = field(repr=False)
+
+    @property
+    def scheme(self) -> str:
+        """`https` and the like, in lower case; the first one of a chain."""
+        return re.split("::|://", self.secret, maxsplit=1)[0].lower()
+
+    @property
+    def name(self) -> str:
+        """The last part of the path: what a file made of it would be called."""
+        return unquote(str(self).rstrip("/").rpartition("/")[2])
+
+    def __str__(self) -> str:
+        return "::".join(_shown(part) for part in self.secret.split("::"))
+
+
+Address: TypeAlias = Path | Url
+"""Where an image is."""
+
+
+def parse_address(text: str) -> Address:
+    """A path, or a URL if `text` begins like one. `file:` URLs of this host are paths."""
+    if not _URL.match(text):
+        return Path(text)
+    parts = urlsplit(text)
+    if parts.scheme.lower() == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    return Url(text)
+
+
+def _shown(part: str) -> str:
+    scheme, _, _ = part.partition("://")
+    if scheme == part:
+        return part
+    parts = urlsplit(part)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
