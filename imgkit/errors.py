@@ -123,5 +123,13 @@ class ConfigError(ImgkitError):
         return f"{where}: {self.message}" if where else self.message
 
 
+class LocationError(ImgkitError):
+    """An install tree or a file of it cannot be found, read, or trusted."""
+
+
+class ChecksumError(LocationError):
+    """A file is not the one that its checksum stands for."""
+
+
 class UsageError(ImgkitError):
     """The caller's options contradict each other or miss something."""

@@ -1,0 +1,123 @@
+"""Locations on this host: a directory (a mounted CD, a mirror) or an ISO, which is read without mounting it."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from imgkit.block.image import open_image
+from imgkit.errors import LocationError, PathNotFoundError, UnclassifiedImageError
+from imgkit.iso.medium import find_medium
+from imgkit.location.source import CHUNK, EXAMPLE, Stream, missing, too_large
+from imgkit.tree import FileType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.location.source import Source
+    from imgkit.tree import Tree
+
+
+@contextmanager
+def open_local(location: str) -> Iterator[Source]:
+    """A directory or an ISO. Raises LocationError for anything else, and what opening an image raises."""
+    path = Path(location)
+    if path.is_dir():
+        yield DirectorySource(path)
+        return
+    if not path.exists():
+        raise LocationError(f"{location}: there is no such directory or ISO", hint=EXAMPLE)
+    with open_image(path) as image:
+        medium = find_medium(image, now=0)
+        if medium is None:
+            raise UnclassifiedImageError(f"{location}: is no ISO", hint=EXAMPLE)
+        yield IsoSource(location, medium.tree)
+
+
+class DirectorySource:
+    """The files below a directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """As `Source.read`."""
+        size = self.size(path)
+        if size is None:
+            return None
+        with self._open(path) as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise too_large(str(self._folder / path), limit)
+        return data
+
+    def size(self, path: str) -> int | None:
+        """As `Source.size`."""
+        file = self._folder / path
+        try:
+            return file.stat().st_size if file.is_file() else None
+        except OSError as error:
+            raise _unreadable(file, error) from error
+
+    @contextmanager
+    def stream(self, path: str, offset: int, _version: str) -> Iterator[Stream]:
+        """As `Source.stream`."""
+        size = self.size(path)
+        if size is None:
+            raise missing(str(self._folder / path))
+        with self._open(path) as file:
+            file.seek(offset)
+            yield Stream(offset, size, "", lambda: self._next(path, file))
+
+    def _open(self, path: str) -> IO[bytes]:
+        try:
+            return (self._folder / path).open("rb", buffering=0)
+        except OSError as error:
+            raise _unreadable(self._folder / path, error) from error
+
+    def _next(self, path: str, file: IO[bytes]) -> bytes:
+        try:
+            return file.read(CHUNK)
+        except OSError as error:
+            raise _unreadable(self._folder / path, error) from error
+
+
+class IsoSource:
+    """The files of an ISO."""
+
+    def __init__(self, location: str, tree: Tree) -> None:
+        self._location = location
+        self._tree = tree
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """As `Source.read`."""
+        size = self.size(path)
+        if size is None:
+            return None
+        if size > limit:
+            raise too_large(f"{self._location}/{path}", limit)
+        return self._tree.read(f"/{path}")
+
+    def size(self, path: str) -> int | None:
+        """As `Source.size`."""
+        try:
+            found = self._tree.stat(f"/{path}")
+        except PathNotFoundError:
+            return None
+        return found.size if found.type is FileType.FILE else None
+
+    @contextmanager
+    def stream(self, path: str, offset: int, _version: str) -> Iterator[Stream]:
+        """As `Source.stream`."""
+        size = self.size(path)
+        if size is None:
+            raise missing(f"{self._location}/{path}")
+        file = io.BytesIO(self._tree.read(f"/{path}"))
+        file.seek(offset)
+        yield Stream(offset, size, "", lambda: file.read(CHUNK))
+
+
+def _unreadable(path: Path, error: OSError) -> LocationError:
+    return LocationError(f"{path}: cannot be read ({error.strerror})", hint="Get read access to it.")

@@ -1,0 +1,129 @@
+"""What reads a location, whatever serves it: a URL, a directory or an ISO. Paths below it are relative."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from imgkit.errors import LocationError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+CHUNK = 1 << 20
+TIMEOUT = 30.0  # seconds without a byte
+
+EXAMPLE = (
+    "An install tree is, for example, https://deb.debian.org/debian/dists/stable/main/installer-amd64/, the folder "
+    "with .treeinfo of a Fedora mirror, a directory with the files of an installer's CD, or its ISO."
+)
+
+
+class InterruptedTransferError(LocationError):
+    """The connection broke, or the server is busy: the same again may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A file on its way. Its bytes begin at `offset`, which is 0 where the source cannot go on in the middle.
+
+    `size` is that of the whole file, None where nobody tells; `version` is the server's name for these contents, ""
+    without one. `read` gives the next bytes, none at the end; it raises InterruptedTransferError.
+    """
+
+    offset: int
+    size: int | None
+    version: str
+    read: Callable[[], bytes]
+
+
+class Source(Protocol):
+    """A location that is open. All raise LocationError where the location cannot be reached."""
+
+    def read(self, path: str, limit: int, /) -> bytes | None:
+        """A small file; None where there is none. Raises LocationError where it is larger than `limit` bytes."""
+        ...
+
+    def size(self, path: str, /) -> int | None:
+        """Bytes of a file, 0 where the server does not tell; None where there is no such file."""
+        ...
+
+    def stream(self, path: str, offset: int, version: str, /) -> AbstractContextManager[Stream]:
+        """A file from `offset` on, if it is still `version` ("" is any). Raises LocationError where there is none."""
+        ...
+
+
+@contextmanager
+def open_source(location: str, *, timeout: float = TIMEOUT) -> Iterator[Source]:
+    """Whatever reads a location. Raises UsageError for a scheme that is not known, LocationError for what is missing.
+
+    `timeout`, in seconds, is how long a server may keep silent.
+    """
+    scheme = urlsplit(location).scheme if "://" in location else ""
+    match scheme:
+        case "http" | "https":
+            from imgkit.location.http import HttpSource  # noqa: PLC0415 - each kind only for those who use it
+
+            yield HttpSource(location, timeout)
+        case "ftp":
+            from imgkit.location.ftp import open_ftp  # noqa: PLC0415
+
+            with open_ftp(location, timeout) as source:
+                yield source
+        case "nfs":
+            from imgkit.location.nfs import NfsSource  # noqa: PLC0415
+
+            yield NfsSource(location, timeout)
+        case "" | "file":
+            from imgkit.location.local import open_local  # noqa: PLC0415
+
+            with open_local(unquote(urlsplit(location).path) if scheme else location) as source:
+                yield source
+        case _:
+            raise UsageError(
+                f"{scheme}: is no kind of location that imgkit knows",
+                hint="Use http, https, ftp, nfs or file, or a path on this host.",
+            )
+
+
+def shown(location: str) -> str:
+    """A location for a message: without user, password, and the query, where tokens are kept."""
+    if "://" not in location:
+        return location
+    parts = urlsplit(location)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def below(location: str, path: str) -> str:
+    """Address of a file of a location; a query stays at the end."""
+    if "://" not in location:
+        return f"{location.rstrip('/')}/{path}"
+    parts = urlsplit(location)
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
+
+
+def parent_and_name(location: str) -> tuple[str, str]:
+    """The location of the folder that a file is in, and the file's name there."""
+    if "://" not in location:
+        folder, slash, name = location.rpartition("/")
+        return (folder or ("/" if slash else "."), name)
+    parts = urlsplit(location)
+    folder, _, name = parts.path.rpartition("/")
+    return urlunsplit((parts.scheme, parts.netloc, folder + "/", parts.query, "")), name
+
+
+def too_large(address: str, limit: int) -> LocationError:
+    """What a file is that goes on beyond any use."""
+    return LocationError(
+        f"{shown(address)}: is larger than {limit:,} bytes, which no such file is",
+        hint="See whether this is the right place.",
+    )
+
+
+def missing(address: str) -> LocationError:
+    """What a file is that should be there."""
+    return LocationError(f"{shown(address)}: there is no such file", hint=EXAMPLE)

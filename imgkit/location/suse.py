@@ -1,0 +1,85 @@
+"""Trees of SUSE: the file `content` until 2017, media.1/products since.
+
+The former: https://en.opensuse.org/openSUSE:Standards_YaST2_Repository_Metadata_content
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from imgkit.location.checksums import content_hashes, sums
+from imgkit.location.model import Family, InstallTree, architecture_name
+from imgkit.location.probe import checksums, first_pair, text
+
+if TYPE_CHECKING:
+    from imgkit.location.source import Source
+
+_FIELD = re.compile(r"^([A-Z][\w.]*)\s+(\S.*?)\s*$", re.MULTILINE)
+_CPE = re.compile(r"cpe:/o:[^:]*:[^:]*:([^:,]+)")  # "cpe:/o:opensuse:opensuse:13.2,openSUSE"
+_SERVICE_PACK = re.compile(r"(.+?) (\d+)(?: SP(\d+))?$")  # "SUSE Linux Enterprise Server 11 SP4"
+_PRODUCT = re.compile(r"^/ (.+?)-(\d[\w.]*)-\d", re.MULTILINE)  # "/ openSUSE-Leap 15.6-1" has a space there
+_PRODUCT_APART = re.compile(r"^/ (\S+) (\d[\w.]*)-", re.MULTILINE)
+_IN_REPOID = ("x86_64", "aarch64", "ppc64le", "s390x", "i586")
+
+
+def find_suse(source: Source, location: str, architecture: str | None) -> InstallTree | None:
+    """The tree of SUSE's installer; None where nothing says that there is one."""
+    content = text(source, "content")
+    if content is not None and ("DESCRDIR" in content or "DISTRO" in content):
+        fields = dict(_FIELD.findall(content))
+        name, version = _product(fields)
+        return _tree(source, location, name, version, _machines(fields, architecture))
+    products = text(source, "media.1/products")
+    match = (_PRODUCT_APART.search(products) or _PRODUCT.search(products)) if products else None
+    if match is None:
+        return None
+    machines = [architecture] if architecture else ["x86_64", "aarch64", "ppc64le", "s390x"]
+    return _tree(source, location, match[1], match[2], machines)
+
+
+def _tree(source: Source, location: str, name: str, version: str, machines: list[str]) -> InstallTree:
+    pairs = {pair: machine for machine in machines for pair in _places(machine)}
+    kernel, initrd = first_pair(source, location, list(pairs))
+    found, listed = checksums(source, (kernel, initrd), [("content", content_hashes), ("CHECKSUMS", sums)])
+    return InstallTree(location, Family.SUSE, name, version, pairs[kernel, initrd], kernel, initrd, found, listed)
+
+
+def _places(machine: str) -> list[tuple[str, str]]:
+    match machine:
+        case "i686":
+            return [("boot/i386/loader/linux", "boot/i386/loader/initrd")]
+        case "s390x":
+            return [("boot/s390x/linux", "boot/s390x/initrd"), ("boot/s390x/vmrdr.ikr", "boot/s390x/initrd")]
+        case "aarch64" | "riscv64":
+            return [(f"boot/{machine}/linux", f"boot/{machine}/initrd")]
+        case "ppc64":
+            return [("suseboot/linux64", "suseboot/initrd64")]
+        case "ppc64le":
+            return [("boot/ppc64le/linux", "boot/ppc64le/initrd")]
+        case _:
+            return [(f"boot/{machine}/loader/linux", f"boot/{machine}/loader/initrd")]
+
+
+def _product(fields: dict[str, str]) -> tuple[str, str]:
+    """Name and version: of LABEL and VERSION, or of DISTRO, or with a service pack as the fraction."""
+    name = fields.get("LABEL") or fields.get("DISTRO", "").partition(",")[2]
+    version = fields.get("VERSION", "").partition("-")[0]
+    pack = _SERVICE_PACK.fullmatch(name)
+    if pack and "Enterprise" in name:
+        return pack[1], pack[2] + (f".{pack[3]}" if pack[3] else "")
+    if not version:
+        match = _CPE.match(fields.get("DISTRO", ""))
+        version = match[1] if match else ""
+    return name.removesuffix(version).rstrip() or fields.get("DISTRIBUTION", "SUSE"), version
+
+
+def _machines(fields: dict[str, str], architecture: str | None) -> list[str]:
+    """Architectures to look for: the one that was asked for, or those of the tree, the 64-bit PC before others."""
+    if architecture:
+        return [architecture]
+    words = fields.get("BASEARCHS", "").split() or [key[5:] for key in fields if key.startswith("ARCH.")]
+    repository = fields.get("REPOID", "").rpartition("/")[2]
+    words = words or [word for word in _IN_REPOID if word in repository] or [fields.get("DEFAULTBASE", "x86_64")]
+    machines = dict.fromkeys(architecture_name(word) for word in words)
+    return sorted(machines, key=lambda machine: machine != "x86_64")
