@@ -95,10 +95,10 @@ def _section(info: ConfigParser, architecture: str | None, default: str) -> str:
 def find_discinfo(source: Source, location: str, architecture: str | None) -> InstallTree | None:
     """The tree of a CD with .discinfo alone: a time, the distribution, the architecture, each on a line."""
     written = text(source, ".discinfo")
-    lines = [line.strip() for line in (written or "").splitlines()]
+    lines = [line.strip(' "') for line in (written or "").splitlines()]
     if len(lines) < 3 or not lines[0].replace(".", "").isdigit():  # noqa: PLR2004 - the three lines
         return None
-    name, _, version = lines[1].rpartition(" ")
+    name, _, version = lines[1].rpartition(" ")  # Fedora 7 has it in quotation marks
     machine = architecture_name(lines[2].split(",")[0])
     if architecture and machine != architecture:
         raise no_kernel(location, [f"it is for {machine}, not {architecture}"])

@@ -74,6 +74,7 @@ class _Part:
         self._fd = fd
         self.path = path
         self.size = 0
+        self._wanted = checksum
         self._algorithms = dict.fromkeys(("sha256", checksum.partition(":")[0] or "sha256"))
         self._hashes = {name: _hash(name) for name in self._algorithms}
 
@@ -95,6 +96,10 @@ class _Part:
         except OSError as error:
             raise no_space(self.path, error) from error
         self._count(chunk)
+
+    def is_right(self) -> bool:
+        """Whether the bytes agree with the checksum that they should have."""
+        return self.checksum(self._wanted.partition(":")[0]) == self._wanted
 
     def checksum(self, algorithm: str) -> str:
         """Checksum ("sha256:…") of all bytes so far."""
@@ -147,7 +152,11 @@ def download(wanted: Wanted, cache: Path, *, insecure: bool, limits: Limits, pro
             if found is not None:
                 part.path.unlink()  # another process was as fast
             else:
+                left = part.size
                 _transfer(wanted, part, limits, progress)
+                if left and not part.is_right():  # what was left here may have been of another file
+                    part.restart()
+                    _transfer(wanted, part, limits, progress)
                 found = _checked(wanted, part, cache, insecure=insecure)
     progress(found.path.stat().st_size)
     return found

@@ -117,7 +117,8 @@ class HttpSource:
             request.add_unredirected_header("Authorization", f"Basic {self._credentials}")
         try:
             response = self._opener.open(request, timeout=self._timeout)
-        except HTTPError:
+        except HTTPError as error:
+            error.close()
             raise
         except (URLError, OSError, HTTPException, ValueError) as error:
             reason = error.reason if isinstance(error, URLError) else error
@@ -157,6 +158,7 @@ class _Redirects(HTTPRedirectHandler):
     ) -> Request | None:
         scheme = urlsplit(newurl).scheme
         if scheme not in ("http", "https") or (req.type == "https" and scheme == "http"):
+            fp.close()
             raise LocationError(
                 f"{shown(req.full_url)}: leads to {shown(newurl)}, which is less safe",
                 hint="Give that address yourself, if you trust it.",

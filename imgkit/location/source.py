@@ -62,7 +62,7 @@ def open_source(location: str, *, timeout: float = TIMEOUT) -> Iterator[Source]:
 
     `timeout`, in seconds, is how long a server may keep silent.
     """
-    scheme = urlsplit(location).scheme if "://" in location else ""
+    scheme = _scheme(location)
     match scheme:
         case "http" | "https":
             from imgkit.location.http import HttpSource  # noqa: PLC0415 - each kind only for those who use it
@@ -87,6 +87,20 @@ def open_source(location: str, *, timeout: float = TIMEOUT) -> Iterator[Source]:
                 f"{scheme}: is no kind of location that imgkit knows",
                 hint="Use http, https, ftp, nfs or file, or a path on this host.",
             )
+
+
+def _scheme(location: str) -> str:
+    """The kind of a location, "" for a path. Raises UsageError for an address that is none."""
+    if "://" not in location:
+        return ""
+    try:
+        parts = urlsplit(location)
+        complete = bool(parts.hostname or parts.scheme == "file") and (parts.port or 1) > 0
+    except ValueError:  # its text may have a password in it
+        complete = False
+    if not complete or any(char.isspace() for char in location):
+        raise UsageError("the location is no valid address", hint="Write it as https://HOST/PATH; spaces as %20.")
+    return parts.scheme
 
 
 def shown(location: str) -> str:
