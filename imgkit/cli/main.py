@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit import errors
-from imgkit.cli import console, doctor, files, inspection, iso, undo
+from imgkit.cli import console, doctor, files, inspection, iso, location, undo
 from imgkit.cli.compose import add_command
 from imgkit.cli.options import AsJson
 
@@ -47,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(console.app, name="console", short_help="Enable the serial console, or tell whether it is enabled.")
 app.add_typer(iso.app, name="iso", short_help="Copy the files of an ISO to a folder.")
+app.add_typer(location.app, name="location", short_help="Look at install trees, and fetch their kernels.")
 
 
 def _version(wanted: bool) -> None:

@@ -35,7 +35,9 @@ def examples(name):
 
 def test_all_commands_are_there():
     plain = ["inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"]
-    assert sorted(LEAVES) == sorted([*plain, "console enable", "console status", "iso add", "iso rm", "iso extract"])
+    grouped = ["console enable", "console status", "iso add", "iso rm", "iso extract"]
+    grouped += ["location inspect", "location fetch"]
+    assert sorted(LEAVES) == sorted([*plain, *grouped])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -105,21 +105,9 @@ def test_a_kernel_unpacks_both_archives(mirror, tmp_path):
         {"/init": tmp_path / "init", "/etc/deep/answers": tmp_path / "answers"},
         tmp_path / "new",
     )
-    done = oracle.run(
-        *(
-            "timeout",
-            "300",
-            "qemu-system-x86_64",
-            "-machine",
-            "pc,accel=kvm:tcg",
-            "-m",
-            "512",
-            "-nographic",
-            "-no-reboot",
-        ),
-        *("-nodefaults", "-serial", "stdio", "-kernel", mirror / IMAGES / KERNEL, "-initrd", tmp_path / "new"),
-        *("-append", "console=ttyS0 panic=-1 quiet"),
-    )
+    machine = ["-machine", "pc", "-accel", "tcg", "-m", "512", "-nodefaults", "-display", "none", "-no-reboot"]
+    boot = ["-kernel", mirror / IMAGES / KERNEL, "-initrd", tmp_path / "new", "-append", "console=ttyS0 panic=-1"]
+    done = oracle.run("timeout", "300", "qemu-system-x86_64", *machine, "-serial", "stdio", *boot)
     assert "read it works mode 100644 uid 0 first 5" in done.stdout
 
 
