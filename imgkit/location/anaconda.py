@@ -44,8 +44,10 @@ def find_treeinfo(source: Source, location: str, architecture: str | None) -> In
 def _parsed(written: str, named: str) -> ConfigParser:
     info = ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     info.optionxform = str  # type: ignore[assignment,method-assign]  # paths are options there, and keep their case
+    # Long runs of blanks would keep the parser busy for hours.
+    lines = (" ".join(line.split()) for line in written.splitlines())
     try:
-        info.read_string(written)
+        info.read_string("\n".join(lines))
     except ParserError as error:
         raise LocationError(
             f"{named} is not written as it should be ({' '.join(str(error).split())[:200]})",

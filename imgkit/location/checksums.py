@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 
-_SUM = re.compile(r"^([0-9a-f]{32,128}) [ *](?:\./)?(.+?)\s*$", re.MULTILINE)
-_HASH = re.compile(r"^HASH\s+(MD5|SHA1|SHA256|SHA512)\s+([0-9a-f]{32,128})\s+(\S+)\s*$", re.MULTILINE)
+# No two repetitions of the same characters meet in these: a list may be made to take for ever.
+_SUM = re.compile(r"^([0-9a-f]{32,128}) [ *](?:\./)?(.+)$", re.MULTILINE)
+_HASH = re.compile(r"^HASH[ \t]+(MD5|SHA1|SHA256|SHA512)[ \t]+([0-9a-f]{32,128})[ \t]+(\S+)", re.MULTILINE)
 _BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
 
 
 def sums(text: str, *, folder: str = "") -> dict[str, str]:
     """Checksums ("sha256:…") by path below the tree; `folder`, ending in "/", is where the list itself is."""
     found = _SUM.findall(text)
-    return {folder + path: f"{_BY_DIGITS[len(digits)]}:{digits}" for digits, path in found if len(digits) in _BY_DIGITS}
+    return {
+        folder + path.rstrip(): f"{_BY_DIGITS[len(digits)]}:{digits}"
+        for digits, path in found
+        if len(digits) in _BY_DIGITS
+    }
 
 
 def content_hashes(text: str) -> dict[str, str]:

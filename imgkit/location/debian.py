@@ -37,6 +37,7 @@ _VERSION = re.compile(r"^(\S+) version:\s*(\S+)", re.MULTILINE)
 _DISK_INFO = re.compile(
     r'(?P<name>\S.*?)[ -](?P<version>\d[\w.]*)?(?: LTS)? *(?:".*?")? - \S+(?: \S+)*? (?P<arch>[a-z0-9]+)\b'
 )
+_MAX_INFO = 200
 _CD_FOLDERS = {"x86_64": "install.amd", "i686": "install.386", "aarch64": "install.a64"}
 
 
@@ -99,7 +100,7 @@ def find_cd(source: Source, location: str, architecture: str | None) -> InstallT
     info = text(source, ".disk/info")
     if info is None:
         return None
-    match = _DISK_INFO.match(info.strip())
+    match = _DISK_INFO.match(info.strip()[:_MAX_INFO])
     name = match["name"] if match else "Debian"
     machine = architecture_name(match["arch"]) if match else ""
     if architecture and machine and architecture != machine:

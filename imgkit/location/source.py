@@ -98,7 +98,7 @@ def _scheme(location: str) -> str:
         complete = bool(parts.hostname or parts.scheme == "file") and (parts.port or 1) > 0
     except ValueError:  # its text may have a password in it
         complete = False
-    if not complete or any(char.isspace() for char in location):
+    if not complete or not unquote(location).isprintable() or " " in location:
         raise UsageError("the location is no valid address", hint="Write it as https://HOST/PATH; spaces as %20.")
     return parts.scheme
 

@@ -15,11 +15,12 @@ from imgkit.location.probe import checksums, first_pair, text
 if TYPE_CHECKING:
     from imgkit.location.source import Source
 
-_FIELD = re.compile(r"^([A-Z][\w.]*)\s+(\S.*?)\s*$", re.MULTILINE)
+_FIELD = re.compile(r"^([A-Z][\w.]*)[ \t]+(\S.*)$", re.MULTILINE)
 _CPE = re.compile(r"cpe:/o:[^:]*:[^:]*:([^:,]+)")  # "cpe:/o:opensuse:opensuse:13.2,openSUSE"
 _SERVICE_PACK = re.compile(r"(.+?) (\d+)(?: SP(\d+))?$")  # "SUSE Linux Enterprise Server 11 SP4"
 _PRODUCT = re.compile(r"^/ (.+?)-(\d[\w.]*)-\d", re.MULTILINE)  # "/ openSUSE-Leap 15.6-1" has a space there
 _PRODUCT_APART = re.compile(r"^/ (\S+) (\d[\w.]*)-", re.MULTILINE)
+_MAX_VALUE = 1000
 _IN_REPOID = ("x86_64", "aarch64", "ppc64le", "s390x", "i586")
 
 
@@ -27,7 +28,7 @@ def find_suse(source: Source, location: str, architecture: str | None) -> Instal
     """The tree of SUSE's installer; None where nothing says that there is one."""
     content = text(source, "content")
     if content is not None and ("DESCRDIR" in content or "DISTRO" in content):
-        fields = dict(_FIELD.findall(content))
+        fields = {key: value.rstrip()[:_MAX_VALUE] for key, value in _FIELD.findall(content)}
         name, version = _product(fields)
         return _tree(source, location, name, version, _machines(fields, architecture))
     products = text(source, "media.1/products")

@@ -197,6 +197,31 @@ def test_what_is_no_whole_tree_is_one_error(tmp_path, files):
     assert caught.value.hint
 
 
+BLANKS = "a" + " " * (2 << 20) + "b"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "files",
+    [
+        {".treeinfo": f"[general]\n{BLANKS}\n"},
+        {".treeinfo": f"[general]\nfamily = {BLANKS}\n"},
+        {"content": f"DESCRDIR {BLANKS}\nLABEL {BLANKS}\n{'HASH ' * 200_000}\nHASH{' ' * 1_000_000}x"},
+        {".disk/info": BLANKS + ' "' * 100_000},
+        {".disk/info": "x - - " + "y " * 500_000},
+        {"media.1/products": "/ " + "-1" * 1_000_000},
+        {"MANIFEST": "netboot", "SHA256SUMS": "0" * 64 + "  " + BLANKS, trees.KERNEL: "k", trees.INITRD: "i"},
+    ],
+)
+def test_text_that_is_made_to_take_for_ever_does_not(tmp_path, files):
+    trees.write(tmp_path, files)
+    if "MANIFEST" in files:
+        assert find_tree(str(tmp_path), architecture="amd64").checksums == {}
+    else:
+        with pytest.raises(LocationError):
+            find_tree(str(tmp_path))
+
+
 def test_what_is_no_tree_at_all(tmp_path):
     (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
     with pytest.raises(UnclassifiedImageError, match="is no ISO"):

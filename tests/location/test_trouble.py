@@ -234,7 +234,16 @@ def test_schemes_that_are_not_known(location):
 
 
 @pytest.mark.parametrize(
-    "location", ["http://", "http://[::1", "http://host:port/", "http://exa mple/", "ftp://h:99999/"]
+    "location",
+    [
+        "http://",
+        "http://[::1",
+        "http://host:port/",
+        "http://exa mple/",
+        "ftp://h:99999/",
+        "ftp://h/a%0d%0aDELE%20b",
+        "nfs:///x",
+    ],
 )
 def test_addresses_that_are_none(location):
     with pytest.raises(ImgkitError):
