@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -88,6 +89,19 @@ class _Guarded(_Files):
         return None
 
 
+def leading_to(address: str) -> type[_Files]:
+    """A handler that sends everybody elsewhere."""
+
+    class Elsewhere(_Files):
+        def send_head(self):
+            self.send_response(302)
+            self.send_header("Location", address + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    return Elsewhere
+
+
 class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -103,10 +117,12 @@ def http_with_password(folder: Path, right: str) -> Iterator[Server]:
 
 
 @contextmanager
-def http(folder: Path, handler: type[_Files] = _Files) -> Iterator[Server]:
+def http(folder: Path, handler: type[_Files] = _Files, *, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     record = Server("")
     with _Quiet(("127.0.0.1", 0), partial(handler, directory=str(folder), server_record=record)) as server:
-        record.address = f"http://127.0.0.1:{server.server_port}"
+        record.address = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
