@@ -163,17 +163,19 @@ def download(wanted: Wanted, cache: Path, *, insecure: bool, limits: Limits, pro
 
 
 def _cached(cache: Path, checksum: str) -> Cached | None:
-    """The file of a checksum, if it is in the cache and still whole."""
+    """The file of a checksum, if it is in the cache and still whole. Raises OutputError where that cannot be told."""
     path = cache / checksum.replace(":", "-")
-    if not checksum or not path.is_file():
-        return None
-    algorithm = checksum.partition(":")[0]
-    with path.open("rb", buffering=0) as file:
-        part = _Part(file.fileno(), path, checksum)
-        part.adopt()
-    if part.checksum(algorithm) != checksum:
-        path.unlink(missing_ok=True)
-        return None
+    try:
+        if not checksum or not path.is_file():
+            return None
+        with path.open("rb", buffering=0) as file:
+            part = _Part(file.fileno(), path, checksum)
+            part.adopt()
+        if not part.is_right():
+            path.unlink(missing_ok=True)
+            return None
+    except OSError as error:
+        raise _unusable(cache, error) from error
     return Cached(path, part.checksum("sha256").partition(":")[2], verified=True)
 
 
@@ -222,9 +224,7 @@ def _open_locked(path: Path) -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise OutputError(
-                f"{path.parent}: the cache cannot be written ({error.strerror})", hint="Name another folder: --cache."
-            ) from error
+            raise _unusable(path.parent, error) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if os.path.samestat(os.fstat(fd), path.stat()):
@@ -283,6 +283,10 @@ def _take(wanted: Wanted, stream: Stream, part: _Part, limits: Limits, progress:
         if size > told:
             part.restart()
         raise _broken(wanted, f"{size:,} of {told:,} bytes came")
+
+
+def _unusable(cache: Path, error: OSError) -> OutputError:
+    return OutputError(f"{cache}: the cache cannot be used ({error.strerror})", hint="Name another folder: --cache.")
 
 
 def _broken(wanted: Wanted, why: str) -> InterruptedTransferError:

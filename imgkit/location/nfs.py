@@ -78,7 +78,7 @@ class NfsSource:
                 said = _said(complaints)
         except subprocess.TimeoutExpired as error:
             raise self._broken(folder, "the server keeps silent") from error
-        if process.returncode and not any(word in said for word in _ABSENT):
+        if process.returncode and not (folder and any(word in said for word in _ABSENT)):
             raise self._broken(folder, said)
         found = {}
         for line in listing.decode(errors="surrogateescape").splitlines():

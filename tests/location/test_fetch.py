@@ -197,7 +197,7 @@ def test_a_part_that_is_longer_than_the_file_does_no_harm(http, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_named(http, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="the cache cannot be written"):
+    with pytest.raises(OutputError, match="the cache cannot be used"):
         fetch(find_tree(http.address), tmp_path / "file" / "cache")
 
 
