@@ -65,7 +65,7 @@ class FtpSource:
             if str(error).startswith(_ABSENT):
                 return None
             raise self._refused(path, error) from error
-        except (ftplib.Error, OSError, EOFError) as error:
+        except (ftplib.Error, OSError, EOFError, ValueError) as error:
             raise self._broken(path, _words(error)) from error
 
     @contextmanager
@@ -78,7 +78,7 @@ class FtpSource:
             data = self._connected(path).transfercmd(f"RETR {self._folder}/{path}", rest=offset or None)
         except ftplib.error_perm as error:
             raise self._refused(path, error) from error
-        except (ftplib.Error, OSError, EOFError) as error:
+        except (ftplib.Error, OSError, EOFError, ValueError) as error:
             raise self._broken(path, _words(error)) from error
         try:
             with data:

@@ -103,7 +103,7 @@ class HttpSource:
                 raise missing(below(self._base, path)) from error
             raise self._refused(path, error) from error
         with response:
-            start, size = _extent(response)
+            start, size = self._extent(path, response)
             found = _validator(response.headers)
             yield Stream(start, size, found, lambda: self._next(path, response))
 
@@ -131,6 +131,15 @@ class HttpSource:
             return response.read1(CHUNK)
         except (OSError, HTTPException, ValueError) as error:
             raise self._broken(path, _words(error)) from error
+
+    def _extent(self, path: str, response: HTTPResponse) -> tuple[int, int | None]:
+        """Where the answer's bytes begin in the file, and the file's size if it is told."""
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
+            return 0, _number(response.headers["Content-Length"])
+        match = _TOTAL.fullmatch(response.headers["Content-Range"] or "")
+        if match is None:
+            raise self._broken(path, "the server sends a part of it and does not say which")
+        return int(match[1]), _number(match[2])
 
     def _broken(self, path: str, why: str) -> InterruptedTransferError:
         return InterruptedTransferError(
@@ -164,16 +173,6 @@ class _Redirects(HTTPRedirectHandler):
                 hint="Give that address yourself, if you trust it.",
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _extent(response: HTTPResponse) -> tuple[int, int | None]:
-    """Where the answer's bytes begin in the file, and the file's size if it is told."""
-    if response.status != HTTPStatus.PARTIAL_CONTENT:
-        return 0, _number(response.headers["Content-Length"])
-    match = _TOTAL.fullmatch(response.headers["Content-Range"] or "")
-    if match is None:
-        raise LocationError("the server sends a part of the file and does not say which")
-    return int(match[1]), _number(match[2])
 
 
 def _validator(headers: Message) -> str:

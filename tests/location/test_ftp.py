@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
+import threading
+from contextlib import suppress
+
 import pytest
 
 from imgkit.errors import LocationError
@@ -37,3 +42,35 @@ def test_nothing_there(tmp_path):
     trees.write(tmp_path / "empty", {"README": "nothing"})
     with servers.ftp(tmp_path / "empty") as server, pytest.raises(LocationError, match="is no install tree"):
         find_tree(server.address)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b""],
+        [b"SSH-2.0-OpenSSH\r\n"],
+        [b"220 \xff\xfe\r\n"],
+        [b"220 hello\r\n", b"230 in\r\n", b"200 fine\r\n", b"213 many\r\n"],
+        [b"220 hello\r\n", b"230 in\r\n", b"200 fine\r\n", b"213 9\r\n", b"227 nowhere\r\n"],
+        [b"220 hello\r\n", b"230 in\r\n", b"200 fine\r\n", b"213 9\r\n", b"227 (127,0,0,1,0,9)\r\n"],
+        [b"220 " + b"x" * 100_000],
+    ],
+)
+def test_what_is_no_ftp_is_an_error(lines):
+    """A server that answers one line after the other, whatever it is asked, and then goes."""
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    for number, line in zip(itertools.count(), lines, strict=False):
+                        if number:
+                            connection.recv(4096)
+                        connection.sendall(line)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        with pytest.raises(LocationError, match=r"cannot be read|the server answers"):
+            find_tree(f"ftp://127.0.0.1:{listener.getsockname()[1]}/")
+        listener.shutdown(socket.SHUT_RDWR)
