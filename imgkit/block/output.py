@@ -94,7 +94,7 @@ def delivery(
                 raise _not_in_place(host.path)
             yield partial(commit.commit, host, mtime_ns=mtime_ns, undo=undo)
         case NewFile(path):
-            with _temporary_file(path) as (fd, temporary), host.copying_to(fd, progress) as copied:
+            with temporary_file(path) as (fd, temporary), host.copying_to(fd, progress) as copied:
                 yield partial(_finish_new_file, host, destination, mtime_ns, undo, fd, temporary, copied)
         case Stream(fd):
             yield partial(_write_stream, host, fd, progress)
@@ -198,7 +198,7 @@ def _write_pipe(fd: int, data: bytes) -> None:
 
 
 @contextmanager
-def _temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
+def temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
     """A new file beside `target`, open for reading and writing; gone afterwards unless it was renamed.
 
     It is locked while its process lives, so that the next run knows which ones a kill has left behind.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.block.copy import copy_to_file
 from imgkit.block.durable import no_space, sync_directory, write_all
+from imgkit.block.output import temporary_file
 from imgkit.block.syscalls import rename_without_clobber
 from imgkit.errors import LocationError, OutputError, UnsupportedError, UsageError
 
@@ -109,21 +110,21 @@ def _executable(files: Mapping[str, Path]) -> frozenset[str]:
 
 @contextmanager
 def _new_file(output: Path) -> Iterator[int]:
-    """A file that gets its name when it is complete and on the disk. Without a name it goes with its process."""
+    """A file that gets its name when it is complete and on the disk; it never replaces another one."""
     if output.exists():
-        raise OutputError(f"{output}: exists", hint="Name another file, or remove it.")
-    temporary = output.with_name(f".{output.name}.imgkit-{os.getpid()}")
-    try:
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be made ({error.strerror})") from error
-    try:
-        yield fd
-        os.fsync(fd)
-        rename_without_clobber(temporary, output)
-        sync_directory(output.parent)
-    except OSError as error:
-        raise no_space(output, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(fd)
+        raise _exists(output)
+    with temporary_file(output) as (fd, temporary):
+        try:
+            yield fd
+            os.fchmod(fd, 0o644)
+            os.fsync(fd)
+            rename_without_clobber(temporary, output)
+            sync_directory(output.parent)
+        except FileExistsError as error:
+            raise _exists(output) from error
+        except OSError as error:
+            raise no_space(output, error) from error
+
+
+def _exists(output: Path) -> OutputError:
+    return OutputError(f"{output}: exists", hint="Name another file, or remove it.")

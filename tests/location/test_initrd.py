@@ -137,7 +137,7 @@ def test_nothing_is_written_where_it_cannot_be_whole(tmp_path):
         inject(tmp_path / "nothing", answers, tmp_path / "other")
     with pytest.raises(LocationError, match="is no regular file"):
         inject(tmp_path / "initrd", {"/answers": tmp_path}, tmp_path / "other")
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot be written"):
         inject(tmp_path / "initrd", answers, tmp_path / "no" / "folder")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     assert (tmp_path / "new").read_text() == "mine"
