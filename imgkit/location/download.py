@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.block.durable import no_space, sync_directory, write_all
+from imgkit.block.syscalls import start_writing
 from imgkit.errors import ChecksumError, LocationError, OutputError
 from imgkit.location.probe import is_web_page
 from imgkit.location.source import CHUNK, TIMEOUT, InterruptedTransferError, shown, too_large
@@ -95,6 +96,7 @@ class _Part:
             write_all(self._fd, chunk, self.size)
         except OSError as error:
             raise no_space(self.path, error) from error
+        start_writing(self._fd, self.size, len(chunk))  # so that little is left to do when all is there
         self._count(chunk)
 
     def is_right(self) -> bool:
