@@ -131,5 +131,9 @@ class ChecksumError(LocationError):
     """A file is not the one that its checksum stands for."""
 
 
+class MachineError(ImgkitError):
+    """A virtual machine cannot be made, started, reached, or found."""
+
+
 class UsageError(ImgkitError):
     """The caller's options contradict each other or miss something."""

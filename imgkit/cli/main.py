@@ -32,6 +32,7 @@ EXIT_STATUS: dict[type[errors.ImgkitError], int] = {
     errors.TreeError: 11,
     errors.ConfigError: 12,
     errors.LocationError: 13,
+    errors.MachineError: 14,
 }
 """Status by class; a class that is not listed has its parent's. 0 is success, 1 a negative answer."""
 
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help without rich, which takes 0.1 s to import
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 done, 1 the answer is no, 2 usage, 3 to 13 an error: see `imgkit exit-status`.",
+    epilog="Exit status: 0 done, 1 the answer is no, 2 usage, 3 to 14 an error: see `imgkit exit-status`.",
 )
 app.add_typer(console.app, name="console", short_help="Enable the serial console, or tell whether it is enabled.")
 app.add_typer(iso.app, name="iso", short_help="Copy the files of an ISO to a folder.")

@@ -1,0 +1,93 @@
+"""Machines under a libvirt in this process: real kernels, their first lines and last ones."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imgkit.errors import EngineError, MachineError, UsageError
+from imgkit.vm.connection import connect, embedded
+from imgkit.vm.line import ExpectTimeout, LineClosed, LineSilent
+from imgkit.vm.machine import powered_on
+from imgkit.vm.spec import DirectKernel, Network, NetworkKind, OnReboot, VmSpec
+
+pytestmark = pytest.mark.boot  # all need libvirt's binding
+
+KERNEL = max(Path("/boot").glob("vmlinuz-*"))
+PANIC = "console=ttyS0,115200 panic=-1"  # without a root file system it ends by itself, and at once
+SPEC = VmSpec(
+    "imgkit-test",
+    memory=256,
+    kernel=DirectKernel(KERNEL, None, PANIC),
+    network=Network(NetworkKind.NONE),
+    on_reboot=OnReboot.DESTROY,
+)
+
+
+@pytest.fixture
+def connection():
+    with embedded() as uri, connect(uri) as opened:
+        yield opened
+
+
+def test_nothing_of_the_line_is_lost_from_the_first_byte_to_the_end(connection, tmp_path):
+    log, heard = tmp_path / "log", bytearray()
+    with powered_on(connection, SPEC, log=log, on_output=heard.extend) as machine:
+        first = machine.line.expect(r"Linux version (\S+)\s", 120)
+        assert first[1].decode() == KERNEL.name.removeprefix("vmlinuz-")
+        machine.line.expect("Kernel panic - not syncing", 120)
+        assert machine.line.wait_closed(60)
+        with pytest.raises(LineClosed, match="ended before"):
+            machine.line.expect("login:", 1)
+        with pytest.raises(LineClosed):
+            machine.line.send("root\n")
+        assert machine.line.transcript == bytes(heard) == log.read_bytes()
+    assert not machine.is_running
+
+
+def test_a_machine_goes_when_its_block_is_left_by_an_error(connection):
+    with pytest.raises(ZeroDivisionError), powered_on(connection, SPEC) as machine:
+        assert machine.is_running
+        raise ZeroDivisionError
+    assert not machine.is_running
+    assert connection.listAllDomains() == []
+
+
+def test_waiting_ends_in_time_and_tells_silence_from_other_words(connection):
+    quiet = replace(SPEC, kernel=replace(SPEC.kernel, arguments="panic=0"))
+    with powered_on(connection, quiet) as machine, pytest.raises(LineSilent):
+        machine.line.expect("login:", 1)
+    endless = replace(SPEC, kernel=replace(SPEC.kernel, arguments="console=ttyS0,115200 panic=0"))
+    with powered_on(connection, endless) as machine:
+        machine.line.expect("Linux version", 120)
+        with pytest.raises(ExpectTimeout, match="did not come") as raised:
+            machine.line.expect("login:", 0.5)
+        assert not isinstance(raised.value, LineSilent)
+
+
+def test_what_cannot_start_leaves_nothing(connection, tmp_path):
+    absent = replace(SPEC, kernel=DirectKernel(tmp_path / "absent"))
+    with pytest.raises(MachineError, match="cannot be started"), powered_on(connection, absent):
+        pass
+    assert connection.listAllDomains() == []
+
+
+def test_the_folder_of_an_embedded_libvirt_goes_with_its_process():
+    program = "from imgkit.vm.connection import connect, embedded\nwith embedded() as uri, connect(uri): print(uri)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    root = Path(done.stdout.strip().partition("root=")[2])
+    assert root.name.startswith("imgkit-vm-")
+    assert len(str(root)) < 40
+    assert not root.exists()
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("uri", ["nonsense:///", "qemu:///nonsense"])
+def test_addresses_that_libvirt_does_not_take_are_refused_in_a_sentence(uri, capfd):
+    with pytest.raises((UsageError, EngineError, MachineError)) as raised, connect(uri):
+        pass
+    assert raised.value.hint
+    assert uri in raised.value.message
+    assert capfd.readouterr() == ("", "")
