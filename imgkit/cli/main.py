@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit import errors
-from imgkit.cli import console, doctor, files, inspection, iso, location, undo
+from imgkit.cli import console, doctor, files, inspection, iso, location, undo, verify
 from imgkit.cli.compose import add_command
 from imgkit.cli.options import AsJson
 
@@ -131,6 +131,6 @@ def _report(error: errors.ImgkitError) -> None:
 
 
 add_command(app, inspection.inspect, "inspect")
-for command in (files.ls, files.cat, files.write, files.edit, undo.undo, undo.recover, doctor.doctor):
+for command in (files.ls, files.cat, files.write, files.edit, undo.undo, undo.recover, verify.verify, doctor.doctor):
     add_command(app, command, command.__name__)
 add_command(app, exit_status, "exit-status")

@@ -34,7 +34,7 @@ def examples(name):
 
 
 def test_all_commands_are_there():
-    plain = ["inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"]
+    plain = ["inspect", "ls", "cat", "write", "edit", "undo", "recover", "verify", "doctor", "exit-status"]
     grouped = ["console enable", "console status", "iso add", "iso rm", "iso extract"]
     grouped += ["location inspect", "location fetch"]
     assert sorted(LEAVES) == sorted([*plain, *grouped])

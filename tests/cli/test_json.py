@@ -67,7 +67,7 @@ def check(document, name, *, whole=True):
 def test_every_command_is_documented():
     commands = {"inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"}
     commands |= {"console-enable", "console-status", "error", "inspect-iso", "iso-add", "iso-rm", "iso-extract"}
-    commands |= {"location-inspect", "location-fetch"}
+    commands |= {"location-inspect", "location-fetch", "verify"}
     assert set(SCHEMAS) == {f"imgkit/{name}/1" for name in commands}
     assert all(SCHEMAS.values())
 

@@ -1,0 +1,93 @@
+"""`imgkit verify`: boot an image, and see whether its serial console works."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imgkit.cli.compose import composed
+from imgkit.cli.options import AsJson, make_source
+from imgkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgkit.editing import Source
+    from imgkit.vm.verification import Trial
+
+
+def make_trial(
+    *,
+    uefi: Annotated[bool, typer.Option("--uefi", help="Start with UEFI; by default with a BIOS.")] = False,
+    usb: Annotated[
+        bool, typer.Option("--usb", help="As a USB stick; by default ISOs are CDs, disks are virtio.")
+    ] = False,
+    memory: Annotated[int, typer.Option(min=64, metavar="MIB", help="Memory of the machine.")] = 1024,
+    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for the text.")] = 300,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="Text to wait for. [default: the login prompt; of an installer, its first page]"
+        ),
+    ] = None,
+    login: Annotated[
+        str | None, typer.Option(metavar="USER:PASSWORD", help="Log in, too, and have a shell answer.")
+    ] = None,
+) -> Trial:
+    """How to boot. UsageError for words that make no sense."""
+    import re
+
+    from imgkit.vm.spec import Firmware
+    from imgkit.vm.verification import Trial
+
+    user, colon, password = (login or "").partition(":")
+    if login is not None and not (user and colon):
+        raise UsageError("--login wants a user and a password", hint="For example: --login root:secret")
+    try:
+        re.compile(expect or "")
+    except re.error as error:
+        raise UsageError(
+            f"--expect is no regular expression ({error})", hint="Escape . ( [ * and the like with \\."
+        ) from error
+    firmware = Firmware.UEFI if uefi else Firmware.BIOS
+    return Trial(firmware, usb, memory, timeout, expect, (user, password) if login is not None else None)
+
+
+@composed(source=make_source, trial=make_trial)
+def verify(
+    source: Source,
+    *,
+    trial: Trial,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", readable=False, help="Keep what comes over the line.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Boot an image on a throw-away layer, and tell whether its serial console works (exit status 1 if not).
+
+    The image itself is not changed. What comes over the line is shown on standard error. No KVM is needed; without it
+    a boot takes half a minute to a minute.
+
+    Examples:
+      imgkit verify debian.qcow2
+      imgkit verify debian.qcow2 --login root:secret
+      imgkit verify serial.iso --uefi --usb
+    """
+    from imgkit.cli.render import clean, note, print_json
+    from imgkit.vm.verification import verify as boot
+
+    def show(data: bytes) -> None:
+        sys.stderr.write(clean(data.decode(errors="replace").replace("\r", "")))
+
+    found = boot(source, trial, on_output=None if as_json else show, log=log)
+    if as_json:
+        fields = ("passed", "expected", "seconds", "reached", "explanation", "remedy", "console", "transcript")
+        print_json("verify", 1, {"image": source.path} | {name: getattr(found, name) for name in fields})
+    else:
+        sys.stderr.write("\n")
+        told = f"{found.expected!r} came after {found.seconds:.0f} seconds" if found.passed else found.explanation
+        note(f"{source.path}: {'the serial console works' if found.passed else 'FAILED'}: {told}")
+        if found.remedy:
+            note(found.remedy)
+    raise typer.Exit(0 if found.passed else 1)
