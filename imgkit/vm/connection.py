@@ -100,7 +100,7 @@ def translated(what: str) -> Iterator[None]:
 def host_of(connection: Any) -> Host:
     """What runs machines behind a connection. Raises MachineError where it does not say."""
     with translated("libvirt does not tell what it runs on"):
-        if connection.getType() == "Test":
+        if connection.getType() == "TEST":
             return Host("x86_64", Hypervisor.TEST)
         architecture = connection.getInfo()[0]
         is_local = connection.getHostname() == platform.node()

@@ -1,0 +1,116 @@
+"""Machines that stay: defined, listed, started, stopped, removed. libvirt keeps them; nothing is remembered here.
+
+Not here: disks. They are made before a machine and outlive it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from imgkit.errors import MachineError
+from imgkit.vm.connection import binding, host_of, translated
+from imgkit.vm.domain import domain_xml
+
+if TYPE_CHECKING:
+    from imgkit.vm.spec import VmSpec
+
+_POLL = 0.2  # seconds between looks at a machine that is going off
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A machine as libvirt tells it; memory in MiB."""
+
+    name: str
+    running: bool
+    persistent: bool
+    memory: int
+    vcpus: int
+
+
+def machines(connection: Any) -> list[Listed]:
+    """All machines of a connection, by name. Raises MachineError where libvirt does not tell."""
+    with translated("the machines cannot be listed"):
+        return sorted(map(_listed, connection.listAllDomains()), key=lambda machine: machine.name)
+
+
+def define(connection: Any, spec: VmSpec) -> None:
+    """Make a machine that stays, off. Raises MachineError if its name is taken, or libvirt refuses it."""
+    libvirt = binding()
+    if any(machine.name == spec.name for machine in machines(connection)):
+        raise MachineError(f"there is a machine called {spec.name} already", hint="Choose another name.")
+    xml = domain_xml(spec, host_of(connection))
+    with translated(f"the machine {spec.name} cannot be made"):
+        connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+
+def start(connection: Any, name: str) -> bool:
+    """Start a machine; False if it was running. Raises MachineError if there is none or libvirt refuses."""
+    domain = find(connection, name)
+    with translated(f"the machine {name} cannot be started"):
+        if domain.isActive():
+            return False
+        domain.create()
+    return True
+
+
+def stop(connection: Any, name: str, *, timeout: float = 60, force: bool = False) -> bool:
+    """Ask a machine to shut down and wait up to `timeout` seconds; `force` turns it off at once.
+
+    False if it was off. Raises MachineError if there is none, or it is still on in the end.
+    """
+    domain = find(connection, name)
+    with translated(f"the machine {name} cannot be stopped"):
+        if not domain.isActive():
+            return False
+        if force:
+            domain.destroy()
+            return True
+        domain.shutdown()
+    if not _goes_off(connection, name, timeout):
+        raise MachineError(
+            f"the machine {name} did not shut down in {timeout:g} seconds",
+            hint="Its guest may ignore the power button; turn it off by force.",
+        )
+    return True
+
+
+def remove(connection: Any, name: str) -> None:
+    """Forget a machine that is off, its UEFI variables with it; its disks stay.
+
+    Raises MachineError if there is none, or it is running.
+    """
+    libvirt = binding()
+    domain = find(connection, name)
+    with translated(f"the machine {name} cannot be removed"):
+        if domain.isActive():
+            raise MachineError(f"the machine {name} is running", hint="Stop it first.")
+        flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        if "<nvram" in domain.XMLDesc():  # not every driver knows the flag; those with UEFI want it
+            flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        domain.undefineFlags(flags)
+
+
+def find(connection: Any, name: str) -> Any:
+    """Libvirt's `virDomain` of a name. Raises MachineError where there is none."""
+    with translated("the machines cannot be listed"):
+        found = [domain for domain in connection.listAllDomains() if domain.name() == name]
+    if not found:
+        raise MachineError(f"there is no machine called {name}", hint="Look at the list of this connection's machines.")
+    return found[0]
+
+
+def _listed(domain: Any) -> Listed:
+    _, kibibytes, _, vcpus, _ = domain.info()
+    return Listed(domain.name(), bool(domain.isActive()), bool(domain.isPersistent()), kibibytes >> 10, vcpus)
+
+
+def _goes_off(connection: Any, name: str, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while any(machine.name == name and machine.running for machine in machines(connection)):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_POLL)
+    return True
