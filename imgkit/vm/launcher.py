@@ -88,7 +88,8 @@ def remove(connection: Any, name: str) -> None:
         if domain.isActive():
             raise MachineError(f"the machine {name} is running", hint="Stop it first.")
         flags = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-        if "<nvram" in domain.XMLDesc():  # not every driver knows the flag; those with UEFI want it
+        xml = domain.XMLDesc()
+        if "<nvram" in xml or "firmware='efi'" in xml:  # not every driver knows the flag; those with UEFI want it
             flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
         domain.undefineFlags(flags)
 
