@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit import errors
-from imgkit.cli import console, doctor, files, inspection, iso, location, undo, verify
+from imgkit.cli import batch, console, doctor, files, inspection, iso, location, undo, verify
 from imgkit.cli.compose import add_command
 from imgkit.cli.options import AsJson
 
@@ -47,6 +47,7 @@ app = typer.Typer(
     epilog="Exit status: 0 done, 1 the answer is no, 2 usage, 3 to 14 an error: see `imgkit exit-status`.",
 )
 app.add_typer(console.app, name="console", short_help="Enable the serial console, or tell whether it is enabled.")
+app.add_typer(batch.app, name="batch", short_help="Do the same to many images: plan, run, resume, undo.")
 app.add_typer(iso.app, name="iso", short_help="Copy the files of an ISO to a folder.")
 app.add_typer(location.app, name="location", short_help="Look at install trees, and fetch their kernels.")
 
@@ -80,7 +81,7 @@ def exit_status(*, as_json: AsJson = False) -> None:
     """
     from imgkit.cli.render import out, print_json
 
-    meanings = {0: "done", 1: "the answer is no (`console status`, `doctor`)"}
+    meanings = {0: "done", 1: "the answer is no (`console status`, `doctor`), or an image of a batch failed"}
     meanings |= {status: (kind.__doc__ or "").splitlines()[0] for kind, status in EXIT_STATUS.items()}
     meanings |= {128 + number: f"ended by {number.name}" for number in _ENDING}
     meanings |= {128 + signal.SIGPIPE: "the reader of the output went away"}

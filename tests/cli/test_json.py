@@ -8,7 +8,7 @@ import pytest
 from tests.cli.command import imgkit
 from tests.support.guests import Part, make_disk
 
-TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict}
+TYPES = {"string": str, "integer": int, "boolean": bool, "number": float, "object": dict}
 
 
 def documented():
@@ -68,6 +68,7 @@ def test_every_command_is_documented():
     commands = {"inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"}
     commands |= {"console-enable", "console-status", "error", "inspect-iso", "iso-add", "iso-rm", "iso-extract"}
     commands |= {"location-inspect", "location-fetch", "verify"}
+    commands |= {"batch-run", "batch-status", "batch-undo"}
     assert set(SCHEMAS) == {f"imgkit/{name}/1" for name in commands}
     assert all(SCHEMAS.values())
 
@@ -174,3 +175,18 @@ def test_a_format_error_names_structure_offset_and_field(small):
 def test_names_that_are_not_utf_8_are_still_json(tmp_path):
     image = make_disk(tmp_path / "disk.img", [Part("ext4", {"/etc/os-release": b"ID=x\n", "/odd\udcff": b"x"})])
     assert "odd\\xff" in [entry["name"] for entry in imgkit("ls", image, "--json").json["entries"]]
+
+
+def test_the_documents_of_a_batch(small):
+    plan = small.with_name("plan.toml")
+    plan.write_text('inputs = ["*.qcow2"]\nin-place = true\n[operation]\nkind = "console enable"\n')
+    small.with_name("broken.qcow2").write_bytes(b"no image")
+    for command, name, status in (
+        ("run", "batch-run", 1),
+        ("status", "batch-status", 0),
+        ("retry", "batch-run", 1),
+        ("undo", "batch-undo", 0),
+    ):
+        done = imgkit("batch", command, plan, "--json")
+        assert done.status == status, done.stderr
+        check(done.json, f"{name}/1", whole=command != "undo")

@@ -1,0 +1,87 @@
+"""Plans: what they may say, and the line that is named where they are wrong."""
+
+import os
+import subprocess
+
+import pytest
+
+from imgkit.batch.jobs import find_jobs
+from imgkit.batch.plan import read_plan
+from imgkit.errors import ConfigError, UsageError
+
+ENABLE = '[operation]\nkind = "console enable"\n'
+
+
+def plan(folder, text):
+    path = folder / "plan.toml"
+    path.write_text(text)
+    return read_plan(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("inputs = [", 0, "is not TOML"),
+        ('inputs = ["a"]\nin-place = true\ncolour = 1\n' + ENABLE, 3, "unknown key 'colour'"),
+        ('inputs = "a"\nin-place = true\n' + ENABLE, 1, "inputs is a string, not a list of strings"),
+        ('inputs = ["a"]\n' + ENABLE, 0, "nothing says where"),
+        ('inputs = ["a"]\noutput = "x"\nin-place = true\n' + ENABLE, 2, "or two things do"),
+        ('inputs = ["a"]\noutput = "{stm}"\n' + ENABLE, 2, "{stm}"),
+        ('inputs = ["a"]\nin-place = true\n', 0, "no [operation]"),
+        ('inputs = ["a"]\nin-place = true\n\n[operation]\nkind = "reboot"\n', 5, "'reboot'"),
+        ('inputs = ["a"]\nin-place = true\n' + ENABLE + 'baud = "fast"\n', 5, "baud is a string, not a integer"),
+        ('inputs = ["a"]\nin-place = true\n' + ENABLE + "baud = 12345\n", 3, "12345"),
+        ('inputs = ["a"]\nin-place = true\n' + ENABLE + "timeout = -1\n", 3, "timeout is negative"),
+        (
+            'inputs = ["a"]\nin-place = true\n'
+            + ENABLE
+            + '[[select]]\nmatch = "a"\n[[select]]\nmatch="b"\nengine="x"\n',
+            9,
+            "no engine is called 'x'",
+        ),
+        ("in-place = true\n" + ENABLE, 0, "no inputs"),
+        ('inputs = ["a"]\nin-place = true\n[operation]\nkind = "write"\npath = "/x"\n', 3, "contents or from"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(tmp_path, text, line, says):
+    with pytest.raises(ConfigError) as caught:
+        plan(tmp_path, text)
+    assert says in str(caught.value)
+    assert caught.value.line == line
+    assert caught.value.path == str(tmp_path / "plan.toml")
+
+
+def test_inputs_come_from_patterns_and_lists_and_selectors_apply(tmp_path):
+    for name in ("b.img", "a.img", "old.img"):
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "list").write_text("# others\nold.img\n\n")
+    text = 'inputs = ["?.img"]\nlist = "list"\noutput = "out/{stem}-{sha256}{suffix}"\n'
+    jobs = find_jobs(plan(tmp_path, text + ENABLE + '[[select]]\nmatch = "*/old*"\nroot = "3"\n'))
+    assert [job.input.name for job in jobs] == ["a.img", "b.img", "old.img"]
+    assert [job.selector.root for job in jobs] == [None, None, "3"]
+    (digest, *_) = subprocess.run(
+        ["sha256sum", tmp_path / "a.img"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert jobs[0].output == tmp_path / "out" / f"a-{digest}.img"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('inputs = ["a.img", "./a.img"]\nin-place = true\n', "is named twice"),
+        ('inputs = ["a.img", "hard.img"]\nin-place = true\n', "is the same file as"),
+        ('inputs = ["a.img", "soft.img"]\nin-place = true\n', "is named twice"),
+        ('inputs = ["a.img", "b.img"]\noutput = "new.img"\n', "would be the result of both"),
+        ('inputs = ["a.img", "b.img"]\noutput = "{stem}.img"\n', "would replace an input"),
+        ('inputs = ["a.img"]\noutput = "hard.img"\n', "would replace an input"),
+        ('inputs = ["*.iso"]\nin-place = true\n', "matches no file"),
+        ('list = "missing"\nin-place = true\n', "cannot be read"),
+    ],
+)
+def test_collisions_are_refused_before_anything_starts(tmp_path, text, says):
+    (tmp_path / "a.img").write_bytes(b"a")
+    (tmp_path / "b.img").write_bytes(b"b")
+    os.link(tmp_path / "a.img", tmp_path / "hard.img")
+    (tmp_path / "soft.img").symlink_to("a.img")
+    with pytest.raises(UsageError, match=says):
+        find_jobs(plan(tmp_path, text + ENABLE))
