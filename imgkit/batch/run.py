@@ -129,8 +129,8 @@ def _work_off(
         finished, _ = wait(handed_out, return_when=FIRST_COMPLETED)
         for future in finished:
             task = handed_out.pop(future)
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
+            error = None if future.cancelled() else future.exception()
+            if future.cancelled() or isinstance(error, BrokenProcessPool):  # cancelled: a scheduler that went away
                 lost.append(task)
             else:
                 settle(task, failure(error) if error else future.result())

@@ -65,7 +65,11 @@ def carry_out(task: Task) -> Outcome:
 
 def failure(error: BaseException, seconds: float = 0.0) -> Outcome:
     """The outcome that tells of an error."""
-    hint = (error.hint or "") if isinstance(error, ImgkitError) else "This is a fault of imgkit: please report it."
+    hint = (
+        (error.hint or "")
+        if isinstance(error, ImgkitError)
+        else "Look at the log of the worker; if it is a fault of imgkit, please report it."
+    )
     return Outcome(State.FAILED, error=type(error).__name__, message=str(error), hint=hint, seconds=seconds)
 
 
