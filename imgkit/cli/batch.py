@@ -33,11 +33,17 @@ _Jobs = Annotated[
     typer.Option("-j", "--jobs", min=1, metavar="N", help="Worker processes. [default: one a processor]"),
 ]
 
+_Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Let the workers of a Dask scheduler do it: tcp://HOST:8786.")
+]
+_HANDED_OUT = 64  # jobs that a scheduler has at any time, so that its workers do not wait for us
+
 
 def run(
     plan: _Plan,
     *,
     jobs: _Jobs = None,
+    scheduler: _Scheduler = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, as unified diffs; write nothing.")
     ] = False,
@@ -51,6 +57,7 @@ def run(
       imgkit batch run plan.toml
       imgkit batch run plan.toml --dry-run
       imgkit batch run plan.toml --jobs 4 --json
+      imgkit batch run plan.toml --scheduler tcp://10.0.0.5:8786
     """
     from imgkit.batch.jobs import find_jobs
     from imgkit.batch.ledger import ledger_folder, open_ledger
@@ -61,10 +68,10 @@ def run(
         _show(wanted, as_json=as_json)
         return
     with open_ledger(ledger_folder(plan), create=True) as ledger:
-        _go_on(ledger, wanted, jobs, as_json=as_json)
+        _go_on(ledger, wanted, jobs, scheduler, as_json=as_json)
 
 
-def retry(plan: _Plan, *, jobs: _Jobs = None, as_json: AsJson = False) -> None:
+def retry(plan: _Plan, *, jobs: _Jobs = None, scheduler: _Scheduler = None, as_json: AsJson = False) -> None:
     """Try again what failed or was undone, and go on with what is left. Exit status 1 if one failed.
 
     Examples:
@@ -77,7 +84,7 @@ def retry(plan: _Plan, *, jobs: _Jobs = None, as_json: AsJson = False) -> None:
     wanted = find_jobs(read_plan(plan))
     with open_ledger(ledger_folder(plan)) as ledger:
         ledger.reopen(State.FAILED, State.UNDONE)
-        _go_on(ledger, wanted, jobs, as_json=as_json)
+        _go_on(ledger, wanted, jobs, scheduler, as_json=as_json)
 
 
 def status(plan: _Plan, *, as_json: AsJson = False) -> None:
@@ -124,8 +131,9 @@ def undo(plan: _Plan, *, as_json: AsJson = False) -> None:
         _end("batch-undo", ledger.counts(), failed, as_json=as_json)
 
 
-def _go_on(ledger: Ledger, wanted: list[Job], jobs: int | None, *, as_json: bool) -> None:
+def _go_on(ledger: Ledger, wanted: list[Job], jobs: int | None, scheduler: str | None, *, as_json: bool) -> None:
     from imgkit.batch import run as batch
+    from imgkit.batch.cluster import cluster
     from imgkit.batch.ledger import State
     from imgkit.cli.render import note
 
@@ -143,8 +151,8 @@ def _go_on(ledger: Ledger, wanted: list[Job], jobs: int | None, *, as_json: bool
         batch.run(
             remaining,
             ledger,
-            lambda: batch.local_pool(workers),
-            in_flight=2 * workers,
+            lambda: cluster(scheduler) if scheduler else batch.local_pool(workers),
+            in_flight=_HANDED_OUT if scheduler else 2 * workers,
             on_outcome=tell,
             stopping=stopping,
         )

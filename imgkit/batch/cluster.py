@@ -1,0 +1,81 @@
+"""A Dask cluster as the executor of a batch.
+
+The interface: https://distributed.dask.org/en/stable/client.html
+
+Its workers open the images by the same paths as we do, so that these have to be shared. Dask hands the job of a worker
+that died to another one; that a job may be tried twice is no harm (see `imgkit.batch.work`).
+"""
+
+from __future__ import annotations
+
+import platform
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from imgkit import __version__
+from imgkit.errors import EngineError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Executor
+
+_TIMEOUT = 10  # seconds to find the scheduler
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Executor]:
+    """The workers of the scheduler at `address`, such as tcp://HOST:8786.
+
+    Raises UsageError without the package `distributed`, EngineError for a scheduler that does not answer, has no
+    workers, or has workers that are not like us.
+    """
+    try:
+        from distributed import Client  # noqa: PLC0415  an extra, and slow to import
+    except ImportError as error:
+        raise UsageError(
+            "a scheduler needs the package `distributed`", hint="pip install 'imgkit-vm[distributed]'"
+        ) from error
+    try:
+        client: Any = Client(address, timeout=_TIMEOUT, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"no Dask scheduler answers at {address} ({error})", hint="Start one: `dask scheduler`."
+        ) from error
+    with client:
+        _check(client.nthreads(), address)
+        _check_versions(client)
+        yield client.get_executor(pure=False)
+
+
+def version() -> tuple[str, str]:
+    """Versions of imgkit and of Python, major and minor, of the process that calls it."""
+    return __version__, ".".join(platform.python_version_tuple()[:2])
+
+
+def _check(threads: dict[str, int], address: str) -> None:
+    if not threads:
+        raise EngineError(
+            f"the scheduler at {address} has no workers", hint=f"Start some: `dask worker {address} --nthreads 1`."
+        )
+    for worker, number in threads.items():
+        if number != 1:
+            raise EngineError(
+                f"Dask worker {worker} has {number} threads; libext2fs is for one",
+                hint="Start it with --nthreads 1, and several of them with --nworkers.",
+            )
+
+
+def _check_versions(client: Any) -> None:
+    try:
+        found: dict[str, tuple[str, str]] = client.run(version)
+    except ImportError as error:
+        raise EngineError(
+            f"the Dask workers have not this imgkit ({error})", hint=f"pip install imgkit-vm=={__version__} there."
+        ) from error
+    for worker, (theirs, python) in found.items():
+        if (theirs, python) != version():
+            raise EngineError(
+                f"Dask worker {worker} has imgkit {theirs} on Python {python}, here it is imgkit {version()[0]} "
+                f"on Python {version()[1]}",
+                hint=f"Install the same on both sides: pip install imgkit-vm=={__version__}.",
+            )
