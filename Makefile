@@ -25,6 +25,7 @@ bench: ## ratios against the tools that imgkit replaces
 	@.ci/setup
 	$(PYTHON) -m benchmarks
 	$(PYTHON) -m benchmarks.isos
+	$(PYTHON) -m benchmarks.batches
 
 bounds: ## the tests that need no appliance, with the oldest dependencies that pyproject.toml allows and no libguestfs
 	@.ci/setup --system
