@@ -137,7 +137,8 @@ def test_a_new_file_of_somebody_elses_is_not_taken_for_ours(disks):
 def test_ctrl_c_finishes_what_is_in_work_and_leaves_the_rest(disks):
     plan = disks(40)
     running = start(plan)
-    time.sleep(0.6)
+    while running.poll() is None and not list(ledger_folder(plan).glob("undo/*.undo")):
+        time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
     assert running.returncode == 0, told
