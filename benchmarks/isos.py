@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,8 @@ def main() -> None:
         in_place = measure([IMGKIT, "console", "enable", image, "--in-place"], runs=_RUNS, prepare=fresh)
         grown = _durable(image, "xorriso", "-dev", image, "-boot_image", "any", "keep", *updates)
         compare(table, "in place | xorriso -dev", in_place, measure(grown, runs=_RUNS, prepare=fresh), "faster, 0.5 s")
+        floor = measure([sys.executable, "-c", "import typer"], runs=_RUNS)
+        table.add_row("of that, python -c 'import typer'", seconds(floor), "", "", "", f"{floor.peak >> 20} MiB")
         plan = measure([IMGKIT, "console", "enable", many, "--dry-run"], runs=_RUNS)
         table.add_row("planning, 50,000 files", seconds(plan), "", "", "at most 1.0 s", f"{plan.peak >> 20} MiB")
     Console(width=120).print(table)

@@ -46,7 +46,7 @@ def describe(tree: IsoTree) -> IsoDescription:
         volume.namespace.naming,
         volume.joliet is not None,
         volume.udf,
-        volume.hfs_plus,
+        bool(volume.hfs_plus),
         volume.primary.space.size,
         volume.device.size,
         images,

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnclassifiedImageError
 from imgkit.iso import layout
-from imgkit.iso.detection import has_descriptor, is_iso
-from imgkit.units import ByteRange
+from imgkit.iso.detection import STANDARD_IDENTIFIER, has_descriptor, is_iso
+from imgkit.units import MIB, ByteRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.block.device import BlockDevice, BlockReader
 
+_PRIMARY_HEAD = b"\1" + STANDARD_IDENTIFIER + b"\1"
 _BOOT, _PRIMARY, _SUPPLEMENTARY, _TERMINATOR = 0, 1, 2, 255
 _MOST = 64
 _JOLIET = (b"%/@", b"%/C", b"%/E")
@@ -101,6 +102,27 @@ def read_further_sets(device: BlockReader, partition_starts: set[int]) -> tuple[
             if _is_at_home(device, candidate.descriptors[0]):
                 found.append(candidate)
     return tuple(found)
+
+
+def find_later_session(device: BlockReader, where: ByteRange) -> int | None:
+    """Byte position of the primary descriptor of a session that begins in a range, as `genisoimage -C` appends it."""
+    for start in range(where.start, where.stop, MIB):
+        piece = device.read_at(start, min(MIB, where.stop - start))
+        at = piece.find(_PRIMARY_HEAD)
+        while at >= 0:
+            position = start + at
+            if position % layout.SECTOR == 0 and _begins_session(device, position):
+                return position
+            at = piece.find(_PRIMARY_HEAD, at + 1)
+    return None
+
+
+def _begins_session(device: BlockReader, position: int) -> bool:
+    """Whether a primary descriptor is followed by what it describes; addresses count from the image's first byte."""
+    if not has_descriptor(device, position):
+        return False
+    found = _descriptor(device.read_at(position, layout.SECTOR), position, 0, 0)
+    return found.root.start > position and _is_at_home(device, found)
 
 
 def set_end(device: BlockDevice, descriptor: Descriptor, end: int) -> None:

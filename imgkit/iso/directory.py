@@ -37,6 +37,8 @@ class Naming(StrEnum):
 
     ROCK_RIDGE = "Rock Ridge"
     JOLIET = "Joliet"
+    ENHANCED = "ISO 9660:1999"
+    """Names as they are, in a tree beside the others, which nobody prefers."""
     PLAIN = "ISO 9660"
 
 
@@ -102,7 +104,8 @@ class Namespace:
         if self.naming is Naming.JOLIET:
             wanted = name.encode("utf-16-be", "replace")
         else:
-            wanted = plain_name(name).encode("utf-8", "surrogateescape")
+            shown = name if self.naming is Naming.ENHANCED else plain_name(name)
+            wanted = shown.encode("utf-8", "surrogateescape")
         upper = wanted.upper()
         continues = False
         for record in records:
@@ -184,7 +187,8 @@ def make_node(device: BlockReader, namespace: Namespace, sections: tuple[Record,
     """The file of some records; None for a directory that is seen elsewhere, to where it was relocated from."""
     first = sections[0]
     if namespace.naming is not Naming.ROCK_RIDGE:
-        name = _joliet_name(first) if namespace.naming is Naming.JOLIET else plain_name(_text(first.identifier))
+        name = _joliet_name(first) if namespace.naming is Naming.JOLIET else _text(first.identifier)
+        name = plain_name(name) if namespace.naming is Naming.PLAIN else name
         return _node(_checked(name, first), Attributes(), sections)
     told = attributes(device, namespace.descriptor, first.system_use[namespace.skip :])
     if told.relocated:

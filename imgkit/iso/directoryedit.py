@@ -4,7 +4,7 @@ A directory that outgrows its sectors moves to where there is room, and all that
 parent, its own ".", the ".." of its children, the descriptor of a root, the path tables. What a small file held is
 cleared when it goes, so that it is room again; what a large one held stays, as unused bytes.
 
-ECMA-119, chapter 10. Deep directories that Rock Ridge has relocated are refused by name.
+ECMA-119, chapter 10.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
-from imgkit.iso import layout
+from imgkit.iso import layout, relocation
 from imgkit.iso.census import whole_sectors
-from imgkit.iso.descriptors import Kind
 from imgkit.iso.directory import Naming, Record, find_record, own_record, records
+from imgkit.iso.linkcount import own_links, recount
 from imgkit.iso.names import identifier, sort_key
 from imgkit.iso.newrecord import Posix, continuation, pack, split, system_use
 from imgkit.iso.pathtable import rewrite_path_tables
@@ -38,6 +38,7 @@ _DEEPEST = 8  # ECMA-119, 6.8.2.1: levels of directories, the root's included
 _FILE, _PROGRAM, _DIRECTORY, _LINK = 0o100444, 0o100555, 0o040555, 0o120777  # as mkisofs -r has them
 _PROGRAM_MAGIC = (b"#!", b"\x7fELF")
 _ROOT_RECORD_OFFSET = 156
+_LINKS_OF_A_NEW_DIRECTORY = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class _Branch:
 
 def add_file(volume: IsoVolume, path: str, data: bytes, *, now: int) -> None:
     """Make a file; one that begins as a program does is executable. UnsupportedError where a tree cannot hold it."""
-    _check(volume)
+    check_editable(volume)
     if len(data) > _LARGEST:
         raise UnsupportedError(f"{volume.name}: {path} would need more than one extent", hint=_REBUILD)
     where = ByteRange(0, 0)
@@ -65,7 +66,7 @@ def add_file(volume: IsoVolume, path: str, data: bytes, *, now: int) -> None:
 
 def add_link(volume: IsoVolume, path: str, target: str, *, now: int) -> None:
     """Make a symbolic link, which only Rock Ridge knows; other trees show an empty file, or nothing."""
-    _check(volume)
+    check_editable(volume)
     if volume.namespace.naming is not Naming.ROCK_RIDGE:
         raise UnsupportedError(f"{volume.name}: has no Rock Ridge, and thus no links", hint="Add the file itself.")
     _insert(volume, path, ByteRange(0, 0), _LINK, now, target.encode("utf-8", "surrogateescape"))
@@ -73,17 +74,16 @@ def add_link(volume: IsoVolume, path: str, target: str, *, now: int) -> None:
 
 def add_directory(volume: IsoVolume, path: str, *, now: int) -> None:
     """Make one directory in each tree."""
-    _check(volume)
-    if path.count("/") >= _DEEPEST:
-        raise UnsupportedError(f"{volume.name}: {path} lies deeper than {_DEEPEST} levels", hint=_REBUILD)
-    _check_relocation(volume)
+    check_editable(volume)
+    _check_depth(volume, path)
     _insert(volume, path, ByteRange(0, 0), _DIRECTORY, now)
     rewrite_path_tables(volume)
+    _recount(volume, path, 1)
 
 
 def remove(volume: IsoVolume, path: str, node: Node) -> None:
     """Remove a file, a link, or an empty directory. UnsupportedError for what is needed to boot."""
-    _check(volume)
+    check_editable(volume)
     start = node.extents[0].start
     if volume.catalog is not None and node.stat.size:
         in_use = {volume.catalog.where.start, *(image.start for image in volume.catalog.images)}
@@ -91,7 +91,7 @@ def remove(volume: IsoVolume, path: str, node: Node) -> None:
             raise UnsupportedError(f"{volume.name}: {path} is needed to boot from the image", hint=_REBUILD)
     is_directory = node.records[0].is_directory
     if is_directory:
-        _check_relocation(volume)
+        _check_removable(volume, path, node)
     parent, _, name = path.rpartition("/")
     data: set[ByteRange] = set()
     for position in _trees(volume):
@@ -106,23 +106,39 @@ def remove(volume: IsoVolume, path: str, node: Node) -> None:
         _store(volume, branch, kept)
     if is_directory:
         rewrite_path_tables(volume)
+        _recount(volume, path, -1)
     for extent in data:
         release(volume, extent)
 
 
-def _check(volume: IsoVolume) -> None:
-    check_editable(volume)
-    descriptors = [descriptor for each in volume.sets for descriptor in each.descriptors]
-    own_roots = {descriptor.root for descriptor in descriptors if descriptor.kind is not Kind.ENHANCED}
-    if any(descriptor.root not in own_roots for descriptor in descriptors):
-        raise UnsupportedError(f"{volume.name}: has a tree of ISO 9660:1999 of its own", hint=_REBUILD)
+def _recount(volume: IsoVolume, path: str, change: int) -> None:
+    """Have the parent of a directory that has come or gone say how many links it has."""
+    for position in _trees(volume):
+        branch = _branch(volume, position, path.rpartition("/")[0])
+        recount(volume, branch.namespace, branch.directory, change)
+    volume.forget_files()
 
 
-def _check_relocation(volume: IsoVolume) -> None:
-    """Refuse to move directories where some do not lie where they are seen (RRIP 1.12, 4.1.5)."""
-    names = volume.children(volume.root) if volume.namespace.naming is Naming.ROCK_RIDGE else ()
-    if any(name.lower().lstrip(".") == "rr_moved" for name in names):
-        raise UnsupportedError(f"{volume.name}: has deep directories that lie elsewhere than they show", hint=_REBUILD)
+def _check_depth(volume: IsoVolume, path: str) -> None:
+    """Refuse a directory that would lie too deep; mkisofs and xorriso let it in Joliet, and ISO 9660:1999 lets it."""
+    for position in _trees(volume):
+        branch = _branch(volume, position, path.rpartition("/")[0])
+        depth, directory = 2, branch.directory
+        while directory.record is not None:
+            depth, directory = depth + 1, volume.census.directories[directory.parent]
+        if depth > _DEEPEST and branch.namespace.naming in (Naming.ROCK_RIDGE, Naming.PLAIN):
+            raise UnsupportedError(f"{volume.name}: {path} lies deeper than {_DEEPEST} levels", hint=_REBUILD)
+
+
+def _check_removable(volume: IsoVolume, path: str, node: Node) -> None:
+    """Refuse directories that are seen elsewhere than they lie, and those where such directories lie."""
+    where = node.extents[0]
+    seen_elsewhere = node.records[0].is_self_or_parent
+    inside = records(volume.device, volume.namespace.descriptor, where)
+    if seen_elsewhere or any(not record.is_self_or_parent for record in inside):
+        raise UnsupportedError(
+            f"{volume.name}: {path} is, or holds, a deep directory that lies elsewhere", hint=_REBUILD
+        )
 
 
 def _trees(volume: IsoVolume) -> list[int]:
@@ -200,7 +216,7 @@ def _insert_record(
         )
     use = b""
     if shown is Naming.ROCK_RIDGE:
-        posix = Posix(name.encode("utf-8", "surrogateescape"), mode, target, *_habits(volume, branch))
+        posix = _posix(volume, branch, name.encode("utf-8", "surrogateescape"), mode, target)
         use = _use(volume, branch, ident, system_use(posix, now), posix.skip)
     flags = layout.FLAG_DIRECTORY if directory else 0
     block = branch.namespace.descriptor.block(where.start) if where.size else 0
@@ -212,14 +228,15 @@ def _insert_record(
     _store(volume, branch, [*raws[:place], new, *raws[place:]])
 
 
-def _habits(volume: IsoVolume, branch: _Branch) -> tuple[int, int]:
-    """Length of the PX entries of the volume, and the bytes in front of entries."""
+def _posix(volume: IsoVolume, branch: _Branch, name: bytes, mode: int, target: bytes = b"") -> Posix:
+    """What Rock Ridge is to say of a new file in a directory, in the volume's own way."""
     descriptor, skip = branch.namespace.descriptor, branch.namespace.skip
     own = own_record(volume.device, descriptor, branch.directory.where)
     at_root = branch.directory.where.start == descriptor.root.start
     found = entries(volume.device, descriptor, own.system_use[0 if at_root else skip :])
     size = next((len(payload) + 4 for signature, payload in found if signature == b"PX"), 36)
-    return size, skip
+    links = own_links(volume, branch.namespace, branch.directory) if unix.S_ISDIR(mode) else 1
+    return Posix(name, mode, target, size, skip, min(max(links, 1), _LINKS_OF_A_NEW_DIRECTORY))
 
 
 def _use(volume: IsoVolume, branch: _Branch, ident: bytes, wanted: list[bytes], skip: int) -> bytes:
@@ -238,8 +255,8 @@ def _write_empty_directory(volume: IsoVolume, parent: _Branch, where: ByteRange,
     descriptor = parent.namespace.descriptor
     use = b""
     if parent.namespace.naming is Naming.ROCK_RIDGE:
-        px_size, skip = _habits(volume, parent)
-        use = bytes(skip) + b"".join(system_use(Posix(b"", _DIRECTORY, b"", px_size, skip), now))
+        posix = _posix(volume, parent, b"", _DIRECTORY)
+        use = bytes(posix.skip) + b"".join(system_use(posix, now))
     above = parent.directory.where
     data = b"".join(
         pack(name, descriptor.block(extent.start), extent.size, layout.FLAG_DIRECTORY, now, use)
@@ -255,13 +272,13 @@ def _store(volume: IsoVolume, branch: _Branch, raws: list[bytes]) -> None:
     if len(data) <= whole_sectors(old.size):
         new = ByteRange(old.start, old.start + max(old.size, len(data)))
     else:
-        _check_relocation(volume)
         start = find_room(volume, len(data))
         new = ByteRange(start, start + len(data))
         volume.device.write_at(old.start, bytes(whole_sectors(old.size)))
     volume.device.write_at(new.start, data.ljust(new.size, b"\0"))
     if new != old:
         _follow(volume, branch, new)
+    volume.hfs_plus_differs |= bool(volume.hfs_plus)
     vars(volume).pop("census", None)
     volume.refresh()
     if new != old:
@@ -287,6 +304,7 @@ def _follow(volume: IsoVolume, branch: _Branch, new: ByteRange) -> None:
         raw = volume.device.read_at(position, volume.device.read_at(position, 1)[0])
         volume.device.write_at(position, rewritten(raw, position, block, new.size))
 
+    relocation.follow(volume, branch.namespace, old.where, new)
     own, parent, *others = _whole(list(records(volume.device, descriptor, new)), new.start)
     change(own.position)
     if old.record is None:

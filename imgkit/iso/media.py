@@ -5,7 +5,7 @@ right. A line of a list changes only if it had the sum of a file that has change
 added to the image or removed from it gains or loses its line.
 
 isomd5sum keeps its sums in the primary volume descriptor, in the bytes for the application's use:
-https://github.com/rhinstaller/isomd5sum
+https://github.com/rhinstaller/isomd5sum. For those of SUSE, which stand in the same place, see `checkmedia`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from imgkit.iso.volume import IsoVolume
 
 # In this order: a list may hold the sum of one before it.
-_LISTS = {"/md5sum.txt": "md5", "/sha256sum.txt": "sha256", "/sha512sum.txt": "sha512"}
+_LISTS = {"/md5sum.txt": "md5", "/sha256sum.txt": "sha256", "/sha512sum.txt": "sha512", "/CHECKSUMS": "sha256"}
+_SIGNATURES = {"/CHECKSUMS": "/CHECKSUMS.asc"}
 _LINE = re.compile(rb"^(?P<sum>[0-9a-fA-F]{32,128})(?P<gap> [ *])(?P<path>[^\r\n]+)", re.MULTILINE)
 
 _MAGIC = b"ISO MD5SUM = "
@@ -38,11 +39,15 @@ _MOST_SKIPPED = 1 << 20
 
 @dataclass(slots=True)
 class Sums:
-    """The sums that files had before they were edited, by path and name of the sum; and what came and went."""
+    """The sums that files had before they were edited, by path and name of the sum; and what came and went.
+
+    `stale` are the lists that are no longer right and were left so, because they are signed.
+    """
 
     before: dict[str, dict[str, str]] = field(default_factory=dict)
     added: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
+    stale: list[str] = field(default_factory=list)
 
     def note(self, tree: IsoTree, path: str) -> None:
         """Keep the sums of a file, as far as lists of them are there, unless they are kept already."""
@@ -52,9 +57,11 @@ class Sums:
 
 
 def carried_sums(tree: IsoTree) -> tuple[str, ...]:
-    """The checksums that an image carries: paths of lists, and "isomd5sum"."""
+    """The checksums that an image carries: paths of lists, "isomd5sum", and "checkmedia"."""
     lists = tuple(place for place in _LISTS if _is_file(tree, place))
-    return (*lists, "isomd5sum") if _application_use(tree.volume).find(_MAGIC) >= 0 else lists
+    told = _application_use(tree.volume)
+    found = {"isomd5sum": _MAGIC in told, "checkmedia": _has_tags(told)}
+    return (*lists, *(name for name, there in found.items() if there))
 
 
 def refresh(tree: IsoTree, sums: Sums) -> None:
@@ -69,6 +76,18 @@ def refresh(tree: IsoTree, sums: Sums) -> None:
     if _MAGIC in old:
         new = isomd5sum(volume.device, volume.primary.space.stop, volume.primary.position, old)
         volume.device.write_at(volume.primary.position + layout.APPLICATION_USE_OFFSET, new)
+    if _has_tags(old):
+        from imgkit.iso import checkmedia  # noqa: PLC0415  few images have its tags
+
+        checkmedia.refresh(volume)
+
+
+def _has_tags(application_use: bytes) -> bool:
+    if b"=" not in application_use:
+        return False
+    from imgkit.iso import checkmedia  # noqa: PLC0415  as above
+
+    return checkmedia.is_tagged(application_use)
 
 
 def _refresh_list(tree: IsoTree, sums: Sums, place: str, name: str) -> None:
@@ -88,7 +107,11 @@ def _refresh_list(tree: IsoTree, sums: Sums, place: str, name: str) -> None:
 
     listed = tree.read(place)
     refreshed = _with_added(tree, sums, _LINE.sub(updated, _without_removed(sums, listed)), place, name)
-    if refreshed != listed:
+    if refreshed == listed:
+        return
+    if place in _SIGNATURES and _is_file(tree, _SIGNATURES[place]):
+        sums.stale.append(place)
+    else:
         tree.write(place, refreshed)
 
 

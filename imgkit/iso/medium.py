@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 class Medium:
     """An ISO, open. `tree` is where it is read and edited; `finish` brings the edits into the overlay.
 
-    `engine` and `notices` are as an installed system has them.
+    `engine` and `notices` are as an installed system has them; some notices are known when all is finished.
     """
 
     tree: IsoTree
     finish: Callable[[], None]
     engine: str = "iso"
-    notices: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Facts that whoever edits the image should hear."""
+        return self.tree.notices
 
 
 def find_medium(image: Image, *, now: int) -> Medium | None:
@@ -38,4 +42,4 @@ def find_medium(image: Image, *, now: int) -> Medium | None:
     from imgkit.iso.volume import IsoVolume  # noqa: PLC0415
 
     tree = IsoTree(IsoVolume.open(image.overlay, str(image.path)), now=now)
-    return Medium(tree, tree.finish, notices=tree.notices)
+    return Medium(tree, tree.finish)

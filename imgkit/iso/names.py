@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _BASE, _EXTENSION, _DIRECTORY = 8, 3, 8
 _LONGEST_PLAIN = 30
 _LONGEST_JOLIET = 103  # as mkisofs -joliet-long and xorriso have it; Joliet itself has 64
-_NOT_IN_JOLIET = re.compile(r"[*/:;?\\\x00-\x1f]|[^\x00-\uffff]")
+_LONGEST_ENHANCED = 207
+_NOT_IN_JOLIET = re.compile(r"[*/:;?\\\x00-\x1f\ud800-\udfff]|[^\x00-\uffff]")
 _NOT_A_D_CHARACTER = re.compile(r"[^A-Z0-9_]")
 _VERSION = ";1"
 
@@ -37,6 +38,13 @@ def identifier(name: str, naming: Naming, taken: AbstractSet[bytes], *, director
                 hint=f"Take at most {_LONGEST_JOLIET} characters, and none of * : ; ? and backslash.",
             )
         return (name + version).encode("utf-16-be")
+    if naming is Naming.ENHANCED:
+        found = name.encode("utf-8", "surrogateescape")
+        if len(found) > _LONGEST_ENHANCED:
+            raise UnsupportedError(
+                f"{name!r} is no name for a tree of ISO 9660:1999", hint=f"Take at most {_LONGEST_ENHANCED} bytes."
+            )
+        return found
     if naming is Naming.PLAIN:
         return (_plain(name, directory=directory) + version).encode()
     for number in range(1000):
@@ -70,7 +78,7 @@ def _short(name: str, number: int, *, directory: bool) -> str:
 
 def sort_key(found: bytes, naming: Naming) -> tuple[bytes, bytes]:
     """What orders the records of a directory (ECMA-119, 10.3): file name and extension, filled up with spaces."""
-    if naming is Naming.JOLIET:
+    if naming in (Naming.JOLIET, Naming.ENHANCED):
         return found, b""
     base, _, extension = found.partition(b";")[0].partition(b".")
     return base.ljust(_LONGEST_PLAIN), extension.ljust(_LONGEST_PLAIN)

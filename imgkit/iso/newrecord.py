@@ -5,7 +5,6 @@ Entries that do not fit the record go to a continuation area, for which the call
 
 from __future__ import annotations
 
-import stat as unix
 import time
 from dataclasses import dataclass
 
@@ -24,6 +23,7 @@ class Posix:
     """What Rock Ridge is to say of a new file: its name as bytes ("" for "." and ".."), `st_mode`, a link's target.
 
     `px_size` is the length of the volume's own PX entries: 36 bytes in RRIP 1.10, 44 with serial numbers in 1.12.
+    `links` is `st_nlink`.
     """
 
     name: bytes
@@ -31,6 +31,7 @@ class Posix:
     target: bytes = b""
     px_size: int = 36
     skip: int = 0
+    links: int = 1
 
 
 def both_16(number: int) -> bytes:
@@ -51,8 +52,7 @@ def short_stamp(now: int) -> bytes:
 
 def system_use(posix: Posix, now: int) -> list[bytes]:
     """The entries of a new file, in order."""
-    links = 2 if unix.S_ISDIR(posix.mode) else 1
-    px = both_32(posix.mode) + both_32(links) + both_32(0) + both_32(0)
+    px = both_32(posix.mode) + both_32(posix.links) + both_32(0) + both_32(0)
     px += both_32(0) if posix.px_size >= _SERIAL_SINCE else b""
     found = [_entry(b"PX", px), _entry(b"TF", bytes([_STAMPS]) + short_stamp(now) * 3)]
     pieces = [posix.name[at : at + _LONGEST_TEXT] for at in range(0, len(posix.name), _LONGEST_TEXT)]

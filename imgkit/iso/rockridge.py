@@ -59,13 +59,20 @@ def find_skip(device: BlockReader, descriptor: Descriptor, system_use: bytes) ->
 
 def entries(device: BlockReader, descriptor: Descriptor, system_use: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Signature and payload of each entry of a system use field, continuation areas included."""
-    area, position = system_use, 0
+    return ((signature, payload) for signature, payload, _ in located_entries(device, descriptor, system_use, 0))
+
+
+def located_entries(
+    device: BlockReader, descriptor: Descriptor, system_use: bytes, start: int
+) -> Iterator[tuple[bytes, bytes, int]]:
+    """Signature, payload and the payload's byte position of each entry; the system use field is at `start`."""
+    area, position = system_use, start
     for _ in range(_MOST_AREAS):
         following = None
-        for signature, payload in _entries_of(area):
+        for signature, payload, offset in _entries_of(area):
             if signature == b"CE" and len(payload) >= layout.CONTINUATION.size:
                 following = layout.CONTINUATION.unpack_from(payload)
-            yield signature, payload
+            yield signature, payload, position + offset
         if following is None:
             return
         position = descriptor.address(following[0]) + following[1]
@@ -76,13 +83,13 @@ def entries(device: BlockReader, descriptor: Descriptor, system_use: bytes) -> I
     raise _damage("continuation areas lead from one to the next without end", position)
 
 
-def _entries_of(area: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = 0
-    while position + layout.SYSTEM_USE_ENTRY.size <= len(area):
+def _entries_of(area: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    position, head = 0, layout.SYSTEM_USE_ENTRY.size
+    while position + head <= len(area):
         signature, length, _ = layout.SYSTEM_USE_ENTRY.unpack_from(area, position)
-        if length < layout.SYSTEM_USE_ENTRY.size or signature == b"ST":
+        if length < head or signature == b"ST":
             return
-        yield signature, area[position + layout.SYSTEM_USE_ENTRY.size : position + length]
+        yield signature, area[position + head : position + length], position + head
         position += length
 
 

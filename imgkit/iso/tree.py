@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.errors import FormatError, PathNotFoundError, TreeError, UnsupportedError
+from imgkit.errors import FormatError, PathNotFoundError, TreeError, UnsupportedError, naming
 from imgkit.iso import media
 from imgkit.iso.bootimages import find_fat_images, holds_fat, open_image
-from imgkit.iso.directoryedit import add_directory, add_file, add_link, remove
 from imgkit.iso.writer import check_editable, write_file
 from imgkit.tree import FileType, Stat
 from imgkit.units import GIB, ByteRange, format_size
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 _MAX_LINKS = 40  # as Linux has it (path_resolution(7))
 _READ_LIMIT = GIB
+_BY_MTOOLS = "Copy the FAT image out with `imgkit cat`, edit it with mtools, and put it back with `imgkit write`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,13 @@ class IsoTree:
     @property
     def notices(self) -> tuple[str, ...]:
         """Facts that whoever edits the image should hear."""
-        hfs = "A Mac that starts from its HFS+ directory still sees changed files as they were, or cut off."
-        return (hfs,) if self.volume.hfs_plus else ()
+        hfs = "A Mac that starts from its HFS+ directory does not see all of what was changed."
+        stale = (
+            f"{place} is signed and was left as it is: it has the old sums of what was changed. "
+            "If the installer refuses that, start it with insecure=1."
+            for place in self._sums.stale
+        )
+        return (*((hfs,) if self.volume.hfs_plus_differs else ()), *stale)
 
     def read(self, path: str, /) -> bytes:
         """Contents of a regular file of at most 1 GiB; `read_chunks` has no limit."""
@@ -89,7 +94,7 @@ class IsoTree:
         if place.node is not None and place.node.stat.type is FileType.DIRECTORY:
             return sorted(self.volume.children(place.node))
         place = self._entered(place, path)
-        with _named(path):
+        with naming(path):
             return self._inside(place).listdir(place.inner)
 
     def stat(self, path: str, /, *, follow: bool = True) -> Stat:
@@ -97,7 +102,7 @@ class IsoTree:
         place = self._existing(path, follow=follow)
         if place.node is not None:
             return place.node.stat
-        with _named(path):
+        with naming(path):
             return self._inside(place).stat(place.inner)
 
     def readlink(self, path: str, /) -> str:
@@ -111,10 +116,12 @@ class IsoTree:
         """Replace the contents of a regular file, or make one; it is executable if it begins as a program does."""
         place = self._resolve(path)
         if place.image is not None:
-            with _named(path), self._edited(place) as file_system:
+            with naming(path), self._edited(place) as file_system:
                 file_system.write(place.inner, data)
             return
         if place.node is None:
+            from imgkit.iso.directoryedit import add_file  # noqa: PLC0415  here and below: enabling a console needs none
+
             self._sums.added.add(place.path)
             add_file(self.volume, place.path, data, now=self._now)
             self._images.clear()
@@ -130,6 +137,8 @@ class IsoTree:
         place = self._resolve(path, follow=False)
         if place.image is not None:
             raise UnsupportedError(f"{self.volume.name}: {path} lies in a FAT file system, which has no links")
+        from imgkit.iso.directoryedit import add_link  # noqa: PLC0415
+
         _check_new(place, path)
         add_link(self.volume, place.path, target, now=self._now)
 
@@ -137,10 +146,12 @@ class IsoTree:
         """Make one directory."""
         place = self._resolve(path)
         if place.image is None:
+            from imgkit.iso.directoryedit import add_directory  # noqa: PLC0415
+
             _check_new(place, path)
             add_directory(self.volume, place.path, now=self._now)
             return
-        with _named(path), self._edited(place) as file_system:
+        with naming(path), self._edited(place) as file_system:
             file_system.mkdir(place.inner)
 
     def remove(self, path: str, /) -> None:
@@ -149,12 +160,14 @@ class IsoTree:
         if place.node is not None:
             self._remove(place, place.node, path)
             return
-        with _named(path), self._edited(place) as file_system:
+        with naming(path), self._edited(place) as file_system:
             file_system.remove(place.inner)
 
     def _remove(self, place: _Place, node: Node, path: str) -> None:
         if node.stat.type is FileType.DIRECTORY and (place.path == "/" or self.volume.children(node)):
             raise TreeError("is the root directory" if place.path == "/" else "directory is not empty", path=path)
+        from imgkit.iso.directoryedit import remove  # noqa: PLC0415
+
         self._sums.removed.add(place.path)
         remove(self.volume, place.path, node)
         self._images.clear()
@@ -247,7 +260,7 @@ class IsoTree:
 
     def _contents(self, place: _Place, path: str) -> Iterator[bytes]:
         if place.node is None:
-            with _named(path):
+            with naming(path):
                 yield from self._inside(place).read_chunks(place.inner)
         elif place.node.stat.type is not FileType.FILE:
             raise TreeError("not a regular file", path=path)
@@ -278,7 +291,11 @@ class IsoTree:
         assert place.image is not None
         check_editable(self.volume)
         self._note(place.path)
-        yield self._inside(place, writable=True)
+        try:
+            yield self._inside(place, writable=True)
+        except (FormatError, UnsupportedError) as error:
+            error.hint = _BY_MTOOLS  # an ISO has no other engine
+            raise
         self._images.pop((place.image.start, False), None)
 
     def _note(self, path: str) -> None:
@@ -305,13 +322,3 @@ def _check_loop(done: list[Node], node: Node) -> None:
 
 def _path(nodes: list[Node], *names: str) -> str:
     return "".join(f"/{name}" for name in (*(node.name for node in nodes[1:]), *names))
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Have errors name the path in the tree; a FAT file system knows only the path inside."""
-    try:
-        yield
-    except TreeError as error:
-        error.path = path
-        raise

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import hybrid
 from imgkit.iso.census import Census, take_census, update_structures
-from imgkit.iso.descriptors import Kind, read_descriptors, read_further_sets
+from imgkit.iso.descriptors import Kind, find_later_session, read_descriptors, read_further_sets
 from imgkit.iso.directory import Namespace, Naming, Node, directory_at, nodes, own_record, records
 from imgkit.iso.eltorito import BootCatalog, read_catalog
+from imgkit.iso.hfsplus import is_hfs_plus
 from imgkit.iso.rockridge import find_skip
-from imgkit.units import MIB
+from imgkit.units import MIB, ByteRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
 _CHUNK = MIB
 _MOST_REMEMBERED = 100_000
-_HFS_PLUS_HEADER, _HFS_PLUS = 1024, (b"H+", b"HX")
+_FARTHEST_SESSION = 64 * MIB
 
 
 class IsoVolume:
     """An open volume. `name` stands in messages.
 
+    `hfs_plus_differs` says that an edit could not be made in HFS+.
     What was read is remembered; after descriptors, catalogue or tables have changed, `refresh` has them read anew.
     """
 
@@ -41,6 +43,7 @@ class IsoVolume:
         self._first = first
         self._listings: dict[int, dict[str, Node]] = {}
         self._found: dict[tuple[int, str], Node | None] = {}
+        self.hfs_plus_differs = False
 
     @classmethod
     def open(cls, device: Overlay, name: str) -> IsoVolume:
@@ -52,10 +55,14 @@ class IsoVolume:
         self._first = read_descriptors(self.device, name=self.name)
         for name in ("sets", "tables", "catalog", "namespace", "root"):
             vars(self).pop(name, None)
-        self._listings.clear()
-        self._found.clear()
+        self.forget_files()
         if "census" in vars(self):
             update_structures(self, self.census)
+
+    def forget_files(self) -> None:
+        """Read files' records anew: some have changed, and nothing else has."""
+        self._listings.clear()
+        self._found.clear()
 
     @cached_property
     def census(self) -> Census:
@@ -83,18 +90,24 @@ class IsoVolume:
         """The descriptor of the Joliet tree."""
         return next((each for each in self._first.descriptors if each.kind is Kind.JOLIET), None)
 
+    @cached_property
+    def has_later_session(self) -> bool:
+        """Whether another session follows the volume, whose files a CD drive shows and this volume does not."""
+        appended = [slot.where for slot in self.tables.slots if slot.where.start >= self.primary.space.stop]
+        stop = min([self.device.size, self.primary.space.stop + _FARTHEST_SESSION, *(each.start for each in appended)])
+        tail = ByteRange(min(self.primary.space.stop, stop), stop)
+        return find_later_session(self.device, tail) is not None
+
     @property
     def udf(self) -> bool:
         """Whether the image is a UDF volume as well."""
         return self._first.udf
 
     @property
-    def hfs_plus(self) -> bool:
-        """Whether the image has a directory for Macs as well (HFS+), as grub-mkrescue makes it."""
-        return any(self._signature(slot.where.start + _HFS_PLUS_HEADER) in _HFS_PLUS for slot in self.tables.slots)
-
-    def _signature(self, position: int) -> bytes:
-        return self.device.read_at(position, 2) if position + 2 <= self.device.size else b""
+    def hfs_plus(self) -> tuple[int, ...]:
+        """Where volumes for Macs begin (HFS+), whose directories name the same files, as grub-mkrescue makes them."""
+        starts = sorted({slot.where.start for slot in self.tables.slots})
+        return tuple(start for start in starts if is_hfs_plus(self.device, start))
 
     @cached_property
     def catalog(self) -> BootCatalog | None:

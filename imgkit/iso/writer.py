@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
-from imgkit.iso import bootinfo, eltorito, hybrid, layout
+from imgkit.iso import bootinfo, eltorito, hfsplus, hybrid, layout
 from imgkit.iso.census import Use, whole_sectors
 from imgkit.iso.descriptors import Kind
 from imgkit.iso.directory import Namespace, Naming, find_record
@@ -60,7 +60,7 @@ def check_editable(volume: IsoVolume) -> None:
         why = "is a UDF volume as well, whose directory would still show the old file"
         raise UnsupportedError(f"{volume.name}: {why}", hint=_REBUILD)
     sessions = [each.descriptors[0] for each in volume.sets if not each.descriptors[0].base]
-    if any(descriptor.root != volume.primary.root for descriptor in sessions):
+    if any(descriptor.root != volume.primary.root for descriptor in sessions) or volume.has_later_session:
         raise UnsupportedError(f"{volume.name}: holds several sessions", hint=f"Make one of them first. {_REBUILD}")
     if space.stop > size:
         raise FormatError(
@@ -98,9 +98,11 @@ def _write_extent(volume: IsoVolume, old: ByteRange, data: bytes) -> None:
     volume.device.write_at(start, after + bytes(end - new.stop))
     if new != old:
         _rewrite_records(volume, volume.census.files[old.start], new)
-        _follow_boot_image(volume, old, new)
+        for start in volume.hfs_plus:
+            volume.hfs_plus_differs |= not hfsplus.follow(volume.device, start, old, new)
+        follows = _follow_boot_image(volume, old, new)
         volume.census.move(old.start, new)
-        volume.refresh()
+        volume.refresh() if follows else volume.forget_files()
         left = max(old.start, end if start == old.start else 0)
         release(volume, ByteRange(left, max(left, old.stop)))
 
@@ -127,7 +129,8 @@ def _fill_empty(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
     new = ByteRange(start, start + len(data))
     _rewrite_records(volume, uses, new)
     volume.census.add(new, uses)
-    volume.refresh()
+    volume.hfs_plus_differs |= bool(volume.hfs_plus)
+    volume.forget_files()
 
 
 def _same_path_elsewhere(volume: IsoVolume, path: str) -> Iterator[Record]:
@@ -148,9 +151,17 @@ def namespace_of(volume: IsoVolume, descriptor: Descriptor) -> Namespace:
     """How another tree than the one whose names are used names its files."""
     if descriptor.kind is Kind.JOLIET:
         return Namespace(descriptor, Naming.JOLIET)
+    if descriptor.kind is Kind.ENHANCED and descriptor.root not in _other_roots(volume):
+        return Namespace(descriptor, Naming.ENHANCED)
     if volume.namespace.naming is Naming.ROCK_RIDGE:
         return Namespace(descriptor, Naming.ROCK_RIDGE, volume.namespace.skip)
     return Namespace(descriptor, Naming.PLAIN)
+
+
+def _other_roots(volume: IsoVolume) -> set[ByteRange]:
+    """The roots of all trees but those of ISO 9660:1999, whose descriptor may name one of these."""
+    descriptors = (descriptor for each in volume.sets for descriptor in each.descriptors)
+    return {descriptor.root for descriptor in descriptors if descriptor.kind is not Kind.ENHANCED}
 
 
 def _directory_of(volume: IsoVolume, record: Record) -> int:
@@ -189,8 +200,11 @@ def rewritten(raw: bytes, position: int, block: int, size: int) -> bytes:
     return raw[: _EXTENT_AND_SIZE.start] + rewritten[_EXTENT_AND_SIZE] + raw[_EXTENT_AND_SIZE.stop :]
 
 
-def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> None:
-    """Have boot catalogue, boot sector and partition tables follow a file that has moved or changed in size."""
+def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> bool:
+    """Have boot catalogue, boot sector and partition tables follow a file that has moved or changed in size.
+
+    Whether any of them names it.
+    """
     device = volume.device
     images = [image for image in volume.catalog.images if image.start == old.start] if volume.catalog else []
     for image in images:
@@ -204,3 +218,4 @@ def _follow_boot_image(volume: IsoVolume, old: ByteRange, new: ByteRange) -> Non
     where = ByteRange(new.start, new.start + whole_sectors(new.size))
     if slots and slots[0].where != where:
         hybrid.rewrite(device, hybrid.read_tables(device), lambda each: where if each == slots[0].where else each)
+    return bool(images or slots)

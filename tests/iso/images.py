@@ -57,7 +57,7 @@ _CORPUS = (
     "libarchive/test_fuzz_1.iso util-linux/iso-unicode-long-label.img.xz util-linux/iso.img.xz"
 )
 CORPUS = tuple(f"iso/{name}" for name in _CORPUS.split())
-MADE = ("debian", "ubuntu", "mac", "hidden", "plain", "joliet", "deep", "sessions", "genisoimage")
+MADE = ("debian", "ubuntu", "mac", "hidden", "plain", "joliet", "deep", "sessions", "genisoimage", "level4")
 
 
 def load(name: str, folder: Path) -> Path:
@@ -133,6 +133,9 @@ def _make(name: str, source: Path, image: Path) -> None:
     elif name == "ubuntu":
         esp = source / "boot/grub/efi.img"
         oracle.run(*mkisofs, "-append_partition", "2", "0xef", esp, *_UBUNTU.split(), "-o", image, source)
+    elif name == "level4":
+        # With a tree of ISO 9660:1999 beside those of Rock Ridge and Joliet.
+        oracle.run(*mkisofs, "-iso-level", "4", *_DEBIAN_CD.partition(" -isohybrid")[0].split(), "-o", image, source)
     elif name == "hidden":
         hidden = ("-hide", "efi.img", "-hide-joliet", "efi.img")
         oracle.run(*mkisofs, *hidden, *_DEBIAN_CD.partition(" -isohybrid")[0].split(), "-o", image, source)
@@ -195,10 +198,10 @@ def listing(image: Path, *options: str) -> dict[str, Listed]:
     return found
 
 
-def sums(image: Path, folder: Path) -> dict[str, str]:
+def sums(image: Path, folder: Path, *options: str) -> dict[str, str]:
     """SHA-256 of every regular file, as xorriso extracts it."""
     target = folder / "extracted"
-    oracle.run("xorriso", "-osirrox", "on:auto_chmod_on", "-indev", image, "-extract", "/", target)
+    oracle.run("xorriso", *options, "-osirrox", "on:auto_chmod_on", "-indev", image, "-extract", "/", target)
     found = {}
     for path in sorted(target.rglob("*")):
         if path.is_file() and not path.is_symlink():
@@ -212,3 +215,14 @@ def boot_report(image: Path) -> str:
     """Boot catalogue, boot images and partition tables, as xorriso reports them."""
     done = oracle.run("xorriso", "-indev", image, "-report_el_torito", "plain", "-report_system_area", "plain")
     return done.stdout
+
+
+def link_counts(image: Path) -> dict[tuple[str, str], int]:
+    """Link counts of directories as isoinfo sees them, by directory and name in it, "." and ".." included."""
+    found, folder = {}, ""
+    for line in oracle.run("isoinfo", "-R", "-l", "-i", image).stdout.splitlines():
+        if line.startswith("Directory listing of "):
+            folder = line.removeprefix("Directory listing of ")
+        elif line.startswith("d"):
+            found[folder, line.partition("]  ")[2].removesuffix(" ")] = int(line.split()[1])
+    return found

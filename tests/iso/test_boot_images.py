@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgkit.errors import FormatError, OutputError, PathNotFoundError, TreeError
+from imgkit.errors import FormatError, OutputError, PathNotFoundError, TreeError, UnsupportedError
 from imgkit.iso import bootinfo
 from imgkit.tree import FileType
 from tests.iso import images
@@ -225,6 +225,14 @@ def test_tables_follow_and_data_stays(data: bytes, old: int, new: int) -> None:
 
 def _table(block: int) -> bytes:
     return bytes(8) + (16).to_bytes(4, "little") + block.to_bytes(4, "little") + bytes(48)
+
+
+def test_what_only_another_tool_can_do_names_it(tmp_path: Path) -> None:
+    """There is no engine to choose for an ISO."""
+    tree = images.open_tree(images.load("debian", tmp_path))
+    with pytest.raises(UnsupportedError, match="code page") as caught:
+        tree.write(f"{EFI_IMAGE}/not UTF-8 \udcff", b"x")
+    assert "mtools" in str(caught.value.hint)
 
 
 def test_a_damaged_fat_image_is_refused(tmp_path: Path) -> None:

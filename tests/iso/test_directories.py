@@ -24,7 +24,7 @@ from tests.iso import images
 from tests.support import oracle
 
 LONG = "a name that does not fit its record " * 6
-EDITABLE = ("debian", "ubuntu", "mac", "genisoimage", "joliet", "plain", "sessions", "hidden")
+EDITABLE = ("debian", "ubuntu", "mac", "genisoimage", "joliet", "plain", "sessions", "hidden", "level4")
 
 
 def folder_of(tree: IsoTree) -> str:
@@ -148,6 +148,62 @@ def test_all_trees_say_the_same(name: str, tmp_path: Path) -> None:
         oracle.run("chmod", "-R", "u+rwX", tmp_path / tool)
 
 
+def test_a_tree_of_iso_9660_1999(tmp_path: Path) -> None:
+    """xorriso reads it where it is to pass over Rock Ridge and Joliet."""
+    image = images.load("level4", tmp_path)
+    only = ("-read_fs", "nojoliet")
+    tree = images.open_tree(image)
+    menu = "/boot/grub/grub.cfg"
+    names = {"/custom", "/custom/In any.case.", "/custom/über", *(f"/custom/package number {n}.deb" for n in range(60))}
+    tree.mkdir("/custom")
+    for path in names - {"/custom"}:
+        tree.write(path, path.encode() * 100)
+    tree.write(menu, b"x" * 50_000)
+    tree.write("/.disk/info", b"")
+    tree.remove("/doc/noise.bin")
+    new = images.save(tree, tmp_path / "new.iso")
+    before = images.listing(image, *only)
+    assert "/doc/" + "long name " * 20 in before
+    assert images.listing(new, *only).keys() == (before.keys() | names) - {"/doc/noise.bin"}
+    found = images.sums(new, tmp_path, *only)
+    assert found[menu] == digest(b"x" * 50_000)
+    for path in names - {"/custom"}:
+        assert found[path] == digest(path.encode() * 100)
+    with pytest.raises(UnsupportedError, match=r"Joliet|1999"):
+        tree.write("/" + "ü" * 104, b"x")
+
+
+def check_links(image: Path) -> None:
+    """Each directory has two links, and one more for each directory in it, wherever its count stands."""
+    counts = images.link_counts(image)
+    inside: dict[str, set[str]] = {folder: set() for folder, _ in counts}
+    for folder, name in counts:
+        inside[folder] |= {name} - {".", ".."}
+    for (folder, name), count in counts.items():
+        above = folder.rstrip("/").rpartition("/")[0] + "/"
+        where = {".": folder, "..": above}.get(name, f"{folder}{name}/")
+        assert count == 2 + len(inside[where]), (folder, name)
+
+
+def test_link_counts_are_kept_up(tmp_path: Path) -> None:
+    """As genisoimage counts them; xorriso says 1 of every directory."""
+    tree = images.open_tree(images.load("genisoimage", tmp_path))
+    check_links(images.save(tree, tmp_path / "same.iso"))
+    # The name of two hundred bytes has its count in a continuation area.
+    for path in ("/new", "/new/in it", "/new/in it/deeper", "/doc/" + "ü" * 100, "/boot/other"):
+        tree.mkdir(path)
+    for number in range(60):
+        tree.mkdir(f"/new/so that it moves {number}")
+    tree.remove("/doc/empty folder")
+    tree.remove("/new/in it/deeper")
+    check_links(images.save(tree, tmp_path / "new.iso"))
+    (tmp_path / "xorriso").mkdir()
+    tree = images.open_tree(images.load("debian", tmp_path / "xorriso"))
+    tree.mkdir("/new")
+    tree.mkdir("/new/inner")
+    assert set(images.link_counts(images.save(tree, tmp_path / "new.iso")).values()) == {1}
+
+
 NAMES = st.sampled_from(["a", "B.txt", "c.tar.gz", "über", "long " * 12, ".hidden", "x.1", "x.2", "readme.TXT"])
 STEPS = st.lists(
     st.tuples(
@@ -202,6 +258,7 @@ def _walk(steps: list[tuple[str, list[str], int]], folder: Path) -> None:
     for path, value in model.items():
         assert isinstance(value, str) == (listed[path].mode[0] == "l")
         assert (value is None) == (listed[path].mode[0] == "d")
+    check_links(new)
     extracted = images.sums(new, folder)
     assert {path: extracted[path] for path in model if isinstance(model[path], bytes)} == {
         path: digest(value) for path, value in model.items() if isinstance(value, bytes)
@@ -220,20 +277,49 @@ def test_what_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
         (UnsupportedError, "needed to boot", lambda: tree.remove("/isolinux/boot.cat")),
         (UnsupportedError, "no name for a Joliet tree", lambda: tree.write("/a:b", b"x")),
         (UnsupportedError, "no name for a Joliet tree", lambda: tree.write("/" + "x" * 104, b"x")),
+        (UnsupportedError, "no name for a Joliet tree", lambda: tree.write("/not UTF-8 \udcff", b"x")),
     ):
         with pytest.raises(kind, match=says):
             step()
 
 
-def test_deep_directories_of_rock_ridge_stay_where_they_are(tmp_path: Path) -> None:
+def test_deep_directories_of_rock_ridge(tmp_path: Path) -> None:
+    """Those that lie elsewhere than they are seen, and those that they are seen in, grow and move."""
     tree = images.open_tree(images.load("deep", tmp_path))
-    with pytest.raises(UnsupportedError, match="lie elsewhere"):
-        tree.mkdir("/new")
-    tree.write("/doc/new", b"a file that fits\n")
+    before = images.sums(tmp_path / "image.iso", tmp_path)
+    bottom, seen_in = "/" + "/".join("abcdefghijkl"), "/" + "/".join("abcdefg")
+    added = {f"{folder}/a new file {number:02}": b"%d" % number for folder in (bottom, seen_in) for number in range(40)}
+    tree.mkdir("/new")
+    tree.mkdir(f"{bottom}/inner")
+    added |= {"/new/file": b"x", f"{bottom}/inner/file": b"y"}
+    for path, data in added.items():
+        tree.write(path, data)
+    for says, path in (("elsewhere", "/rr_moved"), ("not empty", seen_in), ("not empty", bottom)):
+        with pytest.raises((UnsupportedError, TreeError), match=says):
+            tree.remove(path)
+    with pytest.raises(UnsupportedError, match="deeper than 8"):
+        tree.mkdir(f"{seen_in}/too deep")
     new = images.save(tree, tmp_path / "new.iso")
-    assert images.sums(new, tmp_path)["/doc/new"] == digest(b"a file that fits\n")
-    bottom = "/" + "/".join("abcdefghijkl")
-    assert images.sums(new, tmp_path)[f"{bottom}/bottom"] == digest(b"at the bottom\n")
+    assert images.sums(new, tmp_path) == before | {path: digest(data) for path, data in added.items()}
+    # The way up, which xorriso does not go.
+    iso = pycdlib.PyCdlib()
+    iso.open(str(new))
+    for folder in (each for each in iso.list_children(iso_path="/RR_MOVED") if each.is_dir() and not each.is_dotdot()):
+        if not folder.is_dot():
+            above = folder.children[1].rock_ridge.dr_entries.pl_record.parent_log_block_num
+            assert folder.rock_ridge.name().decode() in seen_from(iso, above)
+    iso.close()
+
+
+def seen_from(iso: pycdlib.PyCdlib, block: int) -> set[str]:
+    """Rock Ridge's names in the directory that lies at a block."""
+    waiting = [iso.get_record(iso_path="/")]
+    while waiting:
+        here = waiting.pop()
+        if here.extent_location() == block:
+            return {each.rock_ridge.name().decode() for each in here.children[2:]}
+        waiting += [each for each in here.children[2:] if each.is_dir()]
+    return set()
 
 
 def test_plain_names_take_what_they_can_show(tmp_path: Path) -> None:

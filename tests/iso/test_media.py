@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,82 @@ def test_no_fragments(tmp_path: Path) -> None:
     old = (b"ISO MD5SUM = " + b"0" * 32 + b";SKIPSECTORS = 100000;").ljust(512)
     new = media.isomd5sum(tree.volume.device, tree.volume.device.size, tree.volume.primary.position, old)
     assert new == old.replace(b"0" * 32, b"d41d8cd98f00b204e9800998ecf8427e", 1)
+
+
+SIGNATURE = b"7984fc91-a43f-4e45-bf27-6d3aa08b24cf"
+
+
+def suse_tags(image: bytes, pad: int, signature: int, partition: tuple[int, int]) -> bytes:
+    """The tags of an image by checkmedia's own description: https://github.com/openSUSE/checkmedia"""
+    data = bytearray(image)
+    data[:512] = bytes(512)
+    data[0x8373:0x8573] = b" " * 512
+    data[signature * 512 + 64 : signature * 512 + 2048] = bytes(2048 - 64)
+    size = 2048 * int.from_bytes(image[0x8050:0x8054], "little")
+    whole = hashlib.sha256(data[: size - 2048 * pad] + bytes(2048 * pad)).hexdigest()
+    start, count = partition
+    part = hashlib.sha256(data[start * 512 : (start + count) * 512]).hexdigest()
+    tags = f"sha256sum={whole};check=1;pad={pad};partition={start},{count},{part};signature={signature}"
+    return tags.encode().ljust(512)
+
+
+def last_partition(image: bytes) -> tuple[int, int]:
+    """First block and number of blocks of the partition that ends last."""
+    entries = (image[at : at + 16] for at in range(446, 510, 16))
+    found = [(int.from_bytes(e[8:12], "little"), int.from_bytes(e[12:16], "little")) for e in entries if e[4]]
+    return max(found, key=sum)
+
+
+@pytest.mark.parametrize("size", [10, 3_000_000])
+@pytest.mark.parametrize("name", ["debian", "ubuntu"])
+def test_the_sums_of_suse(name: str, size: int, tmp_path: Path) -> None:
+    image = bytearray(images.load(name, tmp_path).read_bytes())
+    block = int(images.open_tree(bytes(image)).identity("/doc/noise.bin") or 0) // 512
+    image[block * 512 : block * 512 + 2048] = (SIGNATURE.ljust(64, b"\0") + b"-----BEGIN PGP SIGNATURE-----").ljust(
+        2048
+    )
+    image[0x8373:0x8573] = suse_tags(bytes(image), 15, block, last_partition(image))
+    tree = images.open_tree(bytes(image))
+    assert "checkmedia" in media.carried_sums(tree)
+    assert "isomd5sum" not in media.carried_sums(tree)
+    tree.write("/boot/grub/grub.cfg", b"y" * size)
+    tree.finish()
+    new = images.save(tree, tmp_path / "new.iso").read_bytes()
+    assert (len(new) > len(image)) is (size > 10)
+    assert new[0x8373:0x8573] == suse_tags(new, 15, block, last_partition(new))
+    assert b"BEGIN PGP" not in new
+
+
+@pytest.mark.parametrize(
+    "tags", [b"sha256sum=12", b"md5sum=" + b"0" * 32 + b";pad=x", b"partition=1,99999999," + b"0" * 32]
+)
+def test_what_tagmedia_cannot_have_written(tags: bytes, tmp_path: Path) -> None:
+    tree = images.open_tree(images.load("plain", tmp_path))
+    tree.volume.device.write_at(0x8373, tags.ljust(512))
+    tree.write("/isolinux.cfg", b"x")
+    with pytest.raises(FormatError, match="checkmedia") as caught:
+        tree.finish()
+    assert caught.value.hint
+
+
+def test_a_signed_list_is_left_and_told_of(tmp_path: Path) -> None:
+    tree = images.open_tree(images.load("debian", tmp_path))
+    menu = tree.read("/boot/grub/grub.cfg")
+    listed = f"{hashlib.sha256(menu).hexdigest()}  boot/grub/grub.cfg\n".encode()
+    tree.write("/CHECKSUMS", listed)
+    tree.write("/CHECKSUMS.asc", b"-----BEGIN PGP SIGNATURE-----\n")
+    image = images.save(tree, tmp_path / "signed.iso")
+    tree = images.open_tree(image)
+    tree.write("/isolinux/isolinux.cfg", b"not in the list\n")
+    tree.finish()
+    assert tree.notices == ()
+    tree.write("/boot/grub/grub.cfg", b"other\n")
+    tree.finish()
+    assert tree.read("/CHECKSUMS") == listed
+    assert "/CHECKSUMS is signed" in tree.notices[0]
+    tree = images.open_tree(image)
+    tree.remove("/CHECKSUMS.asc")
+    tree.write("/boot/grub/grub.cfg", b"other\n")
+    tree.finish()
+    assert tree.read("/CHECKSUMS").startswith(hashlib.sha256(b"other\n").hexdigest().encode())
+    assert tree.notices == ()

@@ -270,6 +270,54 @@ def test_a_udf_bridge_is_refused(tmp_path: Path) -> None:
         tree.write("/file.cfg", b"y")
 
 
+def by_sleuthkit(image: Path, start: int, path: str) -> bytes:
+    """Contents of a file of the HFS+ volume at a byte position, as sleuthkit sees it."""
+    where = ("-f", "hfs", "-o", str(start // 512))
+    listed = oracle.run("fls", *where, "-r", "-p", image).stdout
+    number = next(line.split()[1].rstrip(":") for line in listed.splitlines() if line.endswith(f"\t{path}"))
+    return oracle.run("icat", *where, image, number).stdout.encode()
+
+
+def test_the_directory_for_macs_follows_as_far_as_it_goes(tmp_path: Path) -> None:
+    image = images.load("mac", tmp_path)
+    tree = images.open_tree(image)
+    (start,) = tree.volume.hfs_plus
+    assert by_sleuthkit(image, start, "boot/grub/grub.cfg") == images.MENU
+    for data in (b"y" * 2000, b"shorter\n"):
+        tree.write("/boot/grub/grub.cfg", data)
+        tree.write("/doc/a second name", data * 100)
+        tree.finish()
+        new = images.save(tree, tmp_path / "new.iso")
+        assert by_sleuthkit(new, start, "boot/grub/grub.cfg") == data
+        assert by_sleuthkit(new, start, "doc/noise.bin") == by_sleuthkit(new, start, "doc/a second name") == data * 100
+        assert by_sleuthkit(new, start, "isolinux/isolinux.cfg") == tree.read("/isolinux/isolinux.cfg")
+        assert tree.notices == ()
+    tree.write("/boot/grub/grub.cfg", b"z" * 3000)
+    assert "Mac" in tree.notices[0]
+
+
+def test_a_session_that_genisoimage_appended_is_refused(tmp_path: Path) -> None:
+    """The descriptors in front do not know of it, but a CD drive shows it."""
+    first, second, both = images.load("genisoimage", tmp_path), tmp_path / "second.iso", tmp_path / "both.iso"
+    blocks = first.stat().st_size // 2048
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "later.txt").write_bytes(b"of the second session\n")
+    oracle.run("genisoimage", "-quiet", "-r", "-J", "-C", f"0,{blocks}", "-M", first, "-o", second, more)
+    both.write_bytes(first.read_bytes() + second.read_bytes())
+    seen = oracle.run("xorriso", "-load", "sbsector", str(blocks), "-indev", both, "-find", "/later.txt").stdout
+    assert "later.txt" in seen
+    tree = images.open_tree(both)
+    assert tree.read("/isolinux/isolinux.cfg")
+    for edit in (lambda: tree.write("/isolinux/isolinux.cfg", b"x"), lambda: tree.mkdir("/new")):
+        with pytest.raises(UnsupportedError, match="several sessions"):
+            edit()
+    assert tree.volume.device.plan().is_empty
+    # What lies behind a volume and only looks like one, or belongs to an older one, is no session.
+    padded = images.open_tree(first.read_bytes() + bytes(32768) + first.read_bytes()[32768:34816] + bytes(32768))
+    padded.write("/isolinux/isolinux.cfg", b"x")
+
+
 def test_several_sessions_are_refused(tmp_path: Path) -> None:
     image = images.load("sessions", tmp_path)
     added = tmp_path / "added"
