@@ -4,7 +4,8 @@
 them, `initrd.inject` puts files into an initial RAM disk, `arguments.installer_arguments` makes the command line.
 
     model            what a tree is, and the machine names of the distributions
-    source           what reads a location; local, http, ftp, nfs are its kinds
+    source           what reads a location
+    opening          which kind of it serves an address: local, http, ftp, nfs
     debian, anaconda, suse   how each family's trees are told
     download         one file into the cache: resumed, bounded, checked
 

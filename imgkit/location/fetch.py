@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from imgkit.block.copy import no_progress
 from imgkit.location.download import LIMITS, Wanted, download
 from imgkit.location.model import BootFiles, checksum
-from imgkit.location.source import below, open_source, parent_and_name
+from imgkit.location.opening import open_source
+from imgkit.location.source import below, parent_and_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,7 +8,8 @@ from imgkit.errors import LocationError
 from imgkit.location.anaconda import find_discinfo, find_treeinfo
 from imgkit.location.debian import find_cd, find_netboot
 from imgkit.location.model import architecture_name
-from imgkit.location.source import EXAMPLE, open_source, shown
+from imgkit.location.opening import open_source
+from imgkit.location.source import EXAMPLE, shown
 from imgkit.location.suse import find_suse
 
 if TYPE_CHECKING:

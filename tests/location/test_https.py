@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-
 import pytest
 
 from imgkit.errors import LocationError
@@ -11,25 +9,17 @@ from imgkit.location.fetch import fetch
 from imgkit.location.tree import find_tree
 from tests.location import servers
 from tests.location.conftest import KERNEL
-from tests.support import oracle
+from tests.support.certificate import self_signed, server_context
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A certificate of this host, signed by itself, with its key in the same file."""
-    folder = tmp_path_factory.mktemp("certificate")
-    words = ("-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost")
-    names = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key", "-out", folder / "certificate")
-    oracle.run("openssl", "req", "-x509", *words, *names)
-    both = folder / "both.pem"
-    both.write_bytes((folder / "key").read_bytes() + (folder / "certificate").read_bytes())
-    return both
+    return self_signed(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture
 def https(tree, certificate):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context = server_context(certificate)
     with servers.http(tree, tls=context) as server:
         yield server
 
@@ -48,8 +38,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(https):
 
 def test_a_redirect_to_plain_http_is_refused(http, certificate, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context = server_context(certificate)
     handler = servers.leading_to(http.address)
     with servers.http(tmp_path, handler, tls=context) as server:
         with pytest.raises(LocationError, match="which is less safe") as caught:

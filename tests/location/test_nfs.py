@@ -8,7 +8,8 @@ import pytest
 
 from imgkit.errors import EngineError, LocationError
 from imgkit.location.fetch import fetch
-from imgkit.location.source import InterruptedTransferError, below, open_source
+from imgkit.location.opening import open_source
+from imgkit.location.source import InterruptedTransferError, below
 from imgkit.location.tree import find_tree
 from tests.location import servers, trees
 

@@ -12,7 +12,8 @@ import pytest
 
 from imgkit.errors import ImgkitError, LocationError, UsageError
 from imgkit.location.fetch import fetch, fetch_files
-from imgkit.location.source import InterruptedTransferError, open_source
+from imgkit.location.opening import open_source
+from imgkit.location.source import InterruptedTransferError
 from imgkit.location.tree import find_tree
 from tests.location import servers, trees
 from tests.location.conftest import INITRD, KERNEL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -18,11 +19,13 @@ class Manners:
 
     file: Path
     ranges: bool = True
+    ranges_until: int | None = None  # number of the request from which on it gives none
     etag: str = '"first"'
     length: bool = True
     breaks_after: int | None = None  # bytes of each answer
     claims: int | None = None  # the length that it gives instead of the right one
     redirects: int = 0
+    leads_to: str = ""  # a redirect to somewhere else
     fails: dict[int, int] = field(default_factory=dict)  # number of the request: its status
     password: bool = False
     silent: bool = False
@@ -54,6 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._brief(401)
         elif (hops := re.match(r"/hop(\d+)/", self.path)) and int(hops[1]):
             self._brief(302, Location=f"/hop{int(hops[1]) - 1}/image.iso?token=hush")
+        elif manners.leads_to:
+            self._brief(302, Location=manners.leads_to)
         elif manners.redirects and not hops:
             self._brief(302, Location=f"/hop{manners.redirects - 1}/image.iso?token=hush")
         else:
@@ -70,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = manners.file.stat().st_size
         start, stop = 0, size
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if manners.ranges and asked:
+        if manners.ranges and asked and (manners.ranges_until is None or number < manners.ranges_until):
             start, stop = int(asked[1]), int(asked[2] or size - 1) + 1
             if start >= size:
                 self._brief(416)
@@ -120,15 +125,17 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(manners: Manners, *, user: str = "") -> Iterator[str]:
+def serving(manners: Manners, *, user: str = "", tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve; the value is the file's URL."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.manners = manners
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
             at = f"{user}@" if user else ""
-            yield f"http://{at}127.0.0.1:{server.server_port}/image.iso"
+            yield f"{'https' if tls else 'http'}://{at}127.0.0.1:{server.server_port}/image.iso"
         finally:
             server.shutdown()
             thread.join()
