@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from imgkit.block.copy import no_progress
 from imgkit.block.host import HostFile
 from imgkit.block.image import open_image
-from imgkit.block.output import InPlace, NewFile, Stream, check_destination, delivery
-from imgkit.errors import UnsupportedError, UsageError
+from imgkit.block.output import InPlace, NewFile, NewObject, Stream, check_destination, delivery
+from imgkit.errors import NoRootError, UnclassifiedImageError, UnsupportedError, UsageError
 from imgkit.guest.choice import EngineChoice
 from imgkit.iso.medium import find_medium
 from imgkit.tree import Change, apply_changes
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imgkit.block.output import Destination
     from imgkit.block.overlay import Plan
     from imgkit.block.remote import Address
+    from imgkit.guest.appliance import Appliance
     from imgkit.guest.session import Guest
     from imgkit.iso.medium import Medium
 
@@ -40,8 +41,9 @@ class Source:
     """An image and how to open it; the defaults are right for nearly all.
 
     `allow` names files outside the image's folder that it may refer to, `root` chooses among several systems, `keys`
-    open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started; `on_download` follows
-    the download of an image whose server cannot send parts of it.
+    open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started; `appliance` is one
+    that runs already, with the image among its drives. `on_download` follows the download of an image whose server
+    cannot send parts of it.
     """
 
     path: Address
@@ -51,6 +53,7 @@ class Source:
     root: str | None = None
     keys: tuple[str, ...] = ()
     on_appliance: Callable[[str], None] | None = None
+    appliance: Appliance | None = None
     on_download: Progress = no_progress
 
 
@@ -110,15 +113,24 @@ def _open_contents(source: Source, image: Image, now_ns: int) -> Iterator[Conten
         return
     from imgkit.guest.session import open_guest  # noqa: PLC0415 - ISOs do without
 
-    with open_guest(
-        image,
-        now=now,
-        engine=source.engine,
-        root=source.root,
-        keys=source.keys,
-        on_appliance=source.on_appliance,
-    ) as guest:
-        yield guest
+    try:
+        with open_guest(
+            image,
+            now=now,
+            engine=source.engine,
+            root=source.root,
+            keys=source.keys,
+            on_appliance=source.on_appliance,
+            appliance=source.appliance,
+        ) as guest:
+            yield guest
+    except NoRootError as error:
+        if not image.path.name.lower().endswith(".iso"):
+            raise
+        raise UnclassifiedImageError(
+            f"{image.path}: is no ISO, and no disk with a system either",
+            hint="Sector 16 holds no volume descriptor: get the image again; `file` may tell what this is.",
+        ) from error
 
 
 def edit_image(
@@ -128,14 +140,31 @@ def edit_image(
     *,
     undo: Path | None = None,
     progress: Progress = no_progress,
+    on_staged: Callable[[Image, Contents, Plan], None] | None = None,
 ) -> Edited:
     """Make the changes that `edit` wants and write the image to `destination`; None writes nothing (a dry run).
 
     Until everything is staged and checked the image is untouched; after that it is committed atomically. A new file
-    is written even where nothing changes; its copy is under way while the changes are made.
+    is written even where nothing changes; its copy is under way while the changes are made. `on_staged` is shown the
+    open image and what will be done to it, before anything is.
 
     Raises what opening, editing and writing raise.
     """
+    with staged(source, edit, destination, undo=undo, progress=progress, on_staged=on_staged) as commit:
+        return commit()
+
+
+@contextmanager
+def staged(
+    source: Source,
+    edit: Callable[[Contents], list[Change]],
+    destination: Destination | None,
+    *,
+    undo: Path | None = None,
+    progress: Progress = no_progress,
+    on_staged: Callable[[Image, Contents, Plan], None] | None = None,
+) -> Iterator[Callable[[], Edited]]:
+    """The first half of `edit_image`: the changes are made; the value, called once or not at all, does the rest."""
     if destination is not None:
         check_destination(source.path, destination)
         if undo is not None and isinstance(destination, Stream):
@@ -152,12 +181,19 @@ def edit_image(
         changes = edit(contents)
         if changes:
             apply_changes(contents.tree, changes)
-            contents.finish()
-        plan = image.plan()
-        if destination is not None and not (plan.is_empty and isinstance(destination, InPlace)):
-            carry_out(plan)
-        notices = (*contents.notices, *(image.notices if changes else ()))
-        return Edited(tuple(changes), plan, contents.engine, notices)
+
+        def commit() -> Edited:
+            if changes:
+                contents.finish()
+            plan = image.plan()
+            if on_staged is not None:
+                on_staged(image, contents, plan)
+            if destination is not None and not (plan.is_empty and isinstance(destination, InPlace)):
+                carry_out(plan)
+            notices = (*contents.notices, *(image.notices if changes else ()))
+            return Edited(tuple(changes), plan, contents.engine, notices)
+
+        yield commit
 
 
 def replace_file(path: str, contents: Callable[[bytes | None], bytes]) -> Callable[[Contents], list[Change]]:
@@ -173,8 +209,8 @@ def replace_file(path: str, contents: Callable[[bytes | None], bytes]) -> Callab
 
 def _check_chain(image: Image, destination: Destination) -> None:
     """A new file in another folder would no longer find its backing file, which it names relative to itself."""
-    if image.chain and isinstance(image.host, HostFile) and isinstance(destination, NewFile):
-        target = destination.path.resolve().parent
+    if image.chain and isinstance(image.host, HostFile) and isinstance(destination, NewFile | NewObject):
+        target = destination.path.resolve().parent if isinstance(destination, NewFile) else destination.url
         if target != image.host.path.parent:
             raise UnsupportedError(
                 f"{image.path}: has a backing file, which a copy in {target} would not find",

@@ -55,6 +55,11 @@ class ImageFile(Protocol):
         """Permission bits for a copy."""
         ...
 
+    @property
+    def version(self) -> str:
+        """What tells it from other files that have had its name: an ETag, or size and time."""
+        ...
+
     def read_at(self, offset: int, length: int, /) -> bytes:
         """The `length` bytes at `offset`."""
         ...
@@ -98,6 +103,11 @@ class HostFile:
     def size(self) -> int:
         """Length in bytes when it was opened."""
         return self.identity.size
+
+    @property
+    def version(self) -> str:
+        """Size, and time of the last change in nanoseconds since 1970."""
+        return f"{self.identity.size}-{self.identity.mtime_ns}"
 
     def read_at(self, offset: int, length: int, /) -> bytes:
         """The `length` bytes at `offset`. Raises FormatError past the end, StaleImageError if the file shrank."""

@@ -1,11 +1,13 @@
-"""Where a plan goes: into the image, into a new file, or down a pipe. Only here is it decided how output is written."""
+"""Where a plan goes: into the image, into a new file here or elsewhere, or down a pipe.
+
+Only here is it decided how output is written.
+"""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
-import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +18,7 @@ from imgkit.block import commit, durable, patchfile
 from imgkit.block.copy import no_progress
 from imgkit.block.host import HostFile, real_path
 from imgkit.block.remote.url import Url
+from imgkit.block.result import Result
 from imgkit.block.syscalls import rename_without_clobber
 from imgkit.errors import OutputError
 
@@ -42,13 +45,30 @@ class NewFile:
 
 
 @dataclass(frozen=True, slots=True)
+class NewObject:
+    """Write a new image elsewhere, by URL; `force` lets it replace one that exists.
+
+    `begun` is a local file that notes, while it is written, what a kill would leave there (see `Place.clear_away`).
+    """
+
+    url: Url
+    force: bool = False
+    begun: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """Send the new image to a descriptor, such as standard output."""
 
     fd: int
 
 
-Destination = InPlace | NewFile | Stream
+Destination = InPlace | NewFile | NewObject | Stream
+
+
+def new_image(address: Address, *, force: bool = False) -> NewFile | NewObject:
+    """A new image at a path or a URL."""
+    return NewObject(address, force=force) if isinstance(address, Url) else NewFile(address, force=force)
 
 
 def check_destination(source: Address, destination: Destination) -> None:
@@ -56,6 +76,9 @@ def check_destination(source: Address, destination: Destination) -> None:
     if isinstance(destination, Stream):
         if os.isatty(destination.fd):
             raise OutputError("refusing to write an image to a terminal", hint="Redirect it: -o - > OUT.")
+        return
+    if isinstance(destination, NewObject):
+        _check_object(source, destination)
         return
     if isinstance(destination, InPlace):
         if isinstance(source, Url):
@@ -96,6 +119,8 @@ def delivery(
         case NewFile(path):
             with temporary_file(path) as (fd, temporary), host.copying_to(fd, progress) as copied:
                 yield partial(_finish_new_file, host, destination, mtime_ns, undo, fd, temporary, copied)
+        case NewObject():
+            yield partial(_put_object, host, destination, mtime_ns, undo, progress)
         case Stream(fd):
             yield partial(_write_stream, host, fd, progress)
 
@@ -114,6 +139,34 @@ def deliver(
         carry_out(plan)
 
 
+def write_new_file(destination: NewFile, data: bytes) -> None:
+    """Write a small file that is no image in the same way: whole under its name, or not there at all.
+
+    Raises OutputError.
+    """
+    target = destination.path
+    if not target.parent.is_dir():
+        raise OutputError(f"{target.parent}: no such directory", hint="Make it first, or name another output.")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"{target}: is no regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
+    with temporary_file(target) as (fd, temporary), _translated(target):
+        durable.write_all(fd, data, 0)
+        os.fchmod(fd, 0o666 & ~_umask())
+        os.fsync(fd)
+        if destination.force:
+            temporary.replace(target)
+        else:
+            rename_without_clobber(temporary, target)
+        durable.sync_directory(target.parent)
+
+
+def _umask() -> int:
+    """The process's mask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def _not_in_place(source: Address) -> OutputError:
     return OutputError(f"{source}: cannot be edited in place", hint="Write a new file instead: -o OUT.")
 
@@ -126,6 +179,45 @@ def _check_replaceable(source: Address, destination: NewFile) -> None:
         raise OutputError(f"{target}: exists", hint="Name another output, or use --force to replace it.")
     if not target.is_file():
         raise OutputError(f"{target}: is no regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
+
+
+def _check_object(source: Address, destination: NewObject) -> None:
+    from imgkit.block.remote.place import exists, open_place  # noqa: PLC0415 - few images go elsewhere
+
+    if isinstance(source, Url) and str(source) == str(destination.url):
+        raise OutputError(f"{source}: output is the input", hint="Name another output.")
+    place = open_place(destination.url)
+    place.check()
+    if not destination.force and place.identity() is not None:
+        raise exists(destination.url)
+
+
+def _put_object(
+    host: ImageFile, destination: NewObject, mtime_ns: int, undo: Path | None, progress: Progress, plan: Plan
+) -> None:
+    from imgkit.block.remote.begun import Begun  # noqa: PLC0415 - few images go elsewhere
+    from imgkit.block.remote.place import open_place  # noqa: PLC0415 - as above
+
+    made: list[Path] = []
+
+    def ready() -> None:
+        host.check_unchanged()
+        if undo is not None:
+            record = patchfile.PatchFile(plan, destination.url.name, mtime_ns)
+            durable.create(undo, patchfile.serialise(record), made)
+
+    try:
+        open_place(destination.url).put(
+            Result(host, plan),
+            ready=ready,
+            force=destination.force,
+            progress=progress,
+            begun=Begun(destination.begun),
+        )
+    except BaseException:
+        for path in made:
+            path.unlink()
+        raise
 
 
 def _finish_new_file(
@@ -204,7 +296,7 @@ def temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
     It is locked while its process lives, so that the next run knows which ones a kill has left behind.
     """
     prefix = f".{target.name}.imgkit-new-"
-    temporary = target.with_name(prefix + secrets.token_hex(8))
+    temporary = target.with_name(prefix + os.urandom(8).hex())  # secrets takes 5 ms to import
     fd = None
     try:  # around the opening too: a signal may come as soon as the file is there
         with _translated(target):

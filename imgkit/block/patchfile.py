@@ -5,7 +5,6 @@ It is complete or it is not there: a digest over the whole file tells a torn one
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 
 from imgkit.block.overlay import Patch, Plan
@@ -27,7 +26,7 @@ def serialise(patch_file: PatchFile) -> bytes:
 
     name = patch_file.name.encode(errors="surrogateescape")
     body: bytes = BODY.build({**asdict(patch_file.plan), "name": name, "mtime_ns": patch_file.mtime_ns})
-    return body + hashlib.sha256(body).digest()
+    return body + _digest(body)
 
 
 def parse(data: bytes, source: str) -> PatchFile:
@@ -39,7 +38,7 @@ def parse(data: bytes, source: str) -> PatchFile:
     body, digest = data[:-DIGEST_SIZE], data[-DIGEST_SIZE:]
     if not body.startswith(MAGIC):
         raise _error("not a patch file of imgkit", 0, "magic", source)
-    if hashlib.sha256(body).digest() != digest:
+    if _digest(body) != digest:
         raise _error("incomplete or damaged", len(body), "digest", source)
     try:
         fields = BODY.parse(body)
@@ -48,6 +47,12 @@ def parse(data: bytes, source: str) -> PatchFile:
     patches = tuple(Patch(item.offset, item.before, item.after) for item in fields.patches)
     name = fields.name.decode(errors="surrogateescape")
     return PatchFile(Plan(patches, fields.size_before, fields.size_after), name, fields.mtime_ns)
+
+
+def _digest(body: bytes) -> bytes:
+    from hashlib import sha256  # noqa: PLC0415  it brings OpenSSL, and a new file needs none of it
+
+    return sha256(body).digest()
 
 
 def _error(message: str, offset: int, field: str, source: str) -> FormatError:

@@ -14,6 +14,7 @@ from imgkit.block.remote import Url, parse_address
 from imgkit.block.remote.file import RemoteFile
 from imgkit.block.remote.object import Patience
 from imgkit.errors import FormatError, ImgkitError, StaleImageError, UnclassifiedImageError, UnsupportedError
+from tests.support.certificate import self_signed, server_context
 from tests.support.webserver import Manners, serving
 
 SIZE = 5_000_003
@@ -26,6 +27,11 @@ def file(tmp_path_factory):
     zeros = bytes(1 << 20)
     path.write_bytes(random.Random(7).randbytes(SIZE - 2 * len(zeros)) + zeros + zeros)
     return path
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return self_signed(tmp_path_factory.mktemp("certificate"))
 
 
 @contextmanager
@@ -109,6 +115,17 @@ def test_a_server_without_ranges_is_asked_once_for_all(file, tmp_path):
     assert len([sent for sent in manners.sent if sent > 1 << 20]) <= 2  # one may be cut off after it was looked at
 
 
+def test_a_server_that_sends_all_of_it_after_all(file, tmp_path):
+    """Where it is asked for the start of the file, that will do."""
+    with remote(Manners(file, ranges_until=2)) as opened:
+        opened.read_at(0, 10)
+        assert copied(opened, tmp_path).read_bytes() == file.read_bytes()
+    with remote(Manners(file, ranges_until=1)) as opened:
+        assert opened.read_at(0, 10) == file.read_bytes()[:10]
+    refused = refusal(Manners(file, ranges_until=1), lambda opened: opened.read_at(4_000_000, 10))
+    assert "other ranges" in str(refused)
+
+
 def test_a_server_that_does_not_say_how_long_the_file_is(file):
     with remote(Manners(file, ranges=False, length=False)) as opened:
         assert opened.size == SIZE
@@ -179,6 +196,16 @@ def test_a_file_that_is_replaced_before_the_copy(file, tmp_path):
             copied(opened, tmp_path)
         with pytest.raises(StaleImageError):
             opened.check_unchanged()
+
+
+def test_only_a_server_whose_certificate_is_trusted_is_read(file, certificate, monkeypatch):
+    context = server_context(certificate)
+    assert "not trusted" in str(refusal(Manners(file), tls=context))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with remote(Manners(file), tls=context) as opened:
+        assert opened.read_at(4_000, 5_000) == file.read_bytes()[4_000:9_000]
+    with serving(Manners(file)) as plain:
+        assert "less safe" in str(refusal(Manners(file, leads_to=plain), tls=context))
 
 
 def test_nobody_listens():

@@ -10,6 +10,7 @@ from imgkit.block.qcow2.header import parse_header
 from imgkit.block.qcow2.mapping import ALL_ALLOCATED, Entry, Kind, Mapping
 from imgkit.block.qcow2.refcount import Refcounts
 from imgkit.errors import FormatError, UnsupportedError
+from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from imgkit.block.device import BlockReader
     from imgkit.block.overlay import Overlay
     from imgkit.block.qcow2.mapping import Extent
-    from imgkit.units import ByteRange
 
 _REMEMBERED_CLUSTERS = 4096
 
@@ -39,6 +39,7 @@ class Qcow2Disk:
         self._autoclear = self.header.autoclear
         self._decompressed: tuple[int, bytes] = (-1, b"")
         self._hosts: dict[int, int] = {}
+        self._written: list[ByteRange] = []
         self._check_not_truncated()
 
     @property
@@ -50,6 +51,11 @@ class Qcow2Disk:
     def loses_bitmaps(self) -> bool:
         """Whether writing makes persistent dirty bitmaps invalid."""
         return bool(self.header.autoclear & layout.AUTOCLEAR_BITMAPS)
+
+    @property
+    def written(self) -> tuple[ByteRange, ...]:
+        """The ranges of the disk, in the order of writing, that were given other bytes since it was opened."""
+        return tuple(self._written)
 
     def read_at(self, offset: int, length: int, /) -> bytes:
         """The `length` bytes at `offset`."""
@@ -74,17 +80,23 @@ class Qcow2Disk:
             piece = bytes(view[: size - start])
             if self.read_at(offset, len(piece)) != piece:
                 self._write_cluster(cluster, start, piece)
+                self._note_written(offset, len(piece))
             offset, view = offset + len(piece), view[len(piece) :]
 
     def own_ranges(self) -> Iterator[ByteRange]:
         """The ranges of the disk that this image holds itself, not its backing file."""
-        from imgkit.units import ByteRange  # noqa: PLC0415
-
         if not self.size:
             return
         for extent in self._mapping.extents(0, self.size):
             if extent.kind is not Kind.BACKING:
                 yield ByteRange(extent.offset, extent.offset + extent.length)
+
+    def _note_written(self, offset: int, length: int) -> None:
+        last = self._written[-1] if self._written else None
+        if last is not None and last.start <= offset <= last.stop:
+            self._written[-1] = ByteRange(last.start, max(last.stop, offset + length))
+        else:
+            self._written.append(ByteRange(offset, offset + length))
 
     def _host_of(self, cluster: int) -> int | None:
         """Host offset of a guest cluster that is simply there: plain data, whole, in the image itself; else None.

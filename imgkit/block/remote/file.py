@@ -19,6 +19,7 @@ from imgkit.block import durable
 from imgkit.block.copy import copy_to_file, copy_to_pipe, no_progress
 from imgkit.block.device import check_bounds
 from imgkit.block.remote.object import Patience
+from imgkit.block.remote.place import missing_library
 from imgkit.errors import UnclassifiedImageError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ _MOST_UNANNOUNCED = 64 << 30  # bytes that a server may send without saying how 
 class RemoteFile:
     """A file elsewhere; a block reader. It cannot be written to.
 
-    `path` is its URL. `notices` say what the user should hear. Raises UnclassifiedImageError if it cannot be had,
-    UnsupportedError if the library for it is not installed.
+    `path` is its URL, `object` what it is read from. `notices` say what the user should hear. Raises
+    UnclassifiedImageError if it cannot be had, UnsupportedError if the library for it is not installed.
     """
 
     writable = False
@@ -47,18 +48,23 @@ class RemoteFile:
     def __init__(self, url: Url, *, progress: Progress = no_progress, patience: Patience | None = None) -> None:
         self.path = url
         self.notices: tuple[str, ...] = ()
-        self._object = _open(url, patience or Patience())
+        self.object = _open(url, patience or Patience())
         self._whole: int | None = None
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._next, self._ahead = 0, 1
         try:
-            size = self._object.size
-            if not self._object.has_ranges or size is None:
+            size = self.object.size
+            if not self.object.has_ranges or size is None:
                 size = self._download(progress)
         except BaseException:
             self.close()
             raise
         self.size = size
+
+    @property
+    def version(self) -> str:
+        """What its server tells it by."""
+        return self.object.version
 
     def read_at(self, offset: int, length: int, /) -> bytes:
         """The `length` bytes at `offset`. Raises FormatError past the end, and what the connection raises."""
@@ -68,7 +74,7 @@ class RemoteFile:
             return os.pread(self._whole, length, offset)
         first, last = offset // _BLOCK, (offset + length - 1) // _BLOCK
         if last - first >= _KEPT:
-            return b"".join(self._object.stream(offset, offset + length))
+            return b"".join(self.object.stream(offset, offset + length))
         parts = [self._block(number, last) for number in range(first, last + 1)]
         start = offset - first * _BLOCK
         return b"".join(parts)[start : start + length]
@@ -79,7 +85,7 @@ class RemoteFile:
 
     def check_unchanged(self) -> None:
         """Raise StaleImageError if the file is another one by now."""
-        self._object.check_unchanged()
+        self.object.check_unchanged()
 
     @contextmanager
     def copying_to(self, target: int, progress: Progress) -> Iterator[Callable[[], None]]:
@@ -94,7 +100,7 @@ class RemoteFile:
         if self._whole is not None:
             copy_to_pipe(self._whole, target, start, stop, progress)
             return
-        for piece in self._object.stream(start, stop):
+        for piece in self.object.stream(start, stop):
             view = memoryview(piece)
             while view:
                 view = view[os.write(target, view) :]
@@ -103,7 +109,7 @@ class RemoteFile:
 
     def close(self) -> None:
         """Let go of connections, and of the temporary file."""
-        self._object.close()
+        self.object.close()
         if self._whole is not None:
             os.close(self._whole)
             self._whole = None
@@ -125,7 +131,7 @@ class RemoteFile:
         missing = next((n for n in range(number, last + 1) if n in self._blocks), last + 1) - number
         count = max(missing, self._ahead)
         start = number * _BLOCK
-        data = b"".join(self._object.stream(start, min(start + count * _BLOCK, self.size)))
+        data = b"".join(self.object.stream(start, min(start + count * _BLOCK, self.size)))
         for position in range(0, len(data), _BLOCK):
             self._blocks[number + position // _BLOCK] = data[position : position + _BLOCK]
         self._next = number + count
@@ -138,12 +144,12 @@ class RemoteFile:
             copy_to_file(self._whole, target, self.size, progress)
         else:
             os.ftruncate(target, self.size)
-            _write_sparsely(self._object.stream(0, self.size), target, self.size, progress)
+            _write_sparsely(self.object.stream(0, self.size), target, self.size, progress)
         os.fsync(target)
 
     def _download(self, progress: Progress) -> int:
         """Fetch all of it into an unnamed file: a server without ranges gives it from the start or not at all."""
-        announced = self._object.size
+        announced = self.object.size
         folder = tempfile.gettempdir()
         try:
             with tempfile.TemporaryFile(dir=folder) as file:
@@ -154,7 +160,7 @@ class RemoteFile:
                     f"{self.path}: the server gives no ranges, and {folder} has no room for all of it",
                     hint="Let TMPDIR name a folder with more room.",
                 )
-            size = _write_sparsely(self._object.stream(0, announced), self._whole, announced, progress)
+            size = _write_sparsely(self.object.stream(0, announced), self._whole, announced, progress)
             os.ftruncate(self._whole, size)
         except OSError as error:
             raise UnclassifiedImageError(
@@ -171,12 +177,13 @@ def _open(url: Url, patience: Patience) -> RemoteObject:
             from imgkit.block.remote.http import HttpObject  # noqa: PLC0415 - an extra, and 0.1 s to import
 
             return HttpObject(url, patience)
+        if url.scheme == "s3":
+            from imgkit.block.remote.s3 import S3Object  # noqa: PLC0415 - as above
+
+            return S3Object(url, patience)
         from imgkit.block.remote.filesystem import FilesystemObject  # noqa: PLC0415 - as above
     except ImportError as error:
-        raise UnsupportedError(
-            f"{url}: images by URL need the Python library {error.name}",
-            hint="Install it: pip install 'imgkit-vm[remote]'; or download the image.",
-        ) from error
+        raise missing_library(url, error) from error
     return FilesystemObject(url)
 
 

@@ -44,6 +44,11 @@ class FilesystemObject:
         """What fsspec serves can be read from anywhere."""
         return True
 
+    @property
+    def version(self) -> str:
+        """What the file system gives: a hash of its size, time or sum."""
+        return str(self._key)
+
     def stream(self, start: int, stop: int | None) -> Iterator[bytes]:
         """The bytes [start, stop)."""
         end = int(self._size) if stop is None else stop

@@ -75,6 +75,12 @@ class HttpObject:
         """Whether the server answers range requests with ranges."""
         return self._has_ranges
 
+    @property
+    def version(self) -> str:
+        """The ETag, or what there is instead."""
+        found = self._version
+        return found.etag or f"{found.size}-{found.modified}"
+
     def stream(self, start: int, stop: int | None) -> Iterator[bytes]:
         """The bytes [start, stop). A connection that breaks is taken up again where ranges allow it."""
         position, failures = start, 0
@@ -129,12 +135,15 @@ class HttpObject:
                     f"{self._url}: the file was replaced on the server since it was opened",
                     hint="Nothing was written. Run the command again.",
                 )
-            if self._has_ranges and not response.headers["Content-Range"].startswith(f"bytes {start}-"):
+            if _start_of(response) != start:
                 self._refuse("the server sends other ranges than it is asked for")
             left = None if stop is None else stop - start
             for piece in _received(response):
                 if left is not None and len(piece) > left:
-                    self._refuse("the server sends more than it is asked for")
+                    if response.status_code == _PARTIAL:
+                        self._refuse("the server sends more than it is asked for")
+                    yield piece[:left]  # one that sends all of the file after all
+                    return
                 left = None if left is None else left - len(piece)
                 yield piece
 
@@ -148,6 +157,8 @@ class HttpObject:
             response = self._get(self._url.secret, wanted)
             self._address = response.url
         with response:
+            if self._url.scheme == "https" and not response.url.startswith("https:"):
+                self._refuse("the server redirects to plain HTTP, which is less safe")
             status = response.status_code
             if status in _TRANSIENT:
                 raise _BrokenError(f"the server answers {status} {response.reason}")
@@ -205,6 +216,12 @@ def _version_of(response: requests.Response) -> _Version:
         length = headers.get("Content-Length", "")
         size = int(length) if length.isascii() and length.isdigit() else None
     return _Version(headers.get("ETag"), headers.get("Last-Modified"), size)
+
+
+def _start_of(response: requests.Response) -> int:
+    """The first byte that an answer holds: servers may answer a range with all of the file, at any time."""
+    found = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    return int(found[1]) if found and response.status_code == _PARTIAL else 0
 
 
 def _received(response: requests.Response) -> Iterator[bytes]:

@@ -35,6 +35,11 @@ class RemoteObject(Protocol):
         """Whether `stream` may start anywhere."""
         ...
 
+    @property
+    def version(self) -> str:
+        """What tells it from other files that have had its name: an ETag, or size and time."""
+        ...
+
     def stream(self, start: int, stop: int | None) -> Iterator[bytes]:
         """Exactly the bytes [start, stop), in pieces; None is the end.
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 _URL = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://"
@@ -31,7 +31,8 @@ class Url:
     @property
     def name(self) -> str:
         """The last part of the path: what a file made of it would be called."""
-        return unquote(str(self).rstrip("/").rpartition("/")[2])
+        name = str(self).rstrip("/").rpartition("/")[2]
+        return name if self.scheme == "s3" else unquote(name)
 
     def __str__(self) -> str:
         return "::".join(_shown(part) for part in self.secret.split("::"))
@@ -52,8 +53,13 @@ def parse_address(text: str) -> Address:
 
 
 def _shown(part: str) -> str:
-    scheme, _, _ = part.partition("://")
+    scheme, _, rest = part.partition("://")
     if scheme == part:
         return part
-    parts = urlsplit(part)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    if scheme == "s3":  # a key has no query: all of it is the name
+        host, slash, path = rest.partition("/")
+        path = slash + path
+    else:
+        parts = urlsplit(part)
+        host, path = parts.netloc, parts.path
+    return f"{scheme}://{host.rpartition('@')[2]}{path}"
