@@ -16,6 +16,7 @@ from imgkit.guest.facts import GuestFacts, find_facts
 from imgkit.guest.native import NativeEngine
 from imgkit.guest.session import open_guest
 from imgkit.iso.medium import find_medium
+from imgkit.layoutmap.disk import disk_map
 from imgkit.partition.table import read_table
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from imgkit.guest.volume import Volume
     from imgkit.iso.description import IsoDescription
     from imgkit.iso.medium import Medium
+    from imgkit.layoutmap.model import LayoutMap
     from imgkit.partition.model import PartitionTable
 
 
@@ -49,7 +51,8 @@ class System:
 class Inspection:
     """One image. Sizes are in bytes; `file_size` is what the host file has, `allocated` what it takes on the disk.
 
-    `problem` says why there is no `system`, or why its console is not known; `hint` is the way out.
+    `problem` says why there is no `system`, or why its console is not known; `hint` is the way out. `map` is None where
+    it was not asked for.
     """
 
     path: Address
@@ -65,13 +68,14 @@ class Inspection:
     problem: str
     hint: str
     notices: tuple[str, ...]
+    map: LayoutMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IsoInspection:
     """One ISO. `installer` is None where none is known; `menus` are the files that its boot loaders read, in order.
 
-    `problem` says why the console is not known; `hint` is the way out.
+    `problem` says why the console is not known; `hint` is the way out. `map` is None where it was not asked for.
     """
 
     path: Address
@@ -84,16 +88,20 @@ class IsoInspection:
     problem: str
     hint: str
     notices: tuple[str, ...]
+    map: LayoutMap | None = None
 
 
-def inspect(source: Source) -> Inspection | IsoInspection:
-    """Look at an image without changing it. Raises what opening it raises; what is inside may be anything."""
+def inspect(source: Source, *, with_map: bool = False) -> Inspection | IsoInspection:
+    """Look at an image without changing it. Raises what opening it raises; what is inside may be anything.
+
+    `with_map` asks for what lies where in it, which takes reading some more of an ISO.
+    """
     with open_file(source) as image:
         medium = find_medium(image, now=0)
         if medium is not None:
-            return _inspect_iso(image, medium)
+            return _inspect_iso(image, medium, with_map=with_map)
         table = read_table(image.disk)
-        volumes = NativeEngine(image, table, now=0).volumes()
+        volumes = on_disk = NativeEngine(image, table, now=0).volumes()
         system: System | None = None
         problem = hint = ""
         notices = (*table.notices, *image.notices)
@@ -124,14 +132,16 @@ def inspect(source: Source) -> Inspection | IsoInspection:
             problem=problem,
             hint=hint,
             notices=notices,
+            map=disk_map(image.disk, table, on_disk) if with_map else None,
         )
 
 
-def _inspect_iso(image: Image, medium: Medium) -> IsoInspection:
+def _inspect_iso(image: Image, medium: Medium, *, with_map: bool) -> IsoInspection:
     from imgkit.console.draft import Draft  # noqa: PLC0415  here and below: only for ISOs
     from imgkit.console.installer.medium import find_medium as find_installer  # noqa: PLC0415
     from imgkit.console.installer.menus import find_menus  # noqa: PLC0415
     from imgkit.iso.description import describe  # noqa: PLC0415
+    from imgkit.layoutmap.iso import iso_map  # noqa: PLC0415
 
     console: Status | None = None
     menus: tuple[BootFile, ...] = ()
@@ -152,6 +162,7 @@ def _inspect_iso(image: Image, medium: Medium) -> IsoInspection:
         problem=problem,
         hint=hint,
         notices=medium.notices,
+        map=iso_map(medium.tree) if with_map else None,
     )
 
 

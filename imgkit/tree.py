@@ -6,7 +6,6 @@ Paths are absolute, "/"-separated `str`; bytes that are not UTF-8 are carried as
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import unified_diff
 from enum import StrEnum
 from typing import Protocol
 
@@ -117,6 +116,8 @@ class Change:
             return f"{verb}link {self.path} -> {target.decode(errors='replace')}\n"
         if b"\0" in old + new:
             return f"Binary files a/{label} and b/{label} differ\n"
+        from difflib import unified_diff  # noqa: PLC0415  only what is shown is compared
+
         lines = unified_diff(
             old.decode(errors="replace").splitlines(keepends=True),
             new.decode(errors="replace").splitlines(keepends=True),

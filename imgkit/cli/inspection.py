@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from imgkit.cli.compose import composed
 from imgkit.cli.options import AsJson, make_source
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 
 
 @composed(source=make_source)
-def inspect(source: Source, *, as_json: AsJson = False) -> None:
+def inspect(
+    source: Source,
+    *,
+    with_map: Annotated[bool, typer.Option("--map", help="Draw what lies where in it, to scale.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what an image is: format, partitions, file systems, system, boot loaders, console.
 
     Of an ISO: volume, boot images, partition tables, checksums, installer, boot menus, console.
@@ -26,20 +33,25 @@ def inspect(source: Source, *, as_json: AsJson = False) -> None:
     Examples:
       imgkit inspect debian.qcow2
       imgkit inspect debian-12-netinst.iso
+      imgkit inspect disk.img --map
       imgkit inspect disk.img --json
     """
-    from imgkit.cli.render import note, out, print_json
+    from imgkit.cli.maps import map_lines
+    from imgkit.cli.render import emit, note, out, print_json
     from imgkit.inspection import Inspection
     from imgkit.inspection import inspect as look
 
-    found = look(source)
+    found = look(source, with_map=with_map)
     if as_json:
         fields = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
         name = "inspect" if isinstance(found, Inspection) else "inspect-iso"
-        print_json(name, 1, {"image": fields.pop("path"), **fields})
+        drawn = {"size": found.map.size, "areas": found.map.areas} if found.map else None
+        print_json(name, 1, {"image": fields.pop("path"), **fields, "map": drawn})
         return
     for line in _lines(found) if isinstance(found, Inspection) else _iso_lines(found):
         out(line)
+    for line in map_lines(found.map) if found.map else ():
+        emit(line + "\n")
     for notice in found.notices:
         note(notice)
     if found.problem:
