@@ -38,6 +38,14 @@ class ConsoleOptions:
         console = default_console(arch)
         return replace(console, port=self._port or console.port, **self._settings)
 
+    def settings(self) -> tuple[tuple[str, Any], ...]:
+        """What the options say, for any architecture. UsageError for values that nothing would take."""
+        from imgkit.console.model import SerialConsole
+
+        said = self._settings | ({"port": self._port} if self._port is not None else {})
+        SerialConsole(**said)
+        return tuple(sorted(said.items()))
+
 
 def make_console(
     *,
@@ -98,6 +106,7 @@ def enable(
       imgkit console enable debian.qcow2 --in-place --undo debian.undo
       imgkit console enable debian.qcow2 -o serial.qcow2 --timeout 5
       imgkit console enable debian-12-netinst.iso -o serial.iso
+      imgkit console enable s3://bucket/a.iso -o s3://bucket/serial.iso
     """
     from imgkit.cli.delivery import deliver, print_edited, print_edited_json
     from imgkit.console.contents import architecture

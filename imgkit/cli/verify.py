@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 def make_trial(
     *,
     uefi: Annotated[bool, typer.Option("--uefi", help="Start with UEFI; by default with a BIOS.")] = False,
+    secure_boot: Annotated[
+        bool, typer.Option("--secure-boot", help="Start with UEFI that starts only what is signed.")
+    ] = False,
     usb: Annotated[
         bool, typer.Option("--usb", help="As a USB stick; by default ISOs are CDs, disks are virtio.")
     ] = False,
@@ -50,7 +53,7 @@ def make_trial(
         raise UsageError(
             f"--expect is no regular expression ({error})", hint="Escape . ( [ * and the like with \\."
         ) from error
-    firmware = Firmware.UEFI if uefi else Firmware.BIOS
+    firmware = Firmware.SECURE_BOOT if secure_boot else Firmware.UEFI if uefi else Firmware.BIOS
     return Trial(firmware, usb, memory, timeout, expect, (user, password) if login is not None else None)
 
 
@@ -75,10 +78,14 @@ def verify(
       imgkit verify serial.iso --uefi --usb
     """
     from imgkit.cli.render import clean, note, print_json
+    from imgkit.vm.reading import Reader
     from imgkit.vm.verification import verify as boot
 
+    reader = Reader()
+
     def show(data: bytes) -> None:
-        sys.stderr.write(clean(data.decode(errors="replace").replace("\r", "")))
+        sys.stderr.write(clean(reader.read(data)))
+        sys.stderr.flush()
 
     found = boot(source, trial, on_output=None if as_json else show, log=log)
     if as_json:

@@ -8,14 +8,19 @@ API: https://libvirt.org/html/index.html, https://libvirt.org/drvqemu.html#embed
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from imgkit.errors import EngineError, InUseError, MachineError, OutputError, UsageError
 from imgkit.guest.kvm import kvm_works
@@ -25,6 +30,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SESSION = "qemu:///session"
+
+_LESS_MEMORY = "Give the machine less with --memory."
+_USER_NETWORK = "Take --network user, which needs no privilege. Your session may use what /etc/qemu/bridge.conf allows."
+# libvirt's words in an error, and what to do then.
+_WAYS_OUT = (
+    ("Cannot allocate memory", _LESS_MEMORY),
+    ("cannot set up guest memory", _LESS_MEMORY),
+    ("bridge helper", _USER_NETWORK),
+    ("Network not found", _USER_NETWORK),
+    ("No emulator found", "Install QEMU for that architecture, as qemu-system-arm for aarch64."),
+    ("Unable to find any firmware", "Install UEFI firmware: ovmf, or qemu-efi-aarch64."),
+    ("Permission denied", "The machine's libvirt runs as another user, who has to be able to read the files."),
+)
+_SETTINGS = 'stdio_handler = "file"\n'  # else libvirt starts a virtlogd, which outlives us
+# As root, which builds in containers often are, libvirt would give its machines to a user of its own, and their files
+# and labels too. A machine of one command is its user's, and gets no privilege from that.
+_SETTINGS_OF_ROOT = 'user = "+0"\ngroup = "+0"\ndynamic_ownership = 0\nsecurity_driver = "none"\n'
+_PAUSE = 0.1  # seconds until the loop is tried again when it failed
+_LAST_WORDS = 2.0  # seconds that a callback may take while this process ends
+_STARTING = threading.Lock()
 
 
 @contextmanager
@@ -43,7 +68,8 @@ def connect(uri: str = SESSION) -> Iterator[Any]:
     try:
         yield connection
     finally:
-        connection.close()
+        with suppress(libvirt.libvirtError):  # it is closed if the daemon has gone
+            connection.close()
 
 
 @contextmanager
@@ -59,10 +85,46 @@ def embedded() -> Iterator[str]:
 def _embedded_root() -> tempfile.TemporaryDirectory[str]:
     """Make the folder of the embedded driver; short, as it holds Unix sockets, whose paths end at 108 bytes."""
     root = tempfile.TemporaryDirectory(prefix="imgkit-vm-", dir="/tmp")  # its finalizer runs when Python ends
+    swept_if_killed(Path(root.name))
     settings = Path(root.name, "etc", "qemu.conf")
     settings.parent.mkdir()
-    settings.write_text('stdio_handler = "file"\n')  # else libvirt starts a virtlogd, which outlives us
+    settings.write_text(_SETTINGS + (_SETTINGS_OF_ROOT if os.geteuid() == 0 else ""))
+    # libvirt makes a folder there even so. Without one it goes below the home, which in a container may be read-only.
+    os.environ.setdefault("XDG_RUNTIME_DIR", root.name)
+    # What QEMU can do takes libvirt a second to find out. It keeps that, and asks anew when QEMU, it or KVM changed.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgkit" / "libvirt"
+    with suppress(OSError):  # a home that is none costs the second
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(root.name, "cache").symlink_to(cache)
     return root
+
+
+def swept_if_killed(folder: Path) -> None:
+    """Have a folder removed, with the embedded machines that libvirt notes in it, should a SIGKILL end this process."""
+    sweeper = _sweeper()
+    assert sweeper.stdin is not None
+    with suppress(BrokenPipeError):  # it was killed itself
+        sweeper.stdin.write(os.fsencode(folder.absolute()) + b"\0")
+        sweeper.stdin.flush()
+
+
+@functools.cache
+def _sweeper() -> subprocess.Popen[bytes]:
+    """Start the process that sweeps; its standard input ends with this process, however it ends."""
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("sweeper.py"))]
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True, cwd="/"
+    )
+
+    def end() -> None:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        process.wait()
+
+    atexit.register(end)
+    return process
 
 
 @functools.cache
@@ -90,11 +152,10 @@ def translated(what: str) -> Iterator[None]:
         text = _words(error)
         if "Failed to get" in text and "lock" in text:
             raise InUseError(message, hint="Stop the machine or the process that has the image open.") from error
-        if "Cannot allocate memory" in text or "cannot set up guest memory" in text:
-            raise MachineError(message, hint="Give the machine less with --memory.") from error
         if "No space left" in text:
             raise OutputError(message, hint="Make room, or choose a smaller disk.") from error
-        raise MachineError(message) from error
+        hint = next((hint for words, hint in _WAYS_OUT if words in text), None)
+        raise MachineError(message, hint=hint) from error
 
 
 def host_of(connection: Any) -> Host:
@@ -110,31 +171,65 @@ def host_of(connection: Any) -> Host:
     return Host(architecture, Hypervisor.KVM if offers_kvm else Hypervisor.QEMU)
 
 
-@functools.cache
 def _turn_events() -> None:
+    with _STARTING:  # a cache alone lets two threads in
+        _events_turning()
+
+
+@functools.cache
+def _events_turning() -> None:
     libvirt = binding()
     libvirt.virEventRegisterDefaultImpl()
+    is_ending = threading.Event()
 
     def turn() -> None:
-        while True:
-            libvirt.virEventRunDefaultImpl()
+        while not is_ending.is_set():
+            try:
+                libvirt.virEventRunDefaultImpl()
+            except libvirt.libvirtError:  # one descriptor went bad; without this thread, all lines would stand still
+                time.sleep(_PAUSE)
+
+    def end() -> None:
+        """Let no callback run while Python ends: its modules are half gone by then."""
+        is_ending.set()
+        libvirt.virEventUpdateTimeout(timer, 0)
+        thread.join(_LAST_WORDS)
 
     # A timer, as the loop would otherwise sleep until the first handle, of which it is told by waking up.
-    libvirt.virEventAddTimeout(1000, lambda _timer, _nothing: None, None)
-    threading.Thread(target=turn, name="libvirt events", daemon=True).start()
+    timer = libvirt.virEventAddTimeout(1000, lambda _timer, _nothing: None, None)
+    thread = threading.Thread(target=turn, name="libvirt events", daemon=True)
+    thread.start()
+    atexit.register(end)
 
 
 def _refused(libvirt: Any, uri: str, error: Any) -> Exception:
     message = f"no connection to {uri}: {_words(error)}"
+    if _embedded_root.cache_info().currsize and "/embed" not in uri:
+        return UsageError(message, hint="A process that has embedded a libvirt reaches no daemon: take another one.")
+    if "libvirt-qemu" in message:
+        return EngineError(
+            message, hint="As root libvirt wants a user of its own: install libvirt-daemon-system, or be another user."
+        )
     code = error.get_error_code()
     if code in {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_CONFIG_UNSUPPORTED}:
         return UsageError(message, hint="Name one that libvirt knows, as qemu:///session.")
     if code in {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_SUPPORT}:
-        hint = "Install libvirt-daemon and libvirt-daemon-driver-qemu."
-        if os.environ.get("XDG_RUNTIME_DIR") is None:
-            hint += " If its daemon does not start, set XDG_RUNTIME_DIR to a folder of yours."
-        return EngineError(message, hint=hint)
+        return EngineError(message, hint=_way_in(uri, message))
     return MachineError(message, hint="Try qemu:///session, which needs no privilege.")
+
+
+def _way_in(uri: str, message: str) -> str:
+    """What to do where a daemon does not answer."""
+    if "runtime directory" in message:
+        return "Set XDG_RUNTIME_DIR to a folder of yours, with a short name, or unset it."
+    if urlsplit(uri).hostname or "+ssh" in uri:
+        return "See that the host is right, can be reached, and runs libvirt."
+    hint = "Install libvirt-daemon and libvirt-daemon-driver-qemu."
+    if uri.endswith(":///system"):
+        return f"{hint} Or take your own session, qemu:///session, which needs no privilege."
+    if os.environ.get("XDG_RUNTIME_DIR") is None:
+        hint += " If its daemon does not start, set XDG_RUNTIME_DIR to a folder of yours."
+    return hint
 
 
 def _words(error: Any) -> str:

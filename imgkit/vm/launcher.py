@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 from imgkit.errors import MachineError
 from imgkit.vm.connection import binding, host_of, translated
 from imgkit.vm.domain import domain_xml
+from imgkit.vm.ptylocks import locked_ones_taken
 
 if TYPE_CHECKING:
     from imgkit.vm.spec import VmSpec
@@ -39,21 +42,51 @@ def machines(connection: Any) -> list[Listed]:
 def define(connection: Any, spec: VmSpec) -> None:
     """Make a machine that stays, off. Raises MachineError if its name is taken, or libvirt refuses it."""
     libvirt = binding()
-    if any(machine.name == spec.name for machine in machines(connection)):
-        raise MachineError(f"there is a machine called {spec.name} already", hint="Choose another name.")
+    check_name(connection, spec.name)
     xml = domain_xml(spec, host_of(connection))
     with translated(f"the machine {spec.name} cannot be made"):
         connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
 
-def start(connection: Any, name: str) -> bool:
-    """Start a machine; False if it was running. Raises MachineError if there is none or libvirt refuses."""
+def check_name(connection: Any, name: str) -> None:
+    """Raise MachineError if a machine has this name."""
+    if any(machine.name == name for machine in machines(connection)):
+        raise MachineError(
+            f"there is a machine called {name} already",
+            hint=f"Choose another name, or remove that one: imgkit vm remove {name}.",
+        )
+
+
+def start(connection: Any, name: str, *, paused: bool = False) -> bool:
+    """Start a machine, or have it ready to start, paused; False if it was running.
+
+    Raises MachineError if there is none or libvirt refuses, InUseError where a disk of it is in use.
+    """
+    libvirt = binding()
     domain = find(connection, name)
-    with translated(f"the machine {name} cannot be started"):
+    with translated(f"the machine {name} cannot be started"), locked_ones_taken():
         if domain.isActive():
             return False
-        domain.create()
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if paused else 0)
     return True
+
+
+def resume(connection: Any, name: str) -> None:
+    """Let a machine go if it is paused. Raises MachineError if there is none or libvirt refuses."""
+    libvirt = binding()
+    domain = find(connection, name)
+    with translated(f"the machine {name} cannot be started"):
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            domain.resume()
+
+
+def disks_of(connection: Any, name: str) -> list[Path]:
+    """The disk images of a machine, without CDs. Raises MachineError if there is none."""
+    domain = find(connection, name)
+    with translated(f"the machine {name} cannot be looked at"):
+        root = ET.fromstring(domain.XMLDesc())  # noqa: S314  libvirt's
+    sources = root.findall("devices/disk[@device='disk']/source[@file]")
+    return [Path(source.get("file", "")) for source in sources]
 
 
 def stop(connection: Any, name: str, *, timeout: float = 60, force: bool = False) -> bool:

@@ -76,10 +76,11 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class VmSpec:
-    """A machine: memory in MiB; a cdrom starts before the disks, a kernel before both.
+    """A machine: memory in MiB; a cdrom starts before the disks (`disks_first`: behind them), a kernel before both.
 
-    `log` is a file of the hypervisor's host that takes all that comes over the serial line. Raises UsageError for a
-    name that libvirt has no room for and for sizes that no machine has.
+    `media` are more CDs, which are read and never started. `log` is a file of the hypervisor's host that takes all that
+    comes over the serial line. Raises UsageError for a name that libvirt has no room for and for sizes that no machine
+    has.
     """
 
     name: str
@@ -88,6 +89,8 @@ class VmSpec:
     firmware: Firmware = Firmware.BIOS
     disks: tuple[Disk, ...] = ()
     cdrom: Path | None = None
+    disks_first: bool = False
+    media: tuple[Path, ...] = ()
     kernel: DirectKernel | None = None
     network: Network = field(default_factory=Network)
     log: Path | None = None

@@ -22,9 +22,9 @@ from imgkit.console.model import LinkKind
 from imgkit.editing import open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, UnsupportedError
 from imgkit.iso.medium import Medium
-from imgkit.vm.connection import connect, embedded
-from imgkit.vm.line import ExpectTimeout, LineClosed
+from imgkit.vm.connection import connect, embedded, swept_if_killed
 from imgkit.vm.machine import powered_on
+from imgkit.vm.serial.line import ExpectTimeout, LineClosed
 from imgkit.vm.spec import Bus, Disk, Network, NetworkKind, VmSpec
 from imgkit.vm.stages import Stage, reached
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from imgkit.console.model import Status
     from imgkit.editing import Contents, Source
-    from imgkit.vm.line import Line
+    from imgkit.vm.serial.line import Line
     from imgkit.vm.spec import Firmware
 
 _LOGIN = r"login: "
@@ -97,6 +97,7 @@ def verify(
     expected = trial.expect or page
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="imgkit-verify-") as folder:
+        swept_if_killed(Path(folder))
         spec = _machine(source.path.resolve(), image_format, trial, Path(folder), as_cdrom=is_iso and not trial.usb)
         with (
             embedded() as uri,

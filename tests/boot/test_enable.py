@@ -4,6 +4,7 @@ Each image is edited once and then only read: guests write to a layer that is th
 """
 
 import json
+import re
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,9 @@ import pytest
 
 from fixtures.catalog import GROUPS
 from tests.boot.trees import changed_partitions, check_ext, ext_tree, partitions, raw_copy, xfs_tree
+from tests.boot.verifying import verify
 from tests.support import oracle
-from tests.support.boot import Firmware, boot
+from tests.support.boot import PASSWORD, USER, boot
 from tests.support.disks import sha256
 from tests.support.images import fixture, private_copy
 
@@ -74,14 +76,10 @@ def test_auto_takes_the_engine_that_serves(edited):
 
 @pytest.mark.boot
 def test_login_on_the_serial_line(edited):
-    before = sha256(edited.image)
-    with boot(edited.image) as guest:
-        guest.line.expect(LOADER[edited.name])
-        guest.login()
-        assert guest.run("tty").stdout == "/dev/ttyS0\n"
-        assert guest.run("exit 7 & wait $!").returncode == 7
-        assert "login:" in guest.screen()
-    assert sha256(edited.image) == before
+    found = verify(edited.image, "--memory", "512", "--login", f"{USER}:{PASSWORD}")
+    assert found["passed"], found["explanation"]
+    assert found["reached"] == "login prompt"
+    assert re.search(f"({LOADER[edited.name]}).*login: .*imgkit-42-shell", found["transcript"], re.DOTALL)
 
 
 KERNELS_AND_TERMINALS = r"grep -E '^\s*(linux|serial|terminal_\w+)\s' /boot/grub/grub.cfg"
@@ -92,6 +90,8 @@ KERNELS_AND_TERMINALS = r"grep -E '^\s*(linux|serial|terminal_\w+)\s' /boot/grub
 def test_guest_itself_runs_update_grub(edited):
     with boot(edited.image) as guest:
         guest.login()
+        assert guest.run("tty").stdout == "/dev/ttyS0\n"
+        assert "login:" in guest.screen()  # the VGA console stays
         ours = guest.run(KERNELS_AND_TERMINALS).stdout
         assert guest.run("update-grub").returncode == 0
         assert guest.run(KERNELS_AND_TERMINALS).stdout == ours
@@ -104,10 +104,9 @@ def test_guest_itself_runs_update_grub(edited):
 @pytest.mark.boot
 @pytest.mark.parametrize("edited", ["c"], indirect=True)
 def test_login_under_uefi(edited):
-    with boot(edited.image, firmware=Firmware.UEFI) as guest:
-        guest.line.expect(LOADER[edited.name])
-        guest.login()
-        assert guest.run("test -d /sys/firmware/efi").returncode == 0
+    found = verify(edited.image, "--memory", "512", "--uefi", "--login", f"{USER}:{PASSWORD}")
+    assert found["passed"], found["explanation"]
+    assert "BdsDxe: starting" in found["transcript"]
 
 
 def test_status_before_and_after(edited):

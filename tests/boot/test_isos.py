@@ -1,6 +1,7 @@
 """`imgkit console enable` on installer ISOs: silent before, at the installer's first page on the serial line after."""
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,31 @@ from tests.support.images import fixture
 
 pytestmark = pytest.mark.boot
 
+# As Fedora's images have it, in short; the second entry is the default.
+FEDORA_MENU = """set default="1"
+function load_video {
+  insmod all_video
+}
+load_video
+set gfxpayload=keep
+insmod gzio
+set timeout=60
+search --no-floppy --set=root -l 'ISOIMAGE'
+menuentry 'Install Fedora' --class fedora --class os {
+	linux /images/pxeboot/not-there inst.stage2=hd:LABEL=ISOIMAGE quiet
+	initrd /images/pxeboot/initrd
+}
+menuentry 'Test this media & install Fedora' --class fedora --class os {
+	linux /images/pxeboot/vmlinuz inst.stage2=hd:LABEL=ISOIMAGE rd.live.check quiet
+	initrd /images/pxeboot/initrd
+}
+submenu 'Troubleshooting -->' {
+	menuentry 'Rescue a Fedora system' --class fedora --class os {
+		linux /images/pxeboot/vmlinuz inst.stage2=hd:LABEL=ISOIMAGE inst.rescue quiet
+		initrd /images/pxeboot/initrd
+	}
+}
+"""
 QUIET_FOR = 60  # seconds, in which an edited ISO gets far
 WAYS = [
     ("iso-debian", Drive.CD, Firmware.BIOS),
@@ -67,3 +93,18 @@ def test_after_the_installer_asks_for_a_language(enabled, name, drive, firmware)
             guest.line.expect("ISOLINUX|Installer|installer|GNU GRUB")
         guest.line.expect("Select a language")
         guest.line.expect("English")
+
+
+def test_the_menu_of_another_family(tmp_path):
+    """Fedora's installer is not at hand: the ISO that Debian makes of GRUB gets its menu, and Debian's kernel."""
+    command, image, kernel = str(Path(sys.executable).with_name("imgkit")), tmp_path / "image.iso", tmp_path / "kernel"
+    shutil.copyfile(fixture("iso-grub-rescue"), image)
+    oracle.run(command, "iso", "extract", fixture("iso-isolinux"), kernel, "/install.amd")
+    (kernel / "initrd.gz").rename(kernel / "initrd")
+    oracle.run(command, "iso", "add", image, kernel / "vmlinuz", kernel / "initrd", "/images/pxeboot/", "--in-place")
+    (tmp_path / "menu").write_text(FEDORA_MENU)
+    oracle.run(command, "iso", "add", image, tmp_path / "menu", "/boot/grub/grub.cfg", "--replace", "--in-place")
+    oracle.run(command, "console", "enable", image, "--in-place")
+    with boot(image, drive=Drive.CD, firmware=Firmware.BIOS, memory="1G") as guest:
+        guest.line.expect("GNU GRUB")
+        guest.line.expect("Select a language")

@@ -1,11 +1,13 @@
 """The life of a machine that stays, in libvirt's own test driver."""
 
+from pathlib import Path
+
 import pytest
 
 from imgkit.errors import MachineError
 from imgkit.vm.connection import connect
-from imgkit.vm.launcher import Listed, define, machines, remove, start, stop
-from imgkit.vm.spec import Network, NetworkKind, VmSpec
+from imgkit.vm.launcher import Listed, define, disks_of, machines, remove, start, stop
+from imgkit.vm.spec import Disk, Network, NetworkKind, VmSpec
 
 pytestmark = pytest.mark.boot  # needs libvirt's binding, which is not everywhere
 
@@ -63,3 +65,8 @@ def test_a_running_machine_is_not_removed(connection):
 def test_a_machine_that_is_not_there_is_named(connection, verb):
     with pytest.raises(MachineError, match="no machine called absent"):
         verb(connection, "absent")
+
+
+def test_the_disks_of_a_machine_are_told_without_cds(connection):
+    define(connection, VmSpec("mine", memory=64, disks=(Disk(Path("/a.qcow2")),), cdrom=Path("/x.iso")))
+    assert disks_of(connection, "mine") == [Path("/a.qcow2")]

@@ -27,11 +27,15 @@ FACTS = {
     "firmware": (Firmware.UEFI, "os[@firmware='efi']/firmware/feature[@name='secure-boot'][@enabled='no']", None),
     "disks": (DISKS, "devices/disk[@device='disk']/source[@file='/b.img']/../target[@bus='sata']", None),
     "cdrom": (Path("/x.iso"), "devices/disk[@device='cdrom']/source[@file='/x.iso']/../boot[@order='1']", None),
+    "disks_first": (True, "devices/disk[@device='cdrom']/boot[@order='2']", None),
+    "media": ((Path("/m.iso"),), "devices/disk[@device='cdrom']/source[@file='/m.iso']", None),
     "kernel": (DirectKernel(Path("/k"), Path("/i"), "console=ttyS0"), "os/cmdline", "console=ttyS0"),
     "network": (Network(NetworkKind.BRIDGE, "br0"), "devices/interface[@type='bridge']/source[@bridge='br0']", None),
     "log": (Path("/l"), "devices/serial/log[@file='/l'][@append='on']", None),
     "on_reboot": (OnReboot.DESTROY, "on_reboot", "destroy"),
 }
+
+BASES = {"disks_first": VmSpec("plain", cdrom=Path("/x.iso"), disks=DISKS[:1])}
 
 
 def parsed(spec, host=QEMU):
@@ -41,10 +45,11 @@ def parsed(spec, host=QEMU):
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(VmSpec)])
 def test_every_field_is_in_the_xml_and_only_where_it_is_asked_for(field):
     value, where, text = FACTS[field]
-    found = parsed(dataclasses.replace(PLAIN, **{field: value})).find(where)
+    base = BASES.get(field, PLAIN)
+    found = parsed(dataclasses.replace(base, **{field: value})).find(where)
     assert found is not None
     assert text is None or found.text == text
-    other = parsed(PLAIN).find(where)
+    other = parsed(base).find(where)
     assert other is None or other.text != text
 
 
@@ -52,8 +57,10 @@ def test_every_field_is_in_the_xml_and_only_where_it_is_asked_for(field):
 @pytest.mark.parametrize("field", [*FACTS, "firmware with keys"])
 def test_libvirts_schema_accepts_it(field, host, tmp_path):
     change = {"firmware": Firmware.SECURE_BOOT} if field not in FACTS else {field: FACTS[field][0]}
+    if field == "disks" and host.architecture != "x86_64":
+        change = {"disks": tuple(disk for disk in DISKS if disk.bus is not Bus.SATA)}
     path = tmp_path / "domain.xml"
-    path.write_text(domain_xml(dataclasses.replace(PLAIN, **change), host))
+    path.write_text(domain_xml(dataclasses.replace(BASES.get(field, PLAIN), **change), host))
     oracle.run("virt-xml-validate", path, "domain")
 
 
@@ -72,9 +79,39 @@ def test_drives_start_in_the_order_in_which_they_are_given():
     assert len(set(names)) == len(names)
 
 
+def test_media_are_never_started():
+    devices = parsed(dataclasses.replace(PLAIN, cdrom=Path("/x.iso"), media=(Path("/m.iso"),))).find("devices")
+    assert [drive.find("boot") is not None for drive in devices.iter("disk")] == [True, False]
+
+
 def test_the_processor_is_the_hosts_with_kvm_and_the_most_able_one_without():
     assert parsed(PLAIN, Host("x86_64", Hypervisor.KVM)).find("cpu").get("mode") == "host-passthrough"
     assert parsed(PLAIN, QEMU).find("cpu").get("mode") == "maximum"
+
+
+def test_machines_without_bios_start_with_uefi_and_have_their_cd_on_scsi():
+    domain = parsed(dataclasses.replace(PLAIN, cdrom=Path("/x.iso")), Host("aarch64", Hypervisor.QEMU))
+    assert domain.find("os").get("firmware") == "efi"
+    assert domain.find("devices/disk/target").get("bus") == "scsi"
+    assert domain.find("devices/controller[@type='scsi'][@model='virtio-scsi']") is not None
+
+
+def test_a_disk_on_sata_is_refused_where_there_is_none():
+    with pytest.raises(UnsupportedError, match="SATA") as raised:
+        parsed(dataclasses.replace(PLAIN, disks=DISKS), Host("aarch64", Hypervisor.QEMU))
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("disk", "wanted"),
+    [
+        (Disk(Path("/a.qcow2")), "unmap"),
+        (Disk(Path("/a.img"), "raw"), None),
+        (Disk(Path("/a.qcow2"), read_only=True), None),
+    ],
+)
+def test_what_the_guest_deletes_a_qcow2_file_gives_back(disk, wanted):
+    assert parsed(dataclasses.replace(PLAIN, disks=(disk,))).find("devices/disk/driver").get("discard") == wanted
 
 
 def test_other_architectures_are_refused():

@@ -1,0 +1,159 @@
+"""`imgkit vm`: virtual machines under libvirt, from installation to removal."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from imgkit.cli import vminstall
+from imgkit.cli.compose import add_command
+from imgkit.cli.options import AsJson
+from imgkit.cli.vmconsole import console
+from imgkit.errors import UsageError
+
+app = typer.Typer(no_args_is_help=True, help="Install, start, stop, list and remove virtual machines under libvirt.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The machine's name.", show_default=False)]
+Connection = Annotated[
+    str, typer.Option("--connect", metavar="URI", help="Which libvirt; your own session needs no privilege.")
+]
+SESSION = "qemu:///session"
+
+
+def list_machines(*, connect: Connection = SESSION, as_json: AsJson = False) -> None:
+    """List the machines, those that are off too.
+
+    Examples:
+      imgkit vm list
+      imgkit vm list --connect qemu:///system --json
+    """
+    from imgkit.cli.render import out, print_json
+    from imgkit.vm.connection import connect as connected
+    from imgkit.vm.launcher import machines
+
+    with connected(connect) as connection:
+        found = machines(connection)
+    if as_json:
+        print_json("vm-list", 1, {"machines": found})
+        return
+    for machine in found:
+        state = "running" if machine.running else "off"
+        out(f"{machine.name:<20} {state:<8} {machine.memory:6} MiB {machine.vcpus:3} vCPU")
+
+
+def start(
+    name: Name,
+    *,
+    console: Annotated[
+        bool, typer.Option("--console", help="Attach to its serial console, from the first byte.")
+    ] = False,
+    connect: Connection = SESSION,
+    as_json: AsJson = False,
+) -> None:
+    """Start a machine; one that runs is left alone.
+
+    Examples:
+      imgkit vm start test0
+      imgkit vm start test0 --console
+    """
+    from imgkit.cli.render import note, print_json
+    from imgkit.cli.vmconsole import attach_here
+    from imgkit.vm.connection import connect as connected
+    from imgkit.vm.install.installation import end_of_installation
+    from imgkit.vm.launcher import resume
+    from imgkit.vm.launcher import start as switch_on
+    from imgkit.vm.serial.attach import Attachment
+
+    if console and as_json:
+        raise UsageError("--console and --json both want standard output", hint="Leave one of them away.")
+    with connected(connect) as connection:
+        changed = switch_on(connection, name, paused=console)
+        if changed:
+            end_of_installation(connection, name)
+        if console:
+            on_open = (lambda: resume(connection, name)) if changed else None
+            try:
+                attach_here(connection, name, Attachment(), on_open=on_open)
+            finally:
+                if changed:
+                    resume(connection, name)  # also where nobody could listen
+            return
+    if as_json:
+        print_json("vm-start", 1, {"name": name, "changed": changed})
+        return
+    note(f"{name}: {'started' if changed else 'runs already'}")
+
+
+def stop(
+    name: Name,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Turn it off at once, as by pulling the plug.")] = False,
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long the guest may take to shut down.")
+    ] = 60,
+    connect: Connection = SESSION,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a machine's guest to shut down, and wait until it is off.
+
+    Examples:
+      imgkit vm stop test0
+      imgkit vm stop test0 --force
+    """
+    from imgkit.cli.render import note, print_json
+    from imgkit.vm.connection import connect as connected
+    from imgkit.vm.launcher import stop as switch_off
+
+    with connected(connect) as connection:
+        changed = switch_off(connection, name, timeout=timeout, force=force)
+    if as_json:
+        print_json("vm-stop", 1, {"name": name, "changed": changed})
+        return
+    note(f"{name}: {'stopped' if changed else 'was off'}")
+
+
+def remove(
+    name: Name,
+    *,
+    disks: Annotated[
+        bool, typer.Option("--disks", help="Delete its disks, too, as far as they are in the folder for new ones.")
+    ] = False,
+    connect: Connection = SESSION,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a machine that is off. Its disks stay, unless --disks is given.
+
+    Examples:
+      imgkit vm remove test0
+      imgkit vm remove test0 --disks
+    """
+    from imgkit.cli.render import note, print_json
+    from imgkit.vm.connection import connect as connected
+    from imgkit.vm.install.installation import end_of_installation
+    from imgkit.vm.install.storage import default_folder
+    from imgkit.vm.launcher import disks_of
+    from imgkit.vm.launcher import remove as forget
+
+    with connected(connect) as connection:
+        images = disks_of(connection, name)
+        forget(connection, name)
+        end_of_installation(connection, name)
+    deleted = [path for path in images if disks and path.parent == default_folder()]
+    for path in deleted:
+        path.unlink(missing_ok=True)
+    if as_json:
+        print_json("vm-remove", 1, {"name": name, "deleted": deleted})
+        return
+    kept = [str(path) for path in images if path not in deleted]
+    told = [f"deleted {path}" for path in deleted] + ([f"kept {', '.join(kept)}"] if kept else [])
+    note("; ".join([f"{name}: removed", *told]))
+
+
+add_command(app, vminstall.install, "install")
+add_command(app, vminstall.import_, "import")
+add_command(app, start, "start")
+add_command(app, stop, "stop")
+add_command(app, list_machines, "list")
+add_command(app, remove, "remove")
+add_command(app, console, "console")

@@ -1,0 +1,310 @@
+"""`imgkit vm install` and `imgkit vm import`: machines that are made, and started for the first time."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imgkit.cli.compose import composed
+from imgkit.cli.options import AsJson
+from imgkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from imgkit.vm.install.installation import Begun
+    from imgkit.vm.install.request import Prepared, Request
+    from imgkit.vm.serial.dialogue import Conversation
+    from imgkit.vm.spec import VmSpec
+
+SESSION = "qemu:///session"
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The machine's name.", show_default=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What becomes of the terminal when the machine runs: attached, or text is waited for, or neither."""
+
+    connect: str
+    no_console: bool
+    expect: str | None
+    timeout: float
+    dry_run: bool
+
+
+def make_spec(
+    name: Name,
+    *,
+    memory: Annotated[int, typer.Option(min=64, metavar="MIB", help="Memory of the machine.")] = 2048,
+    vcpus: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Virtual CPUs.")] = 1,
+    uefi: Annotated[bool, typer.Option("--uefi", help="Start with UEFI; by default with a BIOS.")] = False,
+    network: Annotated[
+        str, typer.Option(metavar="KIND", help="Its network card: user, bridge=NAME, network=NAME, none.")
+    ] = "user",
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", readable=False, help="Keep all that comes over its serial line.")
+    ] = None,
+) -> VmSpec:
+    """The machine that the options describe. UsageError for words that make no sense."""
+    from imgkit.vm.spec import Firmware, VmSpec, parse_network
+
+    if log is not None and not log.absolute().parent.is_dir():
+        raise UsageError(f"{log}: there is no such folder", hint="Make it first, or name another file.")
+    return VmSpec(
+        name,
+        memory=memory,
+        vcpus=vcpus,
+        firmware=Firmware.UEFI if uefi else Firmware.BIOS,
+        network=parse_network(network),
+        log=log.absolute() if log else None,
+    )
+
+
+def make_talk(
+    *,
+    connect: Annotated[
+        str, typer.Option("--connect", metavar="URI", help="Which libvirt; your own session needs no privilege.")
+    ] = SESSION,
+    no_console: Annotated[
+        bool, typer.Option("--no-console", help="Do not attach to the serial console; by default a terminal is.")
+    ] = False,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="Do not attach: show the serial line until this text comes (else status 1)."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for the text of --expect, or for --wait.")
+    ] = 3600,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print libvirt's XML of the machine; make nothing.")
+    ] = False,
+) -> Talk:
+    """How to go on when the machine runs. UsageError for what is no regular expression."""
+    import re
+
+    try:
+        re.compile(expect or "")
+    except re.error as error:
+        raise UsageError(
+            f"--expect is no regular expression ({error})", hint="Escape . ( [ * and the like with \\."
+        ) from error
+    return Talk(connect, no_console, expect, timeout, dry_run)
+
+
+@composed(spec=make_spec, talk=make_talk)
+def install(
+    spec: VmSpec,
+    *,
+    talk: Talk,
+    location: Annotated[
+        str | None, typer.Option(metavar="LOCATION", help="Install tree: a URL (http, https, ftp, nfs), folder or ISO.")
+    ] = None,
+    cdrom: Annotated[
+        Path | None, typer.Option(metavar="ISO", readable=False, help="Installer's ISO, started as a CD.")
+    ] = None,
+    import_disk: Annotated[
+        Path | None,
+        typer.Option("--import", metavar="DISK", readable=False, help="No installer: a disk that has a system."),
+    ] = None,
+    kernel: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The installer's kernel, where --location does not find it.")
+    ] = None,
+    initrd: Annotated[str | None, typer.Option(metavar="FILE", help="The initial RAM disk for --kernel.")] = None,
+    arch: Annotated[
+        str | None, typer.Option("--arch", metavar="NAME", help="The machine's architecture: amd64, aarch64.")
+    ] = None,
+    disk: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORDS",
+            help="size=8G makes one, path=FILE takes one (both: makes it there), format=raw; or none. Repeatable.",
+        ),
+    ] = None,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            "--answers", "--preseed", metavar="FILE|URL", help="Preseed, kickstart, AutoYaST or autoinstall file."
+        ),
+    ] = None,
+    inject: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", readable=False, help="Put a file into / of the initial RAM disk. Repeatable."),
+    ] = None,
+    extra_args: Annotated[str, typer.Option(metavar="TEXT", help="More arguments for the installer's kernel.")] = "",
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Take files that do not agree with the tree's checksums.")
+    ] = False,
+    no_enable: Annotated[
+        bool, typer.Option("--no-enable", help="Start images as they are, without enabling their serial console.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the installation has ended.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a machine and start its installer, on the serial console; afterwards it starts from its disk.
+
+    An ISO without a serial console is copied to ~/.cache/imgkit/iso with one. New disks without a path are put into
+    ~/.local/share/libvirt/images.
+
+    Examples:
+      imgkit vm install a --location http://MIRROR/dists/stable --disk size=8G
+      imgkit vm install b --cdrom debian-12-netinst.iso --disk size=8G --uefi
+      imgkit vm install c --location nfs://server/fedora --disk size=20G --wait
+      imgkit vm install d --location /mnt --disk size=8G --answers preseed.cfg
+      imgkit vm install e --import debian.qcow2
+    """
+    from imgkit.vm.install.request import Request
+    from imgkit.vm.install.storage import DiskWish, parse_disk
+
+    ways = [option for option in (location or kernel, cdrom, import_disk) if option]
+    if len(ways) != 1:
+        raise UsageError(
+            "a machine starts from one of --location (or --kernel), --cdrom and --import", hint="Give one of them."
+        )
+    if import_disk is None and not disk:
+        raise UsageError("nothing says where to install to", hint="Give --disk size=8G, or --disk none.")
+    wishes = [parse_disk(words) for words in disk or () if words != "none"]
+    if import_disk is not None:
+        wishes.insert(0, DiskWish(import_disk))
+    request = Request(
+        spec,
+        disks=tuple(wishes),
+        location=location,
+        kernel=kernel,
+        initrd=initrd,
+        cdrom=cdrom,
+        architecture=arch,
+        answers=answers,
+        injected={f"/{path.name}": path for path in inject or ()},
+        extra=extra_args,
+        insecure=insecure,
+        enable=not no_enable,
+    )
+    _carry_out("vm-install", request, talk, wait=wait, as_json=as_json)
+
+
+@composed(spec=make_spec, talk=make_talk)
+def import_(
+    spec: VmSpec,
+    image: Annotated[
+        Path, typer.Argument(metavar="DISK", readable=False, help="A disk that has a system.", show_default=False)
+    ],
+    *,
+    talk: Talk,
+    no_enable: Annotated[
+        bool, typer.Option("--no-enable", help="Start the disk as it is, without enabling its serial console.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a machine of a disk that has a system, and start it on the serial console.
+
+    A disk without a serial console gets one, in place; a file beside it, DISK.undo, takes that back.
+
+    Examples:
+      imgkit vm import test0 debian.qcow2
+      imgkit vm import test0 debian.qcow2 --expect 'login: ' --timeout 300
+    """
+    from imgkit.vm.install.request import Request
+    from imgkit.vm.install.storage import DiskWish
+
+    request = Request(spec, disks=(DiskWish(image),), enable=not no_enable)
+    _carry_out("vm-import", request, talk, wait=False, as_json=as_json)
+
+
+def _carry_out(kind: str, request: Request, talk: Talk, *, wait: bool, as_json: bool) -> None:
+    from imgkit.cli.render import note, out, print_json, progress_bar
+    from imgkit.vm.connection import connect
+    from imgkit.vm.domain import domain_xml
+    from imgkit.vm.install.installation import begin, end_of_installation
+    from imgkit.vm.install.request import prepare
+
+    with connect(talk.connect) as connection:
+        with progress_bar("fetching") as progress:
+            prepared = prepare(connection, request, progress)
+        _tell_prepared(request, prepared, as_json=as_json)
+        plan = prepared.blueprint
+        xml = domain_xml(plan.installing(connection.getURI()), plan.host)
+        document = _document(request, prepared, talk) | {"xml": xml}
+        if talk.dry_run:
+            if as_json:
+                print_json(kind, 1, document | {"enabled": None, "passed": None, "transcript": ""})
+            else:
+                out(xml.rstrip("\n"))
+            return
+        with begin(connection, plan) as begun:
+            if begun.enabled and not as_json:
+                note(
+                    f"{begun.enabled.path}: serial console enabled in place; "
+                    f"undo with: imgkit undo {begun.enabled.path} {begun.enabled.undo}"
+                )
+            came = _talk(connection, begun, talk, as_json=as_json)
+            if wait:
+                begun.wait(talk.timeout)
+        if begun.over.is_set():
+            end_of_installation(connection, request.spec.name)
+    if as_json:
+        heard = {"passed": came and came.passed, "transcript": came.transcript if came else ""}
+        print_json(kind, 1, document | {"enabled": begun.enabled} | heard)
+    elif came is not None and not came.passed:
+        sys.stderr.write("\n")
+        note(f"{request.spec.name}: {came.explanation}; the line shows the boot up to: {came.reached}; it runs on")
+    else:
+        more = "" if talk.connect == SESSION else f" --connect {talk.connect}"
+        note(f"{request.spec.name}: started; its console: imgkit vm console {request.spec.name}{more}")
+    if came is not None and not came.passed:
+        raise typer.Exit(1)
+
+
+def _talk(connection: Any, begun: Begun, talk: Talk, *, as_json: bool) -> Conversation | None:
+    """Let the machine run, with whoever listens there from the first byte; what was heard, if this was for a script."""
+    from imgkit.cli.vmconsole import Shown, attach_here
+    from imgkit.vm.serial.attach import Attachment
+    from imgkit.vm.serial.dialogue import Dialogue, Expect, converse
+
+    name = begun.domain.name()
+    if talk.expect is not None:
+        dialogue = Dialogue([Expect(talk.expect)], timeout=talk.timeout, force=True)
+        shown = None if as_json else Shown()
+        return converse(connection, name, dialogue, on_output=shown, on_open=begun.resume)
+    if talk.no_console or as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        begun.resume()
+    else:
+        attach_here(connection, name, Attachment(force=True), on_open=begun.resume)
+    return None
+
+
+def _tell_prepared(request: Request, prepared: Prepared, *, as_json: bool) -> None:
+    from imgkit.cli.render import note
+
+    if as_json:
+        return
+    if prepared.tree is not None and prepared.files is not None and not prepared.files.verified:
+        note("kernel and initial RAM disk were not checked: the tree has no checksums of both, or they do not agree")
+    iso = prepared.blueprint.installer.cdrom
+    if iso is not None and request.cdrom is not None and iso != request.cdrom.resolve():
+        note(f"{request.cdrom}: has no serial console; started from a copy that has one, {iso}")
+
+
+def _document(request: Request, prepared: Prepared, talk: Talk) -> dict[str, Any]:
+    """What was asked for and found, for a program."""
+    plan, files = prepared.blueprint, prepared.files
+    kernel = plan.installer.kernel
+    return {
+        "name": request.spec.name,
+        "connect": talk.connect,
+        "dry_run": talk.dry_run,
+        "disks": [
+            {"path": disk.path, "format": disk.image_format, "created": disk.size is not None} for disk in plan.disks
+        ],
+        "cdrom": plan.installer.cdrom,
+        "kernel": kernel
+        and {
+            "kernel": kernel.kernel,
+            "initrd": kernel.initrd,
+            "arguments": kernel.arguments,
+            "verified": files is not None and files.verified,
+        },
+    }

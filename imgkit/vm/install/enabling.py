@@ -1,0 +1,134 @@
+"""Serial consoles for what machines start from, where they lack one: a disk is edited in place, an ISO copied.
+
+A disk keeps an undo file beside it; the copy of an ISO is in the user's cache, named by what it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import imgkit
+from imgkit.block import commit
+from imgkit.block.copy import no_progress
+from imgkit.block.output import InPlace, NewFile
+from imgkit.console.contents import architecture, enable, status
+from imgkit.console.model import Wishes
+from imgkit.console.recipe import default_console
+from imgkit.editing import Source, clock, edit_image, open_file, opened
+from imgkit.errors import ConfigError, EngineError, GuestError, OutputError, UnclassifiedImageError, UnsupportedError
+from imgkit.iso.medium import Medium, find_medium
+from imgkit.vm.install.storage import check_room
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from imgkit.block.copy import Progress
+    from imgkit.editing import Contents
+    from imgkit.tree import Change
+
+_AS_IT_IS = "--no-enable starts it as it is."
+_MENU = 5  # seconds that an installer's boot menu waits
+
+
+@dataclass(frozen=True, slots=True)
+class EnabledDisk:
+    """A disk whose console was enabled, and the file with which `imgkit undo` takes that back."""
+
+    path: Path
+    undo: Path
+
+
+def has_console(image: Path) -> bool:
+    """Whether the serial console of what is on a disk or an ISO is enabled.
+
+    Raises UnsupportedError where that cannot be told, and what opening the image raises.
+    """
+    try:
+        with opened(Source(image)) as (_, contents):
+            return status(contents, None).enabled
+    except (ConfigError, EngineError, GuestError, UnsupportedError) as error:
+        raise _not_understood(image, error) from error
+
+
+def enable_disk(image: Path, undo: ExitStack) -> EnabledDisk | None:
+    """Enable the serial console in a disk, in place; None where it was enabled. `undo` takes it back.
+
+    Raises UnsupportedError where the disk is not understood, InUseError where it is in use, OutputError where it may
+    not be written.
+    """
+    record = _free_name(image)
+    try:
+        edited = edit_image(Source(image), _enabled, InPlace(), undo=record)
+    except (ConfigError, EngineError, GuestError, UnsupportedError) as error:
+        raise _not_understood(image, error) from error
+    if not edited.changes:
+        return None
+
+    def take_back() -> None:
+        commit.undo(image, record, mtime_ns=clock())
+        record.unlink()
+
+    undo.callback(take_back)
+    return EnabledDisk(image, record)
+
+
+def enabled_iso(image: Path, progress: Progress = no_progress) -> Path:
+    """The ISO itself if its serial console is enabled, else a copy in the user's cache with an enabled one.
+
+    Raises UnclassifiedImageError for what is no ISO, UnsupportedError where its installer is not understood,
+    OutputError where the cache cannot be written.
+    """
+    with open_file(Source(image)) as opened_image:
+        if find_medium(opened_image, now=0) is None:
+            raise UnclassifiedImageError(f"{image}: is no ISO", hint="Start from a disk with --import.")
+    if has_console(image):
+        return image
+    copy = _cache() / f"{_digest(image)}.iso"
+    if copy.exists():
+        return copy
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{copy.parent}: cannot be made ({error.strerror})", hint="Set XDG_CACHE_HOME.") from error
+    check_room(copy, image.stat().st_size)
+    try:
+        with suppress(FileExistsError):
+            edit_image(Source(image), _enabled, NewFile(copy, force=True), progress=progress)
+    except (ConfigError, GuestError, UnsupportedError) as error:
+        raise _not_understood(image, error) from error
+    return copy
+
+
+def _enabled(contents: Contents) -> list[Change]:
+    timeout = _MENU if isinstance(contents, Medium) else None
+    return enable(contents, default_console(architecture(contents)), Wishes(timeout=timeout))
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imgkit" / "iso"
+
+
+def _digest(image: Path) -> str:
+    """What the copy depends on: the bytes of the ISO, and this version."""
+    with image.open("rb", buffering=0) as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(imgkit.__version__.encode())
+    return digest.hexdigest()
+
+
+def _free_name(image: Path) -> Path:
+    number = 0
+    while True:
+        path = image.with_name(f"{image.name}.undo{number or ''}")
+        if not path.exists():
+            return path
+        number += 1
+
+
+def _not_understood(image: Path, error: Exception) -> UnsupportedError:
+    return UnsupportedError(f"{image}: its serial console cannot be enabled: {error}", hint=_AS_IT_IS)
