@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 _TIMEOUT = 10  # seconds to find the scheduler
+# What the workers are asked, as text: it needs nothing of ours there to arrive, and no bytecode of the same Python.
+_VERSIONS = "(__import__('imgkit.batch.work').__version__, '.'.join(__import__('platform').python_version_tuple()[:2]))"
 
 
 @contextmanager
@@ -47,11 +49,6 @@ def cluster(address: str) -> Iterator[Executor]:
         yield client.get_executor(pure=False)
 
 
-def version() -> tuple[str, str]:
-    """Versions of imgkit and of Python, major and minor, of the process that calls it."""
-    return __version__, ".".join(platform.python_version_tuple()[:2])
-
-
 def _check(threads: dict[str, int], address: str) -> None:
     if not threads:
         raise EngineError(
@@ -67,15 +64,16 @@ def _check(threads: dict[str, int], address: str) -> None:
 
 def _check_versions(client: Any) -> None:
     try:
-        found: dict[str, tuple[str, str]] = client.run(version)
-    except ImportError as error:
+        found: dict[str, tuple[str, str]] = client.run(eval, _VERSIONS)
+    except (ImportError, AttributeError) as error:
         raise EngineError(
             f"the Dask workers have not this imgkit ({error})", hint=f"pip install imgkit-vm=={__version__} there."
         ) from error
+    ours = __version__, ".".join(platform.python_version_tuple()[:2])
     for worker, (theirs, python) in found.items():
-        if (theirs, python) != version():
+        if (theirs, python) != ours:
             raise EngineError(
-                f"Dask worker {worker} has imgkit {theirs} on Python {python}, here it is imgkit {version()[0]} "
-                f"on Python {version()[1]}",
+                f"Dask worker {worker} has imgkit {theirs} on Python {python}, here it is imgkit {ours[0]} "
+                f"on Python {ours[1]}",
                 hint=f"Install the same on both sides: pip install imgkit-vm=={__version__}.",
             )

@@ -2,61 +2,67 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imgkit.batch import places
 from imgkit.batch.plan import Selector
-from imgkit.block.host import real_path
+from imgkit.block.remote import Url
+from imgkit.block.remote.place import open_place
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from imgkit.batch.operations import Operation
     from imgkit.batch.plan import Plan
+    from imgkit.block.remote import Address
 
 _NO_SELECTOR = Selector("*")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image of a batch. `output` is None for an edit in place. Both paths are absolute, links resolved."""
+    """One image of a batch. `output` is None for an edit in place. Paths are absolute, links resolved."""
 
-    input: Path
-    output: Path | None
+    input: Address
+    output: Address | None
     operation: Operation
     selector: Selector
 
     @property
-    def target(self) -> Path:
-        """The file that will hold the result."""
+    def target(self) -> Address:
+        """What will hold the result."""
         return self.output or self.input
 
 
 def find_jobs(plan: Plan) -> list[Job]:
     """All jobs of a plan, in its order. An input that cannot be read is a job too, which will fail.
 
-    Raises UsageError for a pattern that matches nothing, one image under two names, two results with one name, and a
-    result that would replace an input.
+    Raises UsageError for a pattern that matches nothing, one image under two names, two results with one name, a
+    result that would replace an input, and an image elsewhere that is to be edited in place; what a store raises that
+    cannot be listed or written to.
     """
-    inputs = [real_path(path) for path in _inputs(plan)]
+    inputs = list(_inputs(plan))
     _check_distinct(inputs)
-    jobs = [Job(path, _output(plan, path), plan.operation, _selector(plan, path)) for path in inputs]
+    for address in inputs:
+        try:
+            str(address).encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{address}: has a name that is not UTF-8, as a ledger's have to be", hint="Rename it."
+            ) from error
+    jobs = [Job(address, _output(plan, address), plan.operation, _selector(plan, address)) for address in inputs]
     _check_outputs(jobs)
     return jobs
 
 
-def _inputs(plan: Plan) -> Iterator[Path]:
+def _inputs(plan: Plan) -> Iterator[Address]:
     for pattern in plan.inputs:
-        name = str(plan.folder / pattern)
-        found = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]  # noqa: PTH207  may be absolute
-        if not found:
-            raise UsageError(f"{pattern}: matches no file", hint=f"Patterns start at {plan.folder}.")
-        yield from map(Path, found)
+        yield from places.find(pattern, plan.folder)
     if plan.list_file is not None:
         try:
             lines = plan.list_file.read_text().splitlines()
@@ -65,19 +71,28 @@ def _inputs(plan: Plan) -> Iterator[Path]:
                 f"{plan.list_file}: cannot be read ({error})", hint="It names one image a line."
             ) from error
         names = (line.strip() for line in lines)
-        yield from (plan.list_file.parent / name for name in names if name and not name.startswith("#"))
+        yield from (places.resolved(name, plan.list_file.parent) for name in names if name and not name.startswith("#"))
 
 
-def _output(plan: Plan, path: Path) -> Path | None:
+def _output(plan: Plan, address: Address) -> Address | None:
     if plan.output is None:
+        if isinstance(address, Url):
+            raise UsageError(
+                f"{address}: cannot be edited in place", hint='Write new images: output = "serial/{stem}{suffix}".'
+            )
         return None
-    parts = {"{stem}": path.stem, "{suffix}": path.suffix, "{name}": path.name}
+    name, stem, suffix = places.name_parts(address)
+    parts = {"{stem}": stem, "{suffix}": suffix, "{name}": name}
     if "{sha256}" in plan.output:
-        parts["{sha256}"] = sha256_of(path)
-    name = plan.output
+        if isinstance(address, Url):
+            raise UsageError(
+                f"{address}: all of it would have to be fetched for {{sha256}}", hint="Use {stem} or {name}."
+            )
+        parts["{sha256}"] = sha256_of(address)
+    output = plan.output
     for part, value in parts.items():
-        name = name.replace(part, value)
-    return real_path(plan.folder / name)
+        output = output.replace(part, value)
+    return places.resolved(output, plan.folder)
 
 
 def sha256_of(path: Path) -> str:
@@ -89,44 +104,38 @@ def sha256_of(path: Path) -> str:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _selector(plan: Plan, path: Path) -> Selector:
-    return next((selector for selector in plan.selectors if fnmatch(str(path), selector.match)), _NO_SELECTOR)
+def _selector(plan: Plan, address: Address) -> Selector:
+    return next((selector for selector in plan.selectors if fnmatch(str(address), selector.match)), _NO_SELECTOR)
 
 
-def _check_distinct(inputs: list[Path]) -> None:
-    seen: dict[object, Path] = {}
-    for path in inputs:
-        identity = _identity(path)
+def _check_distinct(inputs: list[Address]) -> None:
+    seen: dict[object, Address] = {}
+    for address in inputs:
+        identity = places.identity(address)
         if identity in seen:
             also = seen[identity]
-            told = "is named twice" if also == path else f"is the same file as {also}"
-            raise UsageError(f"{path}: {told}", hint="Name each image once: two edits of one file would collide.")
-        seen[identity] = path
+            told = "is named twice" if str(also) == str(address) else f"is the same file as {also}"
+            raise UsageError(f"{address}: {told}", hint="Name each image once: two edits of one file would collide.")
+        seen[identity] = address
 
 
 def _check_outputs(jobs: list[Job]) -> None:
-    sources = {_identity(job.input): job.input for job in jobs}
-    seen: dict[Path, Path] = {}
+    sources = {places.identity(job.input): job.input for job in jobs}
+    seen: dict[str, Address] = {}
     for job in jobs:
         if job.output is None:
             continue
-        if _identity(job.output) in sources:
+        if places.identity(job.output) in sources:
             raise UsageError(
                 f"{job.output}: the result of {job.input} would replace an input",
                 hint="Write to another folder, or say in-place = true.",
             )
-        if job.output in seen:
+        name = str(job.output)
+        if name in seen:
             raise UsageError(
-                f"{job.output}: would be the result of both {seen[job.output]} and {job.input}",
+                f"{name}: would be the result of both {seen[name]} and {job.input}",
                 hint="Tell them apart in the template, for example with {sha256} or {name}.",
             )
-        seen[job.output] = job.input
-
-
-def _identity(path: Path) -> object:
-    """What is the same for all names of a file: device and inode; the path, where there is no file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return path
-    return status.st_dev, status.st_ino
+        if isinstance(job.output, Url):
+            open_place(job.output)
+        seen[name] = job.input

@@ -11,20 +11,25 @@ import fcntl
 import json
 import os
 import sqlite3
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imgkit.block.remote import parse_address
 from imgkit.errors import FormatError, InUseError, OutputError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from imgkit.batch.jobs import Job
+    from imgkit.block.remote import Address
 
-VERSION = 1
+VERSION = 2
+_EACH = 5  # images that are told of one by one
+_LOCK_WAIT = 1.0  # seconds: those who only look hold the lock for an instant
 _APPLICATION = 0x696D676B  # "imgk", https://www.sqlite.org/pragma.html#pragma_application_id
 _SCHEMA = """
 CREATE TABLE image (
@@ -38,9 +43,11 @@ CREATE TABLE image (
     seconds REAL NOT NULL DEFAULT 0,
     changes TEXT NOT NULL DEFAULT '[]',
     notices TEXT NOT NULL DEFAULT '[]',
+    layout TEXT NOT NULL DEFAULT '',
     error TEXT NOT NULL DEFAULT '',
     message TEXT NOT NULL DEFAULT '',
-    hint TEXT NOT NULL DEFAULT ''
+    hint TEXT NOT NULL DEFAULT '',
+    input_version TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX image_state ON image (state);
 """
@@ -66,7 +73,11 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one image. `sha256` is the result's, `seconds` the time it took; `error` names the error's class."""
+    """What came of one image. `sha256` is the result's, `seconds` the time it took; `error` names the error's class.
+
+    `layout` is the image's map (see `imgkit.layoutmap.model.encode`), "" where there is none. `input_version` tells
+    which of the files that have had its name the input was.
+    """
 
     state: State
     sha256: str = ""
@@ -74,18 +85,20 @@ class Outcome:
     seconds: float = 0.0
     changes: tuple[FileChange, ...] = ()
     notices: tuple[str, ...] = ()
+    layout: str = ""
     error: str = ""
     message: str = ""
     hint: str = ""
+    input_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One image as the ledger knows it. `output` is None for an edit in place."""
+    """One image as the ledger knows it. `output` is None for an edit in place. URLs are without what is secret."""
 
     id: int
-    input: Path
-    output: Path | None
+    input: Address
+    output: Address | None
     operation: str
     outcome: Outcome
 
@@ -103,29 +116,31 @@ class Ledger:
         What is done stays done. What is not takes over the plan's wishes.
         """
         remaining: dict[int, Job] = {}
-        known = {record.input: record for record in self.records()}
-        news = [f"{path}: left the plan" for path in known if path not in {job.input for job in jobs}]
+        rows = self._database.execute("SELECT input, id, state, output, operation FROM image").fetchall()
+        known = {name: tuple(rest) for name, *rest in rows}
+        named = {str(job.input) for job in jobs}
+        news: dict[str, list[str]] = {}
+        if left := [name for name in known if name not in named]:
+            news["left the plan"] = left
         with self._database:
             for job in jobs:
-                record = known.get(job.input)
                 wishes = (str(job.output) if job.output else None, str(job.operation))
-                if record is None:
+                if str(job.input) not in known:
                     row = (str(job.input), *wishes, State.PENDING)
                     cursor = self._database.execute(
                         "INSERT INTO image (input, output, operation, state) VALUES (?, ?, ?, ?)", row
                     )
                     remaining[cursor.lastrowid or 0] = job
                     continue
-                differs = (job.output, str(job.operation)) != (record.output, record.operation)
-                if record.outcome.state in (State.DONE, State.UNCHANGED):
-                    if differs:
-                        news.append(f"{job.input}: was done by another plan ({record.operation}) and stays so")
-                elif record.outcome.state is State.PENDING:
-                    self._database.execute(
-                        "UPDATE image SET output = ?, operation = ? WHERE id = ?", (*wishes, record.id)
-                    )
-                    remaining[record.id] = job
-        return remaining, news
+                number, state, *before = known[str(job.input)]
+                if state in (State.DONE, State.UNCHANGED):
+                    if wishes != tuple(before):
+                        what = f"was done by another plan ({_difference(wishes, before)}) and stays so"
+                        news.setdefault(what, []).append(str(job.input))
+                elif state == State.PENDING:
+                    self._database.execute("UPDATE image SET output = ?, operation = ? WHERE id = ?", (*wishes, number))
+                    remaining[number] = job
+        return remaining, [line for what, names in news.items() for line in _named(names, what)]
 
     def reopen(self, *states: State) -> int:
         """Make all images of these states pending again; their number."""
@@ -139,6 +154,8 @@ class Ledger:
     def settle(self, number: int, outcome: Outcome) -> None:
         """Note down what came of an image; it is on the disk when this returns."""
         row = asdict(outcome)
+        for name in ("message", "hint"):  # which may name a file of the image; SQLite's text is UTF-8
+            row[name] = row[name].encode(errors="surrogateescape").decode(errors="backslashreplace")
         row["changes"] = json.dumps(row["changes"])
         row["notices"] = json.dumps(row["notices"])
         names = ", ".join(f"{name} = :{name}" for name in row)
@@ -147,21 +164,38 @@ class Ledger:
 
     def records(self) -> Iterator[Record]:
         """All images, in the order in which they were entered."""
-        self._database.row_factory = sqlite3.Row
-        for row in self._database.execute("SELECT * FROM image ORDER BY id").fetchall():
-            outcome = Outcome(
-                State(row["state"]),
-                row["sha256"],
-                row["engine"],
-                row["seconds"],
-                tuple(FileChange(**change) for change in json.loads(row["changes"])),
-                tuple(json.loads(row["notices"])),
-                row["error"],
-                row["message"],
-                row["hint"],
-            )
-            output = Path(row["output"]) if row["output"] else None
-            yield Record(row["id"], Path(row["input"]), output, row["operation"], outcome)
+        yield from map(self.record, self.states())
+
+    def record(self, number: int) -> Record:
+        """One image."""
+        cursor = self._database.execute("SELECT * FROM image WHERE id = ?", (number,))
+        cursor.row_factory = sqlite3.Row
+        row = cursor.fetchone()
+        outcome = Outcome(
+            State(row["state"]),
+            row["sha256"],
+            row["engine"],
+            row["seconds"],
+            tuple(FileChange(**change) for change in json.loads(row["changes"])),
+            tuple(json.loads(row["notices"])),
+            row["layout"],
+            row["error"],
+            row["message"],
+            row["hint"],
+            row["input_version"],
+        )
+        output = parse_address(row["output"]) if row["output"] else None
+        return Record(row["id"], parse_address(row["input"]), output, row["operation"], outcome)
+
+    def states(self) -> dict[int, State]:
+        """The state of every image, by number."""
+        rows = self._database.execute("SELECT id, state FROM image ORDER BY id").fetchall()
+        return {number: State(state) for number, state in rows}
+
+    def failed(self) -> list[str]:
+        """Names of the images that could not be done."""
+        rows = self._database.execute("SELECT input FROM image WHERE state = 'failed' ORDER BY id").fetchall()
+        return [name for (name,) in rows]
 
     def counts(self) -> dict[State, int]:
         """How many images there are of each state."""
@@ -173,9 +207,21 @@ class Ledger:
         return self.folder / "undo" / f"{number}.undo"
 
 
-def ledger_folder(plan_file: Path) -> Path:
-    """The folder of a plan's ledger: `isos.batch` beside `isos.toml`."""
-    return plan_file.resolve().with_suffix(".batch")
+def ledger_folder(batch: Path) -> Path:
+    """The folder of a batch's ledger: `isos.batch` beside the plan `isos.toml`; a folder is one itself."""
+    return batch.resolve() if batch.is_dir() else batch.resolve().with_suffix(".batch")
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process works on the batch whose ledger lies in `folder`."""
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 @contextmanager
@@ -211,12 +257,39 @@ def open_ledger(folder: Path, *, create: bool = False, alone: bool = True) -> It
 
 
 def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InUseError(
-            f"{folder}: another process runs this batch", hint="Wait for it, or look with `imgkit batch status PLAN`."
-        ) from error
+    until = time.monotonic() + _LOCK_WAIT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise InUseError(
+                    f"{folder}: another process runs this batch",
+                    hint="Wait for it, or look with `imgkit batch status PLAN`.",
+                ) from error
+            time.sleep(_LOCK_WAIT / 20)
+        else:
+            return
+
+
+def _difference(wishes: Sequence[str | None], before: Sequence[str | None]) -> str:
+    """What an earlier plan wanted otherwise."""
+    told = []
+    if wishes[1] != before[1]:
+        told.append(f"{before[1]}, now: {wishes[1]}")
+    if wishes[0] != before[0]:
+        now, then = ((place or "").rpartition("/")[0] for place in (wishes[0], before[0]))
+        if now == then:
+            now, then = wishes[0] or "", before[0] or ""
+        told.append(f"to {then or 'itself'}, now: to {now or 'itself'}")
+    return "; ".join(told)
+
+
+def _named(names: list[str], what: str) -> list[str]:
+    """A line for each image; one for all of them where they are many."""
+    if len(names) > _EACH:
+        return [f"{names[0]} and {len(names) - 1:,} more: {what}"]
+    return [f"{name}: {what}" for name in names]
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:

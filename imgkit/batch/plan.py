@@ -99,6 +99,15 @@ def read_plan(path: Path) -> Plan:
     return _Reader(path, text).plan(document)
 
 
+def check_template(template: str) -> str:
+    """The template of an output, if all its variables are known. Raises UsageError."""
+    wrong = set(re.findall(r"\{[^{}]*\}|[{}]", template)) - {"{stem}", "{suffix}", "{name}", "{sha256}"}
+    if wrong:
+        hint = "It knows {stem}, {suffix}, {name} and {sha256}."
+        raise UsageError(f"the template has {min(wrong)}, which stands for nothing", hint=hint)
+    return template
+
+
 class _Reader:
     """Turns a TOML document into a plan; its errors name the line of what is wrong."""
 
@@ -177,13 +186,10 @@ class _Reader:
         )
 
     def _template(self, template: str | None) -> str | None:
-        if template is None:
-            return None
-        wrong = set(re.findall(r"\{[^{}]*\}|[{}]", template)) - {"{stem}", "{suffix}", "{name}", "{sha256}"}
-        if wrong:
-            hint = "It knows {stem}, {suffix}, {name} and {sha256}."
-            raise self._error(f"the template has {min(wrong)}, which stands for nothing", "output", hint=hint)
-        return template
+        try:
+            return None if template is None else check_template(template)
+        except UsageError as error:
+            raise self._error(error.message, "output", hint=error.hint) from error
 
     def _check(self, table: dict[str, Any], known: Mapping[str, str], name: str = "", number: int = 0) -> None:
         for key, value in table.items():

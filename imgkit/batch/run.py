@@ -1,7 +1,7 @@
 """The coordinator: hands jobs to worker processes, a few at a time, and notes down what comes back.
 
 A worker that dies takes its pool with it (`concurrent.futures.process.BrokenProcessPool`); a new one is made. Which
-image killed it is not known, so those that were in work are tried again one at a time, each at most three times.
+image killed it is not known, so those that were in work are tried again one at a time, until one has done so thrice.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.batch.ledger import Outcome, State
-from imgkit.batch.work import Task, carry_out, failure, note_path, take_back
+from imgkit.batch.work import Deferred, Task, carry_out_all, failure, note_path, take_back
 from imgkit.errors import EngineError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from imgkit.batch.jobs import Job
@@ -58,45 +60,104 @@ def run(
     in_flight: int,
     on_outcome: Callable[[Job, Outcome], None],
     stopping: Callable[[], bool] = lambda: False,
+    pack: int = 1,
 ) -> None:
     """Do the jobs, `in_flight` of them handed out at any time; each outcome is in the ledger before it is told.
 
+    Up to `pack` images share an appliance, where they need one.
+
     When `stopping` says so, what is handed out is finished and the rest stays pending. Raises what the ledger raises.
     """
-    queue = deque(Task(job, ledger.undo_file(number)) for number, job in remaining.items())
     numbers = {job.input: number for number, job in remaining.items()}
-    suspects: deque[Task] = deque()
-    tries: dict[Task, int] = {}
 
     def settle(task: Task, outcome: Outcome) -> None:
         _settle(ledger, numbers[task.job.input], task, outcome)
         on_outcome(task.job, outcome)
 
     _make_folders(remaining)
-    while (queue or suspects) and not stopping():
-        try:
-            with make_pool() as pool:
-                while suspects and not stopping():
-                    _work_off(pool, suspects, 1, settle, stopping)
-                _work_off(pool, queue, in_flight, settle, stopping)
-        except _PoolDiedError as died:
-            for task in died.lost:
-                tries[task] = tries.get(task, 0) + 1
-                if tries[task] < _TRIES:
-                    suspects.append(task)
-                else:
-                    settle(task, failure(_killer(task)))
+    tasks = [Task(job, ledger.undo_file(number)) for number, job in remaining.items()]
+    _do(tasks, settle, make_pool, in_flight, pack, stopping)
 
 
-def undo(records: list[Record], ledger: Ledger, on_outcome: Callable[[Record, Outcome], None]) -> None:
-    """Take back what a batch did, one image after the other. What cannot be taken back keeps its state."""
-    for record in records:
+def rehearse(
+    jobs: Iterable[Job],
+    make_pool: Callable[[], AbstractContextManager[Executor]],
+    *,
+    in_flight: int,
+    on_outcome: Callable[[Job, Outcome], None],
+    stopping: Callable[[], bool] = lambda: False,
+    pack: int = 1,
+) -> None:
+    """Plan all jobs and write nothing. Outcomes are told in the order of the jobs, each as soon as it can be."""
+    tasks = [Task(job, None) for job in jobs]
+    early: dict[Job, Outcome] = {}
+    waiting = deque(task.job for task in tasks)
+
+    def settle(task: Task, outcome: Outcome) -> None:
+        early[task.job] = outcome
+        while waiting and waiting[0] in early:
+            first = waiting.popleft()
+            on_outcome(first, early.pop(first))
+
+    _do(tasks, settle, make_pool, in_flight, pack, stopping)
+    for job, outcome in early.items():  # behind those that an interrupt left undone
+        on_outcome(job, outcome)
+
+
+def undo(ledger: Ledger, on_outcome: Callable[[Record, Outcome], None]) -> None:
+    """Take back what a batch did, one image after the other. What cannot be taken back keeps its state.
+
+    That is also what a run that was killed had done and not noted down any more: the undo files tell.
+    """
+    for record in ledger.records():
         undo_file = ledger.undo_file(record.id)
-        outcome = take_back(record.input, record.output, undo_file)
+        if record.outcome.state is not State.DONE and not undo_file.exists():
+            continue
+        outcome = take_back(record, undo_file)
         if outcome.state is State.UNDONE:
             ledger.settle(record.id, outcome)
             undo_file.unlink(missing_ok=True)
+            note_path(undo_file).unlink(missing_ok=True)
         on_outcome(record, outcome)
+
+
+def _do(
+    tasks: list[Task],
+    settle: Callable[[Task, Outcome], None],
+    make_pool: Callable[[], AbstractContextManager[Executor]],
+    in_flight: int,
+    pack: int,
+    stopping: Callable[[], bool],
+) -> None:
+    """Have workers do the tasks: first those that need no appliance. Where a worker dies, find out with which."""
+    units = deque[tuple[Task, ...]]((replace(task, appliance=False),) for task in tasks)
+    suspects, deferred = deque[tuple[Task, ...]](), list[Task]()
+    tries: dict[Job, int] = {}
+    limit = in_flight
+
+    def take(task: Task, result: Outcome | Deferred) -> None:
+        if isinstance(result, Deferred):
+            deferred.append(replace(task, appliance=True))
+        else:
+            settle(task, result)
+
+    while (units or suspects or deferred) and not stopping():
+        try:
+            with make_pool() as pool:
+                while (units or suspects or deferred) and not stopping():
+                    _work_off(pool, suspects, 1, take, stopping)
+                    _work_off(pool, units, limit, take, stopping)
+                    packs = deque(tuple(deferred[start : start + pack]) for start in range(0, len(deferred), pack))
+                    deferred.clear()
+                    # None waits in a worker's queue: they take long, and Ctrl-C lets those in work be finished.
+                    units, limit = packs, max(1, in_flight // 2)
+        except _PoolDiedError as died:
+            for task in died.lost:
+                tries[task.job] = tries.get(task.job, 0) + (len(died.lost) == 1)  # in company it may be another's fault
+                if tries[task.job] < _TRIES:
+                    suspects.append((task,))
+                else:
+                    settle(task, failure(_killer(task)))
 
 
 class _PoolDiedError(Exception):
@@ -109,31 +170,33 @@ class _PoolDiedError(Exception):
 
 def _work_off(
     pool: Executor,
-    queue: deque[Task],
+    units: deque[tuple[Task, ...]],
     in_flight: int,
-    settle: Callable[[Task, Outcome], None],
+    take: Callable[[Task, Outcome | Deferred], None],
     stopping: Callable[[], bool],
 ) -> None:
-    """Work a queue off in a pool. Raises _PoolDiedError."""
-    handed_out: dict[Future[Outcome], Task] = {}
+    """Work units off in a pool, each by one worker. Raises _PoolDiedError."""
+    handed_out: dict[Future[tuple[Outcome | Deferred, ...]], tuple[Task, ...]] = {}
     lost: list[Task] = []
     while True:
-        while queue and not lost and len(handed_out) < in_flight and not stopping():
+        while units and not lost and len(handed_out) < in_flight and not stopping():
+            unit = units.popleft()
             try:
-                handed_out[pool.submit(carry_out, queue[0])] = queue[0]
+                handed_out[pool.submit(carry_out_all, unit)] = unit
             except BrokenProcessPool:
-                lost.append(queue[0])
-            queue.popleft()
+                lost.extend(unit)
         if not handed_out:
             break
         finished, _ = wait(handed_out, return_when=FIRST_COMPLETED)
         for future in finished:
-            task = handed_out.pop(future)
+            unit = handed_out.pop(future)
             error = None if future.cancelled() else future.exception()
             if future.cancelled() or isinstance(error, BrokenProcessPool):  # cancelled: a scheduler that went away
-                lost.append(task)
+                lost.extend(unit)
             else:
-                settle(task, failure(error) if error else future.result())
+                results = tuple(failure(error) for _ in unit) if error else future.result()
+                for task, result in zip(unit, results, strict=True):
+                    take(task, result)
     if lost:
         raise _PoolDiedError(lost)
 
@@ -145,7 +208,7 @@ def _settle(ledger: Ledger, number: int, task: Task, outcome: Outcome) -> None:
 
 
 def _make_folders(remaining: Mapping[int, Job]) -> None:
-    for folder in {job.output.parent for job in remaining.values() if job.output}:
+    for folder in {job.output.parent for job in remaining.values() if isinstance(job.output, Path)}:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

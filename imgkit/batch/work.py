@@ -1,8 +1,11 @@
-"""One image of a batch, done in a worker process: edited once, however often it is tried.
+"""Images of a batch, done in a worker process: each edited once, however often it is tried.
 
 An image and the ledger cannot change in one step, so a kill may fall between the two. The undo file decides what was
 done: a commit makes it durable before it touches the image, and before a new file gets its name. Where one is found,
 and the image is as it says, the commit happened and only its outcome is told again; else nothing did, and it goes.
+
+Images that need an appliance are put off at first, so that all the others are done before. Images that trust each other
+may share one: all are staged in it in turn, then it stops, then each is committed.
 """
 
 from __future__ import annotations
@@ -10,57 +13,141 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from imgkit.batch import elsewhere
 from imgkit.batch.jobs import sha256_of
 from imgkit.batch.ledger import FileChange, Outcome, State
+from imgkit.batch.slots import appliance_slot
 from imgkit.block import commit, patchfile
+from imgkit.block.durable import no_space
 from imgkit.block.host import HostFile
-from imgkit.block.output import InPlace, NewFile
-from imgkit.editing import Source, clock, edit_image
-from imgkit.errors import FormatError, ImgkitError, StaleImageError
+from imgkit.block.output import InPlace
+from imgkit.block.remote import Url
+from imgkit.block.result import Result
+from imgkit.editing import Source, clock, open_file, staged
+from imgkit.errors import EngineError, FormatError, ImgkitError, StaleImageError
+from imgkit.guest.appliance import Appliance, may_share
+from imgkit.guest.choice import EngineChoice
+from imgkit.layoutmap.draw import map_of, map_of_file
+from imgkit.layoutmap.model import encode
+from imgkit.units import MIB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from imgkit.batch.jobs import Job
+    from imgkit.batch.ledger import Record
+    from imgkit.block.image import Image
     from imgkit.block.overlay import Plan
-    from imgkit.editing import Contents, Edited
+    from imgkit.block.remote import Address
+    from imgkit.editing import Contents
     from imgkit.tree import Change
-
-_CHUNK = 1 << 20  # bytes that are compared at once
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A job with the place for its undo file; None is a dry run."""
+    """A job with the place for its undo file; None is a dry run. `appliance` says whether one may be started for it."""
 
     job: Job
     undo: Path | None
+    appliance: bool = True
 
 
-def carry_out(task: Task) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Nothing was done: the image needs an appliance, which the task was not given."""
+
+
+def carry_out_all(tasks: tuple[Task, ...]) -> tuple[Outcome | Deferred, ...]:
+    """Do one job, or several whose images may share an appliance."""
+    done = _carry_out_together(tasks) if len(tasks) > 1 else {}
+    return tuple(done[task] if task in done else carry_out(task) for task in tasks)
+
+
+def carry_out(task: Task) -> Outcome | Deferred:
     """Do one job. What goes wrong with the image is in the outcome."""
     started = time.monotonic()
-    job = task.job
     try:
-        if task.undo is not None and _was_committed(job, task.undo):
-            engine, changes = _noted(task.undo)
-            return Outcome(State.DONE, sha256_of(job.target), engine, time.monotonic() - started, changes)
-        edited = _edit(task)
-        written = task.undo is not None and (edited.changes or job.output is not None)
-        return Outcome(
-            State.DONE if edited.changes or job.output is not None else State.UNCHANGED,
-            sha256_of(job.target) if written else "",
-            edited.engine,
-            time.monotonic() - started,
-            _told(edited.changes),
-            edited.notices,
-        )
+        with ExitStack() as stack:
+            source = replace(_source(task.job), on_appliance=partial(_start_appliance, task, stack))
+            return _told_again(task, started) or stack.enter_context(_staged(task, source, started))()
+    except _ApplianceWantedError:
+        return Deferred()
     except ImgkitError as error:
-        return failure(error, time.monotonic() - started)
+        return _failed(task, error, started)
+
+
+class _ApplianceWantedError(Exception):
+    """An appliance would have to be started."""
+
+
+def _start_appliance(task: Task, stack: ExitStack, _reason: str) -> None:
+    if not task.appliance:
+        raise _ApplianceWantedError
+    stack.enter_context(appliance_slot())
+
+
+def _carry_out_together(tasks: tuple[Task, ...]) -> dict[Task, Outcome]:
+    """Do jobs in one appliance. Those that it does not suit are left out, to be done alone.
+
+    What fails for the appliance's sake is left out too: it may have been another image's fault.
+    """
+    started = time.monotonic()
+    done: dict[Task, Outcome] = {}
+    commits: dict[Task, tuple[ExitStack, Callable[[], Outcome]]] = {}
+    with ExitStack() as outer, suppress(EngineError):
+        images: dict[Task, Image] = {}
+        opened = outer.enter_context(ExitStack())
+        for task in tasks:
+            with suppress(ImgkitError):  # alone it fails too, and says so
+                if task.undo is not None and task.undo.exists():
+                    continue
+                image = opened.enter_context(open_file(_source(task.job)))
+                if may_share(image):
+                    images[task] = image
+        if len(images) < 2:  # noqa: PLR2004  nobody to share with
+            return {}
+        outer.enter_context(appliance_slot())
+        appliance = outer.enter_context(closing(Appliance(tuple(images.values()))))
+        for task, image in images.items():
+            own = outer.enter_context(ExitStack())
+            try:
+                source = replace(_source(task.job), engine=EngineChoice.GUESTFS, appliance=appliance)
+                commits[task] = own, own.enter_context(_staged(task, source, started))
+                image.host.check_unchanged()
+            except EngineError:
+                commits.pop(task, None)
+            except ImgkitError as error:
+                commits.pop(task, None)
+                done[task] = _failed(task, error, started)
+        opened.close()  # and with it our own readers' locks, which would keep a commit in place from its own
+        appliance.stop()
+        for task, (own, commit_it) in commits.items():
+            with own:
+                try:
+                    done[task] = commit_it()
+                except ImgkitError as error:
+                    done[task] = _failed(task, error, started)
+    return done
+
+
+def _told_again(task: Task, started: float) -> Outcome | None:
+    """The outcome of a commit that an earlier try made."""
+    if task.undo is None or not _was_committed(task.job, task.undo):
+        return None
+    engine, changes, layout, version = _noted(task.undo)
+    digest, seconds = _sum(task.job, task.undo), time.monotonic() - started
+    return Outcome(State.DONE, digest, engine, seconds, changes, layout=layout, input_version=version)
+
+
+def _failed(task: Task, error: ImgkitError, started: float) -> Outcome:
+    outcome = failure(error, time.monotonic() - started)
+    return outcome if task.undo is None else replace(outcome, layout=_layout_of(_source(task.job)))
 
 
 def failure(error: BaseException, seconds: float = 0.0) -> Outcome:
@@ -73,16 +160,20 @@ def failure(error: BaseException, seconds: float = 0.0) -> Outcome:
     return Outcome(State.FAILED, error=type(error).__name__, message=str(error), hint=hint, seconds=seconds)
 
 
-def take_back(job_input: Path, output: Path | None, undo: Path) -> Outcome:
+def take_back(record: Record, undo: Path) -> Outcome:
     """Undo one image: its old bytes come back, or the new file goes. Doing so twice is doing so once."""
+    image, output = record.input, record.output
     try:
-        record = patchfile.parse(undo.read_bytes(), str(undo))
-        if output is None:
-            commit.recover(job_input)
-            if not _holds(job_input, record.plan.inverse):
-                commit.undo(job_input, undo, mtime_ns=clock())
+        if isinstance(output, Url):
+            elsewhere.take_away(output, undo)
+        elif output is None:
+            assert not isinstance(image, Url)  # nothing elsewhere is edited in place
+            plan = patchfile.parse(undo.read_bytes(), str(undo)).plan
+            commit.recover(image)
+            if not _holds(image, plan.inverse):
+                commit.undo(image, undo, mtime_ns=clock())
         elif output.exists():
-            if _expected_sha256(job_input, record.plan) != sha256_of(output):
+            if sha256_of(output) != (record.outcome.sha256 or _unheard(image, undo)):
                 raise StaleImageError(f"{output}: is not what the batch wrote", hint="Remove it yourself, if you wish.")
             output.unlink()
         return Outcome(State.UNDONE)
@@ -92,27 +183,78 @@ def take_back(job_input: Path, output: Path | None, undo: Path) -> Outcome:
         return failure(error)
 
 
-def _edit(task: Task) -> Edited:
-    job = task.job
+def _unheard(image: Address, undo: Path) -> str:
+    """SHA-256 of a new file that was written when nobody could note it down any more; "" where that cannot be known."""
+    if isinstance(image, Url):
+        return ""
+    return _expected_sha256(image, patchfile.parse(undo.read_bytes(), str(undo)).plan)
+
+
+@contextmanager
+def _staged(task: Task, source: Source, started: float) -> Iterator[Callable[[], Outcome]]:
+    """Make the changes; the value commits them."""
+    job, undo = task.job, task.undo
+    changes: list[Change] = []
+    layout = version = ""
+
+    def edit(contents: Contents) -> list[Change]:
+        changes.extend(job.operation.edit(contents))
+        return changes
+
+    def take_note(image: Image, contents: Contents, plan: Plan) -> None:
+        nonlocal layout, version
+        if undo is None:
+            return
+        version = image.host.version
+        with suppress(ImgkitError):  # an edit does not fail for want of a drawing
+            layout = encode(map_of(image, contents, plan))
+        told = [asdict(change) for change in _told(tuple(changes))]
+        note = {"engine": contents.engine, "changes": told, "layout": layout, "version": version}
+        try:
+            note_path(undo).write_text(json.dumps(note))
+        except OSError as error:
+            raise no_space(note_path(undo), error) from error
+
+    destination = None if undo is None else elsewhere.destination(job.output, undo) if job.output else InPlace()
+    with staged(source, edit, destination, undo=undo, on_staged=take_note) as commit_it:
+
+        def finish() -> Outcome:
+            edited = commit_it()
+            is_written = bool(edited.changes) or job.output is not None
+            return Outcome(
+                State.DONE if is_written else State.UNCHANGED,
+                _sum(job, undo) if is_written else "",
+                edited.engine,
+                time.monotonic() - started,
+                _told(edited.changes),
+                edited.notices,
+                layout,
+                input_version=version,
+            )
+
+        yield finish
+
+
+def _source(job: Job) -> Source:
     selector = job.selector
-    source = Source(
+    return Source(
         path=job.input,
         image_format=selector.image_format,
         allow=selector.allow,
         engine=selector.engine,
         root=selector.root,
     )
-    if task.undo is None:
-        return edit_image(source, job.operation.edit, None)
-    undo = task.undo
 
-    def edit(contents: Contents) -> list[Change]:
-        changes = job.operation.edit(contents)
-        note = {"engine": contents.engine, "changes": [asdict(change) for change in _told(tuple(changes))]}
-        note_path(undo).write_text(json.dumps(note))
-        return changes
 
-    return edit_image(source, edit, NewFile(job.output) if job.output else InPlace(), undo=undo)
+def _layout_of(source: Source) -> str:
+    """The map of an image that could not be edited, "" where that cannot be told either, or not without a download."""
+    if isinstance(source.path, Url):
+        return ""
+    try:
+        with open_file(source) as image:
+            return encode(map_of_file(image))
+    except ImgkitError:
+        return ""
 
 
 def note_path(undo: Path) -> Path:
@@ -120,64 +262,67 @@ def note_path(undo: Path) -> Path:
     return undo.with_suffix(".json")
 
 
-def _noted(undo: Path) -> tuple[str, tuple[FileChange, ...]]:
-    """Engine and changes of a commit whose outcome nobody heard. After a power failure the note may be torn."""
+def _noted(undo: Path) -> tuple[str, tuple[FileChange, ...], str, str]:
+    """What `take_note` wrote of a commit whose outcome nobody heard. After a power failure the note may be torn."""
     try:
         note = json.loads(note_path(undo).read_text())
-        return note["engine"], tuple(FileChange(**change) for change in note["changes"])
+        changes = tuple(FileChange(**change) for change in note["changes"])
+        return note["engine"], changes, note["layout"], note["version"]
     except (OSError, ValueError):
-        return "", ()
+        return "", (), "", ""
 
 
 def _told(changes: tuple[Change, ...]) -> tuple[FileChange, ...]:
     return tuple(FileChange(change.path, change.diff()) for change in changes)
 
 
+def _sum(job: Job, undo: Path | None) -> str:
+    """SHA-256 of what was written. Of what is elsewhere it is known where the image is here; undo needs its identity.
+
+    "" for a dry run.
+    """
+    if undo is None:
+        return ""
+    if not isinstance(job.target, Url):
+        return sha256_of(job.target)
+    elsewhere.note_identity(job.target, undo)
+    return _unheard(job.input, undo)
+
+
 def _was_committed(job: Job, undo: Path) -> bool:
     """Whether an earlier try did the job; what it left is removed if not."""
     if not undo.exists():
         return False
-    commit.recover(job.input)
+    image, output = job.input, job.output
+    if not isinstance(image, Url):
+        commit.recover(image)
     try:
         plan = patchfile.parse(undo.read_bytes(), str(undo)).plan
-        if job.output is None:
-            done = _holds(job.input, plan)
+        if output is None:
+            assert not isinstance(image, Url)  # nothing elsewhere is edited in place
+            done = _holds(image, plan)
+        elif isinstance(output, Url) or isinstance(image, Url):
+            done = elsewhere.was_written(output, image, plan, undo)
         else:
-            done = job.output.exists() and sha256_of(job.output) == _expected_sha256(job.input, plan)
+            done = output.exists() and sha256_of(output) == _expected_sha256(image, plan)
     except FormatError:  # torn: what follows it in a commit never happened
         done = False
     if not done:
         undo.unlink()
+        elsewhere.identity_path(undo).unlink(missing_ok=True)
     return done
 
 
 def _holds(image: Path, plan: Plan) -> bool:
     """Whether an image has the bytes that a plan puts there."""
     with HostFile(image) as host:
-        return host.size == plan.size_after and all(
-            host.read_at(patch.offset, len(patch.after)) == patch.after for patch in plan.patches
-        )
+        return elsewhere.holds(host, plan)
 
 
 def _expected_sha256(image: Path, plan: Plan) -> str:
     """SHA-256 of the new file that a plan makes of an image."""
     digest = hashlib.sha256()
     with HostFile(image) as host:
-        position = 0
-        for patch in plan.patches:
-            for data in _unchanged(host, position, patch.offset):
-                digest.update(data)
-            digest.update(patch.after)
-            position = patch.offset + len(patch.after)
-        for data in _unchanged(host, position, plan.size_after):
-            digest.update(data)
+        for piece in Result(host, plan).pieces(MIB):
+            digest.update(piece)
     return digest.hexdigest()
-
-
-def _unchanged(host: HostFile, start: int, stop: int) -> Iterator[bytes]:
-    """The bytes of a range, zeros past the file's end."""
-    while start < stop:
-        length = min(_CHUNK, stop - start)
-        inside = max(0, min(length, host.size - start))
-        yield (host.read_at(start, inside) if inside else b"").ljust(length, b"\0")
-        start += length

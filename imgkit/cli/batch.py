@@ -2,51 +2,42 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from contextlib import contextmanager
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imgkit.cli.compose import add_command
+from imgkit.cli import batchquick, batchreport
+from imgkit.cli.batching import DryRun, LedgerFolder, Workers, end, go_on, make_workers, show
+from imgkit.cli.compose import add_command, composed
 from imgkit.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from types import FrameType
-
-    from imgkit.batch.jobs import Job
-    from imgkit.batch.ledger import Ledger, Outcome, Record, State
+    from imgkit.batch.ledger import Outcome, Record
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Do the same to many images. What is done is noted in a ledger beside the plan: run it again to go on.",
+    help="Do the same to many images. What is done is noted in a ledger: run it again to go on.",
 )
+app.add_typer(batchquick.console, name="console", short_help="Enable the serial console of many images.")
+app.add_typer(batchquick.iso, name="iso", short_help="Add files to many ISOs.")
 
-_Plan = Annotated[
-    Path, typer.Argument(metavar="PLAN", readable=False, help="The plan: a TOML file.", show_default=False)
+_Batch = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BATCH", readable=False, help="The plan, or the folder of the batch's ledger.", show_default=False
+    ),
 ]
-_Jobs = Annotated[
-    int | None,
-    typer.Option("-j", "--jobs", min=1, metavar="N", help="Worker processes. [default: one a processor]"),
-]
-
-_Scheduler = Annotated[
-    str | None, typer.Option(metavar="ADDRESS", help="Let the workers of a Dask scheduler do it: tcp://HOST:8786.")
-]
-_HANDED_OUT = 64  # jobs that a scheduler has at any time, so that its workers do not wait for us
 
 
+@composed(workers=make_workers)
 def run(
-    plan: _Plan,
+    plan: _Batch,
     *,
-    jobs: _Jobs = None,
-    scheduler: _Scheduler = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change, as unified diffs; write nothing.")
-    ] = False,
+    workers: Workers,
+    ledger: LedgerFolder = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Do what a plan says to all of its images, or what is left of it. Exit status 1 if one failed.
@@ -57,140 +48,113 @@ def run(
       imgkit batch run plan.toml
       imgkit batch run plan.toml --dry-run
       imgkit batch run plan.toml --jobs 4 --json
+      imgkit batch run plan.toml --ledger /var/lib/batches/plan
       imgkit batch run plan.toml --scheduler tcp://10.0.0.5:8786
     """
     from imgkit.batch.jobs import find_jobs
     from imgkit.batch.ledger import ledger_folder, open_ledger
     from imgkit.batch.plan import read_plan
+    from imgkit.batch.quick import plan_of, point_to
 
-    wanted = find_jobs(read_plan(plan))
+    plan_file = plan_of(plan)
+    wanted = find_jobs(read_plan(plan_file))
     if dry_run:
-        _show(wanted, as_json=as_json)
-        return
-    with open_ledger(ledger_folder(plan), create=True) as ledger:
-        _go_on(ledger, wanted, jobs, scheduler, as_json=as_json)
+        show(wanted, workers, as_json=as_json)
+    with open_ledger(ledger or ledger_folder(plan), create=True) as opened:
+        point_to(plan_file, opened.folder)
+        go_on(opened, wanted, workers, as_json=as_json)
 
 
-def retry(plan: _Plan, *, jobs: _Jobs = None, scheduler: _Scheduler = None, as_json: AsJson = False) -> None:
+@composed(workers=make_workers)
+def retry(plan: _Batch, *, workers: Workers, ledger: LedgerFolder = None, as_json: AsJson = False) -> None:
     """Try again what failed or was undone, and go on with what is left. Exit status 1 if one failed.
 
     Examples:
       imgkit batch retry plan.toml
+      imgkit batch retry serial.batch
     """
     from imgkit.batch.jobs import find_jobs
     from imgkit.batch.ledger import State, ledger_folder, open_ledger
     from imgkit.batch.plan import read_plan
+    from imgkit.batch.quick import plan_of
 
-    wanted = find_jobs(read_plan(plan))
-    with open_ledger(ledger_folder(plan)) as ledger:
-        ledger.reopen(State.FAILED, State.UNDONE)
-        _go_on(ledger, wanted, jobs, scheduler, as_json=as_json)
+    wanted = find_jobs(read_plan(plan_of(plan)))
+    with open_ledger(ledger or ledger_folder(plan)) as opened:
+        opened.reopen(State.FAILED, State.UNDONE)
+        go_on(opened, wanted, workers, as_json=as_json)
 
 
-def status(plan: _Plan, *, as_json: AsJson = False) -> None:
-    """Tell what became of each image, also while the batch runs.
+def status(
+    plan: _Batch,
+    *,
+    ledger: LedgerFolder = None,
+    follow: Annotated[
+        bool | None,
+        typer.Option(
+            "--follow/--once",
+            help="Go on until the run ends, or look once. [default: follow on a terminal]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what became of each image; on a terminal, while the batch runs, as a table that is kept up to date.
+
+    With --json there is a line for each image, with --follow another one whenever one changes, and the sum comes last.
 
     Examples:
       imgkit batch status plan.toml
-      imgkit batch status plan.toml --json
+      imgkit batch status serial.batch --once
+      imgkit batch status plan.toml --json --follow
     """
-    from imgkit.batch.ledger import ledger_folder, open_ledger
-    from imgkit.cli.render import note, out, print_json
+    from imgkit.batch.ledger import is_running, ledger_folder, open_ledger
+    from imgkit.cli.batchview import changes, total, watch
+    from imgkit.cli.render import note, out, print_json_line
 
-    with open_ledger(ledger_folder(plan), alone=False) as ledger:
-        counts, records = ledger.counts(), list(ledger.records())
-    if as_json:
-        print_json("batch-status", 1, {"counts": counts, "images": [_row(record) for record in records]})
-        return
-    for record in records:
-        told = record.outcome.message or record.output or ""
-        out(f"{record.outcome.state:<9} {record.input}{f'  {told}' if told else ''}")
-    note(_sum(counts))
+    folder = ledger or ledger_folder(plan)
+    follows = (sys.stdout.isatty() and not as_json) if follow is None else follow
+
+    def goes_on() -> bool:
+        return follows and is_running(folder)
+
+    with open_ledger(folder, alone=False) as opened:
+        if as_json:
+            for numbers in changes(opened, goes_on):
+                for number in numbers:
+                    print_json_line("batch-image", 1, _row(opened.record(number)))
+            print_json_line("batch-status", 2, {"counts": opened.counts()})
+            return
+        if sys.stdout.isatty() and goes_on():
+            watch(opened, folder, goes_on)
+            return
+        for numbers in changes(opened, goes_on):
+            for record in map(opened.record, numbers):
+                told = record.outcome.message or record.output or ""
+                out(f"{record.outcome.state:<9} {record.input}{f'  {told}' if told else ''}")
+        note(total(opened.counts()))
 
 
-def undo(plan: _Plan, *, as_json: AsJson = False) -> None:
+def undo(plan: _Batch, *, ledger: LedgerFolder = None, as_json: AsJson = False) -> None:
     """Take back all that was done: edited images get their old bytes, new files go. Exit status 1 if one could not be.
 
     Examples:
       imgkit batch undo plan.toml
+      imgkit batch undo serial.batch
     """
     from imgkit.batch import run as batch
     from imgkit.batch.ledger import State, ledger_folder, open_ledger
     from imgkit.cli.render import note
 
-    failed: list[Path] = []
+    failed: list[str] = []
 
     def tell(record: Record, outcome: Outcome) -> None:
         if outcome.state is State.FAILED:
-            failed.append(record.input)
+            failed.append(str(record.input))
             note(f"{outcome.message}{f' ({outcome.hint})' if outcome.hint else ''}")
 
-    with open_ledger(ledger_folder(plan)) as ledger:
-        done = [record for record in ledger.records() if record.outcome.state is State.DONE]
-        batch.undo(done, ledger, tell)
-        _end("batch-undo", ledger.counts(), failed, as_json=as_json)
-
-
-def _go_on(ledger: Ledger, wanted: list[Job], jobs: int | None, scheduler: str | None, *, as_json: bool) -> None:
-    from imgkit.batch import run as batch
-    from imgkit.batch.cluster import cluster
-    from imgkit.batch.ledger import State
-    from imgkit.cli.render import note
-
-    remaining, news = ledger.enter(wanted)
-    for item in news:
-        note(item)
-    workers = jobs or len(os.sched_getaffinity(0))
-
-    def tell(job: Job, outcome: Outcome) -> None:
-        if outcome.state is State.FAILED:
-            told = outcome.message if str(job.input) in outcome.message else f"{job.input}: {outcome.message}"
-            note(f"{told}{f' ({outcome.hint})' if outcome.hint else ''}")
-
-    with _first_interrupt_noted() as stopping:
-        batch.run(
-            remaining,
-            ledger,
-            lambda: cluster(scheduler) if scheduler else batch.local_pool(workers),
-            in_flight=_HANDED_OUT if scheduler else 2 * workers,
-            on_outcome=tell,
-            stopping=stopping,
-        )
-    failed = [record.input for record in ledger.records() if record.outcome.state is State.FAILED]
-    _end("batch-run", ledger.counts(), failed, as_json=as_json)
-
-
-def _end(kind: str, counts: dict[State, int], failed: list[Path], *, as_json: bool) -> None:
-    from imgkit.cli.render import note, print_json
-
-    if as_json:
-        print_json(kind, 1, {"counts": counts, "failed": failed})
-    else:
-        note(_sum(counts))
-    raise typer.Exit(1 if failed else 0)
-
-
-def _show(wanted: Iterable[Job], *, as_json: bool) -> None:
-    """Plan every image, and show what would change. Nothing is noted down, so each is planned once and forgotten."""
-    from imgkit.batch.ledger import State
-    from imgkit.batch.work import Task, carry_out
-    from imgkit.cli.render import note, out, print_json
-
-    counts, failed = dict.fromkeys(State, 0), []
-    for job in wanted:
-        outcome = carry_out(Task(job, None))
-        counts[outcome.state] += 1
-        if outcome.state is State.FAILED:
-            failed.append(job.input)
-            note(f"{job.input}: {outcome.message}")
-        elif not as_json:
-            out(f"# {job.input}" + (f" -> {job.output}" if job.output else ""))
-            out("".join(change.diff for change in outcome.changes).rstrip("\n"))
-    if as_json:
-        print_json("batch-run", 1, {"counts": counts, "failed": failed})
-    else:
-        note(f"dry run, nothing was written: {_sum(counts)}")
-    raise typer.Exit(1 if failed else 0)
+    with open_ledger(ledger or ledger_folder(plan)) as opened:
+        batch.undo(opened, tell)
+        end("batch-undo", opened.counts(), failed, as_json=as_json)
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -208,34 +172,11 @@ def _row(record: Record) -> dict[str, Any]:
         "error": outcome.error,
         "message": outcome.message,
         "hint": outcome.hint,
+        "input_version": outcome.input_version,
     }
-
-
-def _sum(counts: dict[State, int]) -> str:
-    return ", ".join(f"{number:,} {state}" for state, number in counts.items() if number) or "no images"
-
-
-@contextmanager
-def _first_interrupt_noted() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C once: the value says so from then on. Twice: whatever the command does on Ctrl-C."""
-    from imgkit.cli.render import note
-
-    before = signal.getsignal(signal.SIGINT)
-    noted = False
-
-    def take(_number: int, _frame: FrameType | None) -> None:
-        nonlocal noted
-        noted = True
-        signal.signal(signal.SIGINT, before)
-        note("finishing the images in work; Ctrl-C again stops at once")
-
-    if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, take)
-    try:
-        yield lambda: noted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 for command in (run, retry, status, undo):
     add_command(app, command, command.__name__)
+add_command(app, batchreport.report, "report")
+add_command(app, batchquick.write, "write")

@@ -5,6 +5,9 @@
 
 The appliance never sees the image but as a backing file. The throw-away layer is gone when the engine is closed.
 
+One appliance may serve several images, in turn: all of them are its drives from the start, as the direct backend plugs
+none in later. That is for images that trust each other: one kernel reads all of their file systems.
+
 API: https://libguestfs.org/guestfs.3.html
 """
 
@@ -22,12 +25,26 @@ from imgkit.errors import EngineError, UnsupportedError
 from imgkit.guest.kvm import kvm_works
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from imgkit.block.image import Image
 
+_SEPARATE = {"", "ext2", "ext3", "ext4", "xfs", "vfat", "swap", "LVM2_member"}
+_FIRST = "/dev/sda"
 _REPLAY_CHUNK = 1 << 20
 _PACKAGES = "apt install python3-guestfs libguestfs-xfs linux-image-amd64"
+
+
+def may_share(image: Image) -> bool:
+    """Whether an image can be served beside others.
+
+    Linux joins what says of itself that it is one thing: copies of a RAID member or of a btrfs volume would be mixed
+    up. Of logical volumes LVM can be told to see only some, and XFS looks at what is mounted at that time.
+    """
+    from imgkit.guest.volume import disk_volumes  # noqa: PLC0415
+    from imgkit.partition.table import read_table  # noqa: PLC0415
+
+    return {volume.kind for volume, _ in disk_volumes(image.disk, read_table(image.disk))} <= _SEPARATE
 
 
 class Appliance:
@@ -36,25 +53,42 @@ class Appliance:
     Raises EngineError where libguestfs is missing or its appliance does not start.
     """
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, images: Sequence[Image]) -> None:
         guestfs = _import_guestfs()
-        self._image = image
+        self._numbers = {image.host.path: number for number, image in enumerate(images)}
+        self._is_running = True
         with ExitStack() as stack:
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="imgkit-", dir=_scratch())))
             self.handle = guestfs.GuestFS(python_return_dict=True)
             stack.callback(self.handle.close)
-            self._launch()
+            self._launch(images)
             self._cleanup = stack.pop_all()
 
-    def replay(self) -> None:
-        """Stop the appliance and bring every byte that it changed onto the image's disk."""
+    def turn_to(self, image: Image) -> str:
+        """The device of an image, such as /dev/sda. Of the others nothing stays mounted, and LVM does not see them."""
+        if len(self._numbers) == 1:
+            return _FIRST
+        with translated("the appliance cannot turn to another image"):
+            device = str(self.handle.list_disk_labels()[_label(self._numbers[image.host.path])])
+            self.handle.umount_all()
+            self.handle.lvm_set_filter([device])
+        return device
+
+    def stop(self) -> None:
+        """Unmount all and shut the appliance down: what it wrote is complete."""
+        if self._is_running:
+            self._is_running = False
+            with translated("the appliance did not stop cleanly"):
+                self.handle.umount_all()
+                self.handle.shutdown()
+
+    def replay(self, image: Image) -> None:
+        """Stop the appliance and bring every byte that it changed of an image onto the image's disk."""
         from imgkit.block.qcow2 import Qcow2Disk  # noqa: PLC0415
 
-        with translated("the appliance did not stop cleanly"):
-            self.handle.umount_all()
-            self.handle.shutdown()
-        with HostFile(self._layer) as host:
-            layer, disk = Qcow2Disk(Overlay(host)), self._image.disk
+        self.stop()
+        with HostFile(self._layer(self._numbers[image.host.path])) as host:
+            layer, disk = Qcow2Disk(Overlay(host)), image.disk
             for written in layer.own_ranges():
                 for start in range(written.start, min(written.stop, disk.size), _REPLAY_CHUNK):
                     length = min(_REPLAY_CHUNK, written.stop - start, disk.size - start)
@@ -66,30 +100,34 @@ class Appliance:
         """Kill the appliance and remove its files."""
         self._cleanup.close()
 
-    @property
-    def _layer(self) -> Path:
-        return self.folder / "layer.qcow2"
+    def _layer(self, number: int) -> Path:
+        return self.folder / f"layer{number}.qcow2"
 
-    def _launch(self) -> None:
-        handle, host = self.handle, self._image.host
-        if not isinstance(host, HostFile):
-            raise UnsupportedError(
-                f"{host.path}: the libguestfs appliance needs a file of this host", hint="Download the image first."
-            )
+    def _launch(self, images: Sequence[Image]) -> None:
+        handle = self.handle
+        for image in images:
+            if not isinstance(image.host, HostFile):
+                raise UnsupportedError(
+                    f"{image.host.path}: the libguestfs appliance needs a file of this host",
+                    hint="Download the image first.",
+                )
         with translated("the libguestfs appliance cannot be started", hint=_launch_hint()):
             handle.set_backend("direct")
             if not kvm_works():
                 handle.set_backend_setting("force_tcg", "1")
-            # The format is given, never probed: a guest could have written a header of its choice.
-            handle.disk_create(
-                str(self._layer),
-                "qcow2",
-                -1,
-                backingfile=str(host.path),
-                backingformat=str(self._image.format),
-            )
-            handle.add_drive_opts(str(self._layer), format="qcow2", cachemode="unsafe")
+            for number, image in enumerate(images):
+                layer = str(self._layer(number))
+                # The format is given, never probed: a guest could have written a header of its choice.
+                handle.disk_create(
+                    layer, "qcow2", -1, backingfile=str(image.host.path), backingformat=str(image.format)
+                )
+                handle.add_drive_opts(layer, format="qcow2", cachemode="unsafe", label=_label(number))
             handle.launch()
+
+
+def _label(number: int) -> str:
+    """The name of a drive in the appliance, of letters alone."""
+    return f"drive{chr(ord('a') + number // 26)}{chr(ord('a') + number % 26)}"
 
 
 @contextmanager

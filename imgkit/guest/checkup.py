@@ -1,4 +1,7 @@
-"""Which engines work on this machine, found out by asking their parts; and how to get what is missing."""
+"""Which engines work on this machine, found out by asking their parts; and how to get what is missing.
+
+What virtual machines, install trees and batches need is looked at by those rooms, in the same words.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import platform
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,35 +47,53 @@ def _native() -> Iterator[Finding]:
     except EngineError as error:
         yield Finding("libext2fs", "native engine: ext2, ext3, ext4", False, error.message, error.hint or "")
     for module, serves in (("fatfs", "native engine: FAT"), ("zstandard", "zstd-compressed qcow2")):
-        ok = importlib.util.find_spec(module) is not None
-        yield Finding(module, serves, ok, "found" if ok else "missing", "" if ok else f"pip install {module}")
+        yield look_for_module(module, serves, f"pip install {module}")
 
 
 def _guestfs() -> Iterator[Finding]:
     serves = "guestfs engine: XFS, btrfs, LVM, RAID, LUKS, dirty journals"
-    found = importlib.util.find_spec("guestfs") is not None
-    yield Finding("guestfs binding", serves, found, "found" if found else "missing", "" if found else _binding_remedy())
+    remedy = system_module_remedy("guestfs", "python3-guestfs")
+    yield replace(look_for_module("guestfs", serves, remedy), part="guestfs binding")
     qemu = shutil.which(f"qemu-system-{platform.machine()}") or shutil.which("qemu-kvm")
-    yield Finding("QEMU", serves, bool(qemu), qemu or "missing", "" if qemu else "apt install qemu-system-x86")
+    yield Finding(
+        "QEMU",
+        f"virtual machines; {serves}",
+        bool(qemu),
+        qemu or "missing",
+        "" if qemu else "apt install qemu-system-x86",
+    )
     yield _kernel(serves)
     if _SYSTEM_PACKAGES.is_dir():  # Debian and its derivatives keep XFS in a package of its own
         xfs = any(Path("/usr/lib").glob("*/guestfs/supermin.d/*packages-xfs"))
         remedy = "" if xfs else "apt install libguestfs-xfs"
         yield Finding("libguestfs-xfs", "guestfs engine: XFS", xfs, "found" if xfs else "missing", remedy)
+    serves = "speed of virtual machines and the guestfs engine"
     if kvm_works():
-        yield Finding("KVM", "speed of the guestfs engine", True, "runs virtual machines")
+        yield Finding("KVM", serves, True, "runs virtual machines")
     else:
-        yield Finding("KVM", "speed of the guestfs engine", True, "does not run here; software emulation is used")
+        yield Finding("KVM", serves, True, "does not run here; software emulation is used")
 
 
-def _binding_remedy() -> str:
-    """The binding is part of the system, so a virtual environment does not see it by itself."""
+def look_for_module(module: str, serves: str, remedy: str) -> Finding:
+    """Whether a Python module is installed; it is not imported."""
+    found = importlib.util.find_spec(module) is not None
+    return Finding(module, serves, found, "found" if found else "missing", "" if found else remedy)
+
+
+def look_for_tool(tool: str, serves: str, remedy: str) -> Finding:
+    """Whether a program is on the PATH; it is not run."""
+    path = shutil.which(tool)
+    return Finding(tool, serves, path is not None, path or "missing", "" if path else remedy)
+
+
+def system_module_remedy(module: str, package: str) -> str:
+    """How to get a binding that is a part of the system, which a virtual environment does not see by itself."""
     tag = f"cpython-{sys.version_info.major}{sys.version_info.minor}-"
-    modules = [path for path in _SYSTEM_PACKAGES.glob("libguestfsmod*.so") if tag in path.name]
-    if modules and sys.prefix != sys.base_prefix:
+    compiled = [path for path in _SYSTEM_PACKAGES.glob(f"*{module}mod*.so") if tag in path.name]
+    if compiled and sys.prefix != sys.base_prefix:
         site = next((path for path in sys.path if path.endswith("site-packages")), sys.prefix)
-        return f"ln -s {_SYSTEM_PACKAGES}/guestfs.py {modules[0]} {site}/"
-    return "apt install python3-guestfs, and run imgkit with the system's Python version"
+        return f"ln -s {_SYSTEM_PACKAGES}/{module}*.py {_SYSTEM_PACKAGES}/*{module}mod*{tag}*.so {site}/"
+    return f"apt install {package}, and run imgkit with the system's Python version"
 
 
 def _kernel(serves: str) -> Finding:

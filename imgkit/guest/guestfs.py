@@ -6,6 +6,7 @@ XFS, btrfs, LVM, RAID, LUKS with a key, file systems whose journal has to be rec
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _PARTS = ("_member", "_LUKS")  # kinds of volumes that something is assembled from
 _CHUNK = 1 << 20
+_OUR_DISK = "/dev/sda"
 # The binding passes no errno on; the appliance has no locale but C.
 _NOT_THERE = ("No such file or directory", "Not a directory")
 
@@ -31,21 +33,33 @@ _NOT_THERE = ("No such file or directory", "Not a directory")
 class GuestfsEngine:
     """File systems in the appliance, started at once. `keys` are tried on every LUKS volume.
 
-    `now` is the time, in seconds, that edited files are stamped with; Linux keeps its own time elsewhere.
+    `now` is the time, in seconds, that edited files are stamped with; Linux keeps its own time elsewhere. `shared` is
+    an appliance that runs already and has the image among its drives; whoever started it closes it.
     """
 
     name = "guestfs"
 
-    def __init__(self, image: Image, table: PartitionTable, *, now: int, keys: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        image: Image,
+        table: PartitionTable,
+        *,
+        now: int,
+        keys: Sequence[str] = (),
+        shared: Appliance | None = None,
+    ) -> None:
         self._now = now
-        self._appliance = Appliance(image)
+        self._image = image
+        self._appliance = shared or Appliance((image,))
+        self._is_ours = shared is None
         self._handle: Any = self._appliance.handle
         self._open: dict[str, GuestfsFileSystem] = {}
         try:
+            self._device = self._appliance.turn_to(image)
             with translated("the appliance cannot read the disk"):
                 self._volumes = tuple(self._find_volumes(image, table, keys))
         except BaseException:
-            self._appliance.close()
+            self.close()
             raise
 
     def volumes(self) -> tuple[Volume, ...]:
@@ -57,22 +71,29 @@ class GuestfsEngine:
         if volume.name not in self._open:
             if volume.kind in ("", "swap", "unknown") or volume.kind.endswith(_PARTS):
                 raise UnsupportedError(f"{volume.name} holds no file system (it is {volume.kind or 'unknown'})")
-            point = f"/volume{len(self._open)}"
+            point = (
+                f"/{self._device.rpartition('/')[2]}-{len(self._open)}"  # no two images of an appliance have the same
+            )
             with translated(f"{volume.name} cannot be mounted"):
                 self._handle.mkmountpoint(point)
-                self._handle.mount_options("noatime", volume.name, point)
+                self._handle.mount_options("noatime", self._there(volume.name), point)
             self._open[volume.name] = GuestfsFileSystem(self._handle, point, volume, self._appliance.folder, self._now)
         return self._open[volume.name]
 
     def finish(self) -> None:
         """Unmount all, and bring what the appliance wrote into the image's overlay."""
         self._open.clear()
-        self._appliance.replay()
-        self._appliance.close()
+        self._appliance.replay(self._image)
+        self.close()
 
     def close(self) -> None:
-        """Kill the appliance."""
-        self._appliance.close()
+        """Kill the appliance, unless it serves others too."""
+        if self._is_ours:
+            self._appliance.close()
+
+    def _there(self, name: str) -> str:
+        """What the appliance calls a volume of the image's own disk, which is `/dev/sda` to us."""
+        return re.sub(rf"^(btrfsvol:)?{_OUR_DISK}(?=\d|$)", rf"\g<1>{self._device}", name)
 
     def _find_volumes(self, image: Image, table: PartitionTable, keys: Sequence[str]) -> Iterator[Volume]:
         """Partitions are told by our own reading: libguestfs's `list_filesystems` takes seconds under emulation."""
@@ -85,7 +106,7 @@ class GuestfsEngine:
             yield from assembled
         for volume in plain:
             if volume.kind == "btrfs":
-                for subvolume in self._handle.btrfs_subvolume_list(volume.name):
+                for subvolume in self._handle.btrfs_subvolume_list(self._there(volume.name)):
                     name = f"btrfsvol:{volume.name}/{subvolume['btrfssubvolume_path']}"
                     yield replace(volume, name=name, size=0)
 
@@ -108,7 +129,7 @@ class GuestfsEngine:
         locked = [volume.name for volume in volumes if volume.kind == "crypto_LUKS"]
         for index, (device, key) in enumerate((device, key) for device in locked for key in keys):
             try:
-                self._handle.cryptsetup_open(device, key, f"luks{index}")
+                self._handle.cryptsetup_open(self._there(device), key, f"luks{index}")
             except RuntimeError:
                 continue  # a key of another volume; one that stays locked says so when it is opened
         if locked and keys:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imgkit.errors import PathNotFoundError, TreeError
+from imgkit.errors import PathNotFoundError, TreeError, naming
 from imgkit.tree import FileType, Stat
 
 if TYPE_CHECKING:
@@ -31,19 +30,19 @@ class JoinedTree:
     def read(self, path: str, /) -> bytes:
         """Contents of a regular file."""
         file_system, inner = self._locate(self.resolve(path))
-        with _named(path):
+        with naming(path):
             return file_system.read(inner)
 
     def read_chunks(self, path: str, /) -> Iterator[bytes]:
         """Contents of a regular file in pieces of at most 1 MiB."""
         file_system, inner = self._locate(self.resolve(path))
-        with _named(path):
+        with naming(path):
             yield from file_system.read_chunks(inner)
 
     def write(self, path: str, data: bytes, /) -> None:
         """Replace the contents of a regular file, or create it."""
         file_system, inner = self._to_edit(self.resolve(path, may_be_missing=True))
-        with _named(path):
+        with naming(path):
             file_system.write(inner, data)
 
     def exists(self, path: str, /) -> bool:
@@ -57,7 +56,7 @@ class JoinedTree:
     def listdir(self, path: str, /) -> list[str]:
         """Sorted names in a directory."""
         file_system, inner = self._locate(self.resolve(path))
-        with _named(path):
+        with naming(path):
             return file_system.listdir(inner)
 
     def stat(self, path: str, /, *, follow: bool = True) -> Stat:
@@ -70,19 +69,19 @@ class JoinedTree:
     def readlink(self, path: str, /) -> str:
         """Target of a symbolic link, as stored."""
         file_system, inner = self._locate(self.resolve(path, follow=False))
-        with _named(path):
+        with naming(path):
             return file_system.readlink(inner)
 
     def symlink(self, target: str, path: str, /) -> None:
         """Make a symbolic link."""
         file_system, inner = self._to_edit(self.resolve(path, follow=False, may_be_missing=True))
-        with _named(path):
+        with naming(path):
             file_system.symlink(target, inner)
 
     def mkdir(self, path: str, /) -> None:
         """Make one directory."""
         file_system, inner = self._to_edit(self.resolve(path, may_be_missing=True))
-        with _named(path):
+        with naming(path):
             file_system.mkdir(inner)
 
     def remove(self, path: str, /) -> None:
@@ -91,7 +90,7 @@ class JoinedTree:
         if resolved in self._mounts:
             raise TreeError("is a mount point", path=path)
         file_system, inner = self._to_edit(resolved)
-        with _named(path):
+        with naming(path):
             file_system.remove(inner)
 
     def resolve(self, path: str, *, follow: bool = True, may_be_missing: bool = False) -> str:
@@ -151,16 +150,6 @@ class JoinedTree:
         while point not in self._mounts:
             point = point.rpartition("/")[0]
         return self._mounts[point](), path[len(point) :] or "/"
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    """Have errors name the path in the tree; a file system knows only the path below its mount point."""
-    try:
-        yield
-    except TreeError as error:
-        error.path = path
-        raise
 
 
 def _components(path: str) -> list[str]:

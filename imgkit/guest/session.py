@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from imgkit.block.image import Image
+    from imgkit.guest.appliance import Appliance
     from imgkit.guest.volume import Engine, Volume
     from imgkit.partition.model import PartitionTable
 
@@ -53,16 +54,26 @@ def open_guest(
     root: str | None = None,
     keys: Sequence[str] = (),
     on_appliance: Callable[[str], None] | None = None,
+    appliance: Appliance | None = None,
 ) -> Iterator[Guest]:
     """Open the installed system in an image.
 
     `now`, in seconds, stamps what is edited. `root` chooses among several systems. `keys` open LUKS volumes in the
     appliance. `on_appliance` is told, with the reason, before an appliance is started, which takes some 20 seconds.
+    `appliance` is one that runs already, with the image among its drives: no other is started.
     Raises GuestError (no system, or several), UnsupportedError, FormatError, EngineError.
     """
     table = read_table(image.disk)
     opened: Engine | None = None
     reason = ""
+
+    def start() -> Engine:
+        from imgkit.guest.guestfs import GuestfsEngine  # noqa: PLC0415 - only when it is needed
+
+        if on_appliance is not None and appliance is None:
+            on_appliance(reason or "it was asked for")
+        return GuestfsEngine(image, table, now=now, keys=keys, shared=appliance)
+
     try:
         if engine is not EngineChoice.GUESTFS:
             opened = NativeEngine(image, table, now=now)
@@ -73,10 +84,10 @@ def open_guest(
                     raise
                 reason = error.message
                 opened.close()
-                opened = _fall_back(error, image, table, now, keys, on_appliance)
+                opened = _fall_back(error, start)
                 guest = _assemble(opened, table, root, reason)
         else:
-            opened = _start_appliance("it was asked for", image, table, now, keys, on_appliance)
+            opened = start()
             guest = _assemble(opened, table, root, "")
         yield guest
     finally:
@@ -113,32 +124,10 @@ def _appliance_may_help(error: UnsupportedError | NoRootError, native: NativeEng
     return any(volume.kind not in served for volume in native.volumes())
 
 
-def _fall_back(
-    error: UnsupportedError | NoRootError,
-    image: Image,
-    table: PartitionTable,
-    now: int,
-    keys: Sequence[str],
-    on_appliance: Callable[[str], None] | None,
-) -> Engine:
+def _fall_back(error: UnsupportedError | NoRootError, start: Callable[[], Engine]) -> Engine:
     try:
-        return _start_appliance(error.message, image, table, now, keys, on_appliance)
+        return start()
     except EngineError as missing:
         raise UnsupportedError(
             f"{error.message}; and the guestfs engine does not work here: {missing.message}", hint=missing.hint
         ) from error
-
-
-def _start_appliance(
-    reason: str,
-    image: Image,
-    table: PartitionTable,
-    now: int,
-    keys: Sequence[str],
-    on_appliance: Callable[[str], None] | None,
-) -> Engine:
-    from imgkit.guest.guestfs import GuestfsEngine  # noqa: PLC0415 - only when it is needed
-
-    if on_appliance is not None:
-        on_appliance(reason)
-    return GuestfsEngine(image, table, now=now, keys=keys)

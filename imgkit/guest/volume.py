@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from imgkit.filesystem.base import FileSystem
     from imgkit.partition.model import Partition, PartitionTable
 
+WHOLE_DISK = "/dev/sda"
+
 
 @dataclass(frozen=True, slots=True)
 class Volume:
@@ -68,11 +70,11 @@ def disk_volumes(disk: BlockDevice, table: PartitionTable) -> Iterator[tuple[Vol
     """All partitions, or the disk itself where it has no table, and where each lies."""
     if not table.partitions:
         window = Window(disk, ByteRange(0, disk.size))
-        yield _volume("/dev/sda", window, None), window
+        yield _volume(WHOLE_DISK, window, None), window
     for partition in table.partitions:
         if not partition.extended:
             window = Window(disk, partition.where)
-            yield _volume(f"/dev/sda{partition.number}", window, partition), window
+            yield _volume(f"{WHOLE_DISK}{partition.number}", window, partition), window
 
 
 def _volume(name: str, window: Window, partition: Partition | None) -> Volume:

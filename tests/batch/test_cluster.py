@@ -1,6 +1,6 @@
 """A batch on a Dask cluster of real processes on the loopback: the same outputs, whoever dies on the way."""
 
-import json
+import shutil
 import subprocess
 import sys
 import time
@@ -8,59 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import imgkit as imgkit_package
 from imgkit.batch.ledger import ledger_folder, open_ledger
 from tests.batch.conftest import IN_PLACE, NEW_FILES
 from tests.cli.command import environment, imgkit
-
-DASK = Path(sys.executable).with_name("dask")
 
 
 def sums(plan):
     with open_ledger(ledger_folder(plan), alone=False) as ledger:
         return {record.input.name: record.outcome.sha256 for record in ledger.records()}
-
-
-@pytest.fixture
-def cluster(tmp_path_factory):
-    """Start a scheduler with two workers; its address and the workers."""
-    folder = tmp_path_factory.mktemp("dask")
-    where = folder / "scheduler.json"
-    processes = []
-
-    def start(*words):
-        log = (folder / f"{len(processes)}.log").open("wb")
-        processes.append(
-            subprocess.Popen([DASK, *words], stdout=log, stderr=log, env=environment(SOURCE_DATE_EPOCH="1700000000"))
-        )
-        log.close()
-
-    start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", where)
-
-    def workers(threads="1"):
-        while not where.exists():
-            assert processes[0].poll() is None, (folder / "0.log").read_text()
-            time.sleep(0.1)
-        for _ in range(2):
-            start(
-                "worker",
-                "--scheduler-file",
-                where,
-                "--nthreads",
-                threads,
-                "--no-nanny",
-                "--no-dashboard",
-                "--local-directory",
-                folder,
-            )
-        while any("Registered to" not in (folder / f"{n}.log").read_text() for n in (1, 2)):
-            assert all(process.poll() is None for process in processes), [*map(Path.read_text, folder.glob("*.log"))]
-            time.sleep(0.1)
-        return json.loads(where.read_text())["address"], processes[1:]
-
-    yield workers
-    for process in processes:
-        process.kill()
-        process.wait()
 
 
 def test_the_outputs_are_those_of_local_processes_with_a_worker_killed(disks, cluster):
@@ -95,4 +51,41 @@ def test_a_scheduler_that_does_not_answer_is_told(disks):
     done = imgkit("batch", "run", plan, "--scheduler", "tcp://127.0.0.1:9")
     assert done.status == 9
     assert "no Dask scheduler answers" in done.stderr
+    assert imgkit("batch", "status", plan).text.startswith("pending")
+
+
+def test_a_scheduler_that_vanishes_loses_nothing(disks, cluster):
+    plan = disks(30, NEW_FILES)
+    address, workers = cluster()
+    words = [sys.executable, "-m", "imgkit", "batch", "run", plan, "--scheduler", address]
+    running = subprocess.Popen(words, stderr=subprocess.PIPE, env=environment(SOURCE_DATE_EPOCH="1700000000"))
+    while running.poll() is None and not any(plan.parent.glob("out/disk-*")):
+        time.sleep(0.01)
+    cluster.scheduler.kill()
+    _, told = running.communicate(timeout=100)
+    assert running.returncode == 9, told
+    assert b"no Dask scheduler answers" in told
+    for worker in workers:  # one that lives on finishes what it has
+        worker.kill()
+        worker.wait()
+    assert imgkit("batch", "run", plan, env={"SOURCE_DATE_EPOCH": "1700000000"}).stderr == "imgkit: 30 done\n"
+    assert len({*sums(plan).values()}) == 1
+    assert not list(plan.parent.rglob(".*"))
+
+
+@pytest.mark.parametrize(("version", "says"), [("99.0", "has imgkit 99.0 on Python"), (None, "have not this imgkit")])
+def test_workers_of_another_version_are_refused(disks, cluster, tmp_path_factory, version, says):
+    other = tmp_path_factory.mktemp("other") / "imgkit"
+    if version is None:  # the unrelated project of that name
+        other.with_suffix(".py").write_text('__version__ = "1.2"\n')
+    else:
+        shutil.copytree(Path(imgkit_package.__file__).parent, other, ignore=shutil.ignore_patterns("__pycache__"))
+        head = other / "__init__.py"
+        head.write_text(head.read_text().replace(f'"{imgkit_package.__version__}"', f'"{version}"'))
+    plan = disks(1, IN_PLACE)
+    address, _ = cluster(PYTHONPATH=str(other.parent))
+    done = imgkit("batch", "run", plan, "--scheduler", address)
+    assert done.status == 9, done.stderr
+    assert says in done.stderr
+    assert f"pip install imgkit-vm=={imgkit_package.__version__}" in done.stderr
     assert imgkit("batch", "status", plan).text.startswith("pending")

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ from imgkit.batch.work import Task, carry_out
 from tests.batch.conftest import IN_PLACE, NEW_FILES
 from tests.cli.command import environment, imgkit, script
 from tests.support import oracle
+from tests.support.images import private_copy
 
-KILLS = 4
 SEED = 5
 
 
@@ -26,17 +27,13 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def start(plan):
+def start(plan, command="run"):
     return subprocess.Popen(
-        [script(), "batch", "run", plan, "--jobs", "2"],
+        [script(), "batch", command, plan, "--jobs", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(SOURCE_DATE_EPOCH="1700000000"),
     )
-
-
-def children(pid):
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def records(plan):
@@ -44,40 +41,68 @@ def records(plan):
         return list(ledger.records())
 
 
-@pytest.mark.parametrize("text", [IN_PLACE, NEW_FILES])
-def test_coordinator_and_workers_are_killed_at_random(disks, text):
-    plan = disks(16, text, broken=1)
-    before = {path.name: sha256(path) for path in plan.parent.glob("*.qcow2")}
-    chance = random.Random(SEED)
-    for n in range(KILLS):
-        running = start(plan)
-        time.sleep(chance.uniform(0.25, 0.7))
-        workers = children(running.pid) if running.poll() is None else []
-        victim = running.pid if n % 2 or not workers else chance.choice(workers)
-        if running.poll() is None:
+def workers(pid):
+    """The worker processes of a batch; none, where its coordinator is gone."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    except OSError:
+        return []
+
+
+def kill_at_random(plan, kills, chance):
+    """Run a batch, and kill a worker or the coordinator after every few images, `kills` times in all."""
+    undo = ledger_folder(plan) / "undo"
+    running = None
+    for _ in range(kills):
+        if running is None or running.poll() is not None:
+            running = start(plan)
+        wanted = len(list(undo.glob("*.undo"))) + chance.randrange(3)
+        while running.poll() is None and len(list(undo.glob("*.undo"))) < wanted:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.02))
+        alive = workers(running.pid)
+        victim = chance.choice([running.pid, *alive])
+        assert running.poll() is None, "the batch was over before all kills; give it more images"
+        with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
-        running.communicate(timeout=60)
-        for worker in workers:
-            while Path(f"/proc/{worker}").exists():  # none outlives its coordinator
-                time.sleep(0.01)
-    last = start(plan)
-    _, told = last.communicate(timeout=60)
+        if victim == running.pid:
+            running.communicate(timeout=60)
+            for worker in alive:
+                while Path(f"/proc/{worker}").exists():  # none outlives its coordinator
+                    time.sleep(0.01)
+    if running.poll() is None:
+        running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(("text", "kills", "number"), [(IN_PLACE, 20, 130), (NEW_FILES, 6, 50)])
+def test_coordinator_and_workers_are_killed_at_random(disks, tmp_path_factory, text, kills, number):
+    plan = disks(number, text, broken=1)
+    before = {path.name: sha256(path) for path in plan.parent.glob("*.qcow2")}
+    single = private_copy("small-qcow2", tmp_path_factory.mktemp("single"))
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+    assert imgkit("console", "enable", single, "--in-place", env=epoch).status == 0
+
+    kill_at_random(plan, kills, random.Random(SEED))
+    last = start(plan, "retry")  # an image whose worker we killed three times has failed
+    _, told = last.communicate(timeout=120)
     assert last.returncode == 1, told
 
     found = {record.input.name: record for record in records(plan)}
-    assert len(found) == 17
+    assert len(found) == number + 1
     assert found.pop("broken-0.qcow2").outcome.state is State.FAILED
     results = [record.output or record.input for record in found.values()]
     for record, result in zip(found.values(), results, strict=True):
         assert record.outcome.state is State.DONE, record
         assert record.outcome.sha256 == sha256(result)
         assert "/boot/grub/grub.cfg" in [change.path for change in record.outcome.changes]
-    assert len({sha256(result) for result in results}) == 1, "the same edit of the same disk, made once"
+    assert {sha256(result) for result in results} == {sha256(single)}, "each edited once, as a single edit does it"
     oracle.run("qemu-img", "check", results[0])
     assert imgkit("console", "status", results[0]).status == 0
     assert not list(plan.parent.rglob(".*")), "no journal and no temporary file stays behind"
 
-    assert imgkit("batch", "undo", plan, env={"SOURCE_DATE_EPOCH": "1700000000"}).status == 0
+    assert imgkit("batch", "undo", plan, env=epoch).status == 0
     assert {path.name: sha256(path) for path in plan.parent.glob("*.qcow2")} == before
     assert not list(plan.parent.glob("out/*"))
 

@@ -65,6 +65,14 @@ def test_inputs_come_from_patterns_and_lists_and_selectors_apply(tmp_path):
     assert jobs[0].output == tmp_path / "out" / f"a-{digest}.img"
 
 
+def test_a_name_that_no_ledger_can_hold_is_refused(tmp_path):
+    (tmp_path / "ü.img").write_bytes(b"")
+    assert len(find_jobs(plan(tmp_path, 'inputs = ["*.img"]\nin-place = true\n' + ENABLE))) == 1
+    (tmp_path / "\udcff.img").write_bytes(b"")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        find_jobs(plan(tmp_path, 'inputs = ["*.img"]\nin-place = true\n' + ENABLE))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -60,7 +60,7 @@ def test_a_plan_that_changed_is_told_and_done_work_stays(small, plan):
     plan.write_text(PLAN + "timeout = 7\n")
     told = imgkit("batch", "run", plan)
     assert told.status == 0
-    assert "was done by another plan (console enable) and stays so" in told.stderr
+    assert "was done by another plan (console enable, now: console enable timeout=7) and stays so" in told.stderr
     assert small.read_bytes() == done
 
 

@@ -14,7 +14,7 @@ from imgkit.errors import (
     TreeError,
     UnsupportedError,
 )
-from imgkit.guest import session
+from imgkit.guest import guestfs
 from imgkit.guest.choice import EngineChoice
 from imgkit.guest.session import open_guest
 from tests.support import oracle
@@ -196,7 +196,7 @@ def test_a_file_system_that_only_linux_opens_says_which_engine_does(tmp_path, mo
     def missing(*_args, **_options):
         raise EngineError("libguestfs is not here", hint="Install it.")
 
-    monkeypatch.setattr(session, "_start_appliance", missing)
+    monkeypatch.setattr(guestfs, "Appliance", missing)
     with (
         pytest.raises(UnsupportedError, match="guestfs engine does not work here") as caught,
         guest_of(image, engine=EngineChoice.AUTO),
