@@ -4,11 +4,19 @@ PYTHON := .venv/bin/python
 # libguestfs needs no libvirt, and finds KVM or does without it.
 export LIBGUESTFS_BACKEND := direct
 
-.PHONY: demo test lint bench bounds clean
+.PHONY: demo record test unattended lint bench scale bounds clean
 
 demo: ## build a Debian image, enable its serial console, boot it
 	@.ci/setup
 	@$(PYTHON) -m fixtures.demo
+
+record: ## run the main job in a terminal, and keep it as docs/demo/imgkit.cast and imgkit.svg
+	@.ci/setup
+	$(PYTHON) -m fixtures.record
+
+unattended: ## install Debian over the network without a question, boot it, log in; an hour without KVM
+	@.ci/setup
+	$(PYTHON) -m fixtures.unattended
 
 test: lint ## the whole suite: style, types, layers, then every test
 	$(PYTHON) -m fixtures build all
@@ -26,6 +34,12 @@ bench: ## ratios against the tools that imgkit replaces
 	$(PYTHON) -m benchmarks
 	$(PYTHON) -m benchmarks.isos
 	$(PYTHON) -m benchmarks.batches
+	$(PYTHON) -m benchmarks.locations
+	$(PYTHON) -m benchmarks.machines
+
+scale: ## a batch of 1,000 disks and 60 ISOs, every output checked by other tools
+	@.ci/setup
+	$(PYTHON) -m tests.batch.scale
 
 bounds: ## the tests that need no appliance, with the oldest dependencies that pyproject.toml allows and no libguestfs
 	@.ci/setup --system

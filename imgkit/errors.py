@@ -6,6 +6,12 @@ translated at the edge where they arise. Exit codes are not known here; `imgkit.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class ImgkitError(Exception):
     """Root of the family.
@@ -69,7 +75,7 @@ class UnclassifiedImageError(ImgkitError):
 
 
 class InUseError(ImgkitError):
-    """Another process has the image open in a way that conflicts."""
+    """Another process has the image, or the console of a machine, open in a way that conflicts."""
 
 
 class StaleImageError(ImgkitError):
@@ -101,6 +107,16 @@ class TreeError(ImgkitError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Have a TreeError name the path in the tree; what raises it may know only the end of it."""
+    try:
+        yield
+    except TreeError as error:
+        error.path = path
+        raise
 
 
 class PathNotFoundError(TreeError):

@@ -16,6 +16,7 @@ from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from imgkit.block.output import Destination
+    from imgkit.block.remote import Address
     from imgkit.editing import Source
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
@@ -24,11 +25,11 @@ InTree = Annotated[str, typer.Argument(metavar="PATH", help="Absolute path insid
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Where an edited image goes. `destination` is None for a dry run; `target` is the path that will hold it."""
+    """Where an edited image goes. `destination` is None for a dry run; `target` is the address that will hold it."""
 
     destination: Destination | None
     undo: Path | None
-    target: Path | None
+    target: Address | None
 
 
 def make_source(
@@ -78,9 +79,9 @@ def make_source(
     address = parse_address(image)
     return Source(
         path=address,
-        image_format=Format(_choice("format", image_format, Format)) if image_format else None,
+        image_format=Format(choice("format", image_format, Format)) if image_format else None,
         allow=tuple(allow or ()),
-        engine=EngineChoice(_choice("engine", engine, EngineChoice)),
+        engine=EngineChoice(choice("engine", engine, EngineChoice)),
         root=root,
         keys=tuple(_key(path) for path in key_file or ()),
         on_appliance=lambda reason: note(f"starting the libguestfs appliance, some 20 seconds ({reason})"),
@@ -91,9 +92,9 @@ def make_source(
 def make_delivery(
     *,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "-o", "--output", metavar="OUT", readable=False, help="Write a new image there; - is standard output."
+            "-o", "--output", metavar="OUT", help="Write a new image there: a file or a URL; - is standard output."
         ),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the image itself, atomically.")] = False,
@@ -107,7 +108,8 @@ def make_delivery(
     ] = False,
 ) -> Delivery:
     """Where the result goes. UsageError unless exactly one place is named."""
-    from imgkit.block.output import InPlace, NewFile, Stream
+    from imgkit.block.output import InPlace, Stream, new_image
+    from imgkit.block.remote import Url, parse_address
 
     if output is not None and in_place:
         raise UsageError("-o and --in-place exclude each other", hint="Give one of the two.")
@@ -120,13 +122,19 @@ def make_delivery(
             "nothing says where the result goes",
             hint="Give -o OUT to write a new image, --in-place to edit this one, or --dry-run to look first.",
         )
-    if str(output) == "-":
+    if output == "-":
         return Delivery(Stream(1), undo, None)
-    return Delivery(NewFile(output, force=force), undo, output)
+    target = parse_address(output)
+    if undo is not None and isinstance(target, Url):
+        raise UsageError(
+            f"{target}: is not undone with a file", hint="Leave --undo away: removing the new image takes it back."
+        )
+    return Delivery(new_image(target, force=force), undo, target)
 
 
-def _choice(what: str, word: str, choices: type) -> str:
-    words = [str(choice) for choice in choices]  # type: ignore[attr-defined]
+def choice(what: str, word: str, choices: type) -> str:
+    """The word, if it is one of the choices (a StrEnum's). Raises UsageError."""
+    words = [str(each) for each in choices]  # type: ignore[attr-defined]
     if word not in words:
         raise UsageError(f"no {what} is called {word!r}", hint=f"Choose one of {', '.join(words)}.")
     return word

@@ -70,6 +70,12 @@ def print_json(kind: str, version: int, content: Any) -> None:
     emit(json.dumps(document, indent=2) + "\n")
 
 
+def print_json_line(kind: str, version: int, content: Any) -> None:
+    """A JSON document as one line, written at once: for commands that tell one thing after the other."""
+    emit(json.dumps({"schema": f"imgkit/{kind}/{version}", **_plain(content)}) + "\n")
+    flush()
+
+
 def print_error(error: ImgkitError, status: int, *, as_json: bool) -> None:
     """An error and its way out, for a person or a program."""
     message = str(error)

@@ -9,9 +9,7 @@ import typer
 
 from imgkit.cli.options import AsJson
 
-_Image = Annotated[
-    Path, typer.Argument(metavar="IMAGE", readable=False, help="The image that was edited.", show_default=False)
-]
+_Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The image that was edited.", show_default=False)]
 
 
 def undo(
@@ -33,11 +31,12 @@ def undo(
     from imgkit.cli.render import note, print_json
     from imgkit.editing import clock
 
-    plan = commit.undo(image, undo_file, mtime_ns=clock(), force=force)
+    path = _file(image)
+    plan = commit.undo(path, undo_file, mtime_ns=clock(), force=force)
     if as_json:
-        print_json("undo", 1, {"image": image, "changed_bytes": plan.changed_bytes, "size": plan.size_after})
+        print_json("undo", 1, {"image": path, "changed_bytes": plan.changed_bytes, "size": plan.size_after})
     else:
-        note(f"{image}: undone, {len(plan.patches)} ranges put back; {undo_file} is of no more use")
+        note(f"{path}: undone, {len(plan.patches)} ranges put back; {undo_file} is of no more use")
 
 
 def recover(image: _Image, *, as_json: AsJson = False) -> None:
@@ -50,10 +49,22 @@ def recover(image: _Image, *, as_json: AsJson = False) -> None:
     from imgkit.block.host import no_such_file
     from imgkit.cli.render import note, print_json
 
-    recovered = commit.recover(image)
-    if not recovered and not image.exists():
-        raise no_such_file(image)
+    path = _file(image)
+    recovered = commit.recover(path)
+    if not recovered and not path.exists():
+        raise no_such_file(path)
     if as_json:
-        print_json("recover", 1, {"image": image, "recovered": recovered})
+        print_json("recover", 1, {"image": path, "recovered": recovered})
     else:
-        note(f"{image}: {'the interrupted edit is finished' if recovered else 'no edit was interrupted'}")
+        note(f"{path}: {'the interrupted edit is finished' if recovered else 'no edit was interrupted'}")
+
+
+def _file(image: str) -> Path:
+    """The image as a file of this host. UnsupportedError for a URL: what is there is never edited in place."""
+    from imgkit.block.remote import Url, parse_address
+    from imgkit.errors import UnsupportedError
+
+    address = parse_address(image)
+    if isinstance(address, Url):
+        raise UnsupportedError(f"{address}: nothing is edited there", hint="Give the file that was written instead.")
+    return address

@@ -402,9 +402,9 @@ def test_damaged_and_hostile_files_are_refused_or_read_and_never_hang():
                 data[rng.randrange(len(data))] = rng.choice(b"\"'`$(){}\\;\n#\xff=&|< ")
         damaged.append(decode(bytes(data)))
     for sample in hostile + damaged:
-        start = time.monotonic()
+        start = time.process_time()
         try:
             defaultgrub.enable(sample, CONSOLE, remove=["quiet"])
         except ConfigError as error:
             assert error.line >= 0  # noqa: PT017
-        assert time.monotonic() - start < 5
+        assert time.process_time() - start < 5

@@ -86,9 +86,9 @@ def test_damaged_scripts_are_refused_or_read_and_never_hang():
         for _ in range(rng.randrange(4)):
             if damaged:
                 damaged[rng.randrange(len(damaged))] = rng.choice(b"\"'{}$\\;\n#\xff\x80|a")
-        start = time.monotonic()
+        start = time.process_time()
         accepted(decode(bytes(damaged)))
-        assert time.monotonic() - start < 2
+        assert time.process_time() - start < 2
 
 
 HOSTILE = {
@@ -108,9 +108,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_scripts_end_soon(text):
-    start = time.monotonic()
+    start = time.process_time()
     accepted(text)
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(

@@ -114,14 +114,14 @@ def test_damaged_files_are_refused_or_edited_to_something_stable(edit):
         for _ in range(rng.randrange(6)):
             if data:
                 data[rng.randrange(len(data))] = rng.choice(b"\"'`$(){}\\;\n\r\t#\xff\x80=&|<: -\x00")
-        start = time.monotonic()
+        start = time.process_time()
         try:
             text = decode(bytes(data[: rng.randrange(len(data) + 1)]))
             once = edit(text)
             assert edit(once) == once
         except ConfigError as error:
             assert error.message  # noqa: PT017
-        assert time.monotonic() - start < 5
+        assert time.process_time() - start < 5
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 64 << 20

@@ -53,8 +53,12 @@ def imgkit(
     cwd: Path | None = None,
     through: Sequence[str] = (),
     command: Path | None = None,
+    timeout: float = 120,
 ) -> Run:
-    """Run imgkit; `through` is a program that starts it, `command` another installation of it."""
+    """Run imgkit; `through` is a program that starts it, `command` another installation of it.
+
+    `timeout` is in seconds; what takes longer is killed.
+    """
     done = subprocess.run(
         [*through, str(command or script()), *map(str, words)],
         input=stdin,
@@ -63,7 +67,7 @@ def imgkit(
         env=environment(**(env or {})),
         cwd=cwd,
         check=False,
-        timeout=120,
+        timeout=timeout,
     )
     return Run(done.returncode, done.stdout or b"", done.stderr.decode())
 

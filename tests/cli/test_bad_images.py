@@ -103,6 +103,7 @@ def test_files_that_are_no_images(tmp_path, name, contents):
     image = tmp_path / name
     image.write_bytes(Path("/bin/sh").read_bytes() if contents is None else contents)
     refused(image, status=10, says="no root file system was found", hint="`imgkit inspect`")
+    refused(image.rename(tmp_path / "x.ISO"), status=3, says="is no ISO", hint="get the image again")
 
 
 @pytest.mark.parametrize("format_", ["vmdk", "vdi", "vhdx", "vpc", "qed"])

@@ -37,7 +37,9 @@ def test_all_commands_are_there():
     plain = ["inspect", "ls", "cat", "write", "edit", "undo", "recover", "verify", "doctor", "exit-status"]
     grouped = ["console enable", "console status", "iso add", "iso rm", "iso extract"]
     grouped += ["location inspect", "location fetch"]
-    grouped += ["batch run", "batch retry", "batch status", "batch undo"]
+    grouped += ["vm install", "vm import", "vm start", "vm stop", "vm list", "vm remove", "vm console"]
+    grouped += ["batch run", "batch retry", "batch status", "batch undo", "batch report"]
+    grouped += ["batch console enable", "batch iso add", "batch write"]
     assert sorted(LEAVES) == sorted([*plain, *grouped])
 
 
@@ -57,7 +59,7 @@ def test_every_example_in_the_help_is_a_command_that_parses(name):
     for line in found:
         words = shlex.split(line.partition(" > ")[0])
         words = words[words.index("imgkit") + 1 :]
-        depth = 2 if hasattr(COMMANDS[words[0]], "commands") else 1
+        depth = next(n for n in range(1, 4) if not hasattr(COMMANDS[" ".join(words[:n])], "commands"))
         command = COMMANDS[" ".join(words[:depth])]
         command.make_context(line, words[depth:])  # raises for what it does not take
 

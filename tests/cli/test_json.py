@@ -1,5 +1,6 @@
 """`--json`: each command's document has the fields and types that docs/json.md promises, no more and no fewer."""
 
+import json
 import re
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def check(document, name, *, whole=True):
             assert kinds <= {dict, None}, f"{field} is not documented"
             assert any(other.startswith(f"{field}.") for other in fields), f"{field} is not documented"
     if whole:
-        empty = tuple(field for field, kinds in found.items() if kinds == {None})
+        nothing = ({None}, {type(None)})
+        empty = tuple(field for field, kinds in found.items() if kinds in nothing)
         missing = {field for field in fields if field not in found and not field.startswith(empty or "\0")}
         assert missing <= {"details.*"}, f"documented and not there: {missing}"
 
@@ -68,8 +70,9 @@ def test_every_command_is_documented():
     commands = {"inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"}
     commands |= {"console-enable", "console-status", "error", "inspect-iso", "iso-add", "iso-rm", "iso-extract"}
     commands |= {"location-inspect", "location-fetch", "verify"}
-    commands |= {"batch-run", "batch-status", "batch-undo"}
-    assert set(SCHEMAS) == {f"imgkit/{name}/1" for name in commands}
+    commands |= {"vm-install", "vm-import", "vm-start", "vm-stop", "vm-list", "vm-remove", "vm-console"}
+    commands |= {"batch-run", "batch-image", "batch-undo", "batch-report"}
+    assert set(SCHEMAS) == {f"imgkit/{name}/1" for name in commands} | {"imgkit/batch-status/2"}
     assert all(SCHEMAS.values())
 
 
@@ -77,6 +80,7 @@ def test_every_command_is_documented():
     ("name", "words"),
     [
         ("inspect", ["inspect", "{}"]),
+        ("inspect", ["inspect", "{}", "--map"]),
         ("ls", ["ls", "{}", "/"]),
         ("cat", ["cat", "{}", "/etc/fstab"]),
         ("write", ["write", "{}", "/etc/motd", "--in-place", "--undo", "u"]),
@@ -181,12 +185,14 @@ def test_the_documents_of_a_batch(small):
     plan = small.with_name("plan.toml")
     plan.write_text('inputs = ["*.qcow2"]\nin-place = true\n[operation]\nkind = "console enable"\n')
     small.with_name("broken.qcow2").write_bytes(b"no image")
-    for command, name, status in (
-        ("run", "batch-run", 1),
-        ("status", "batch-status", 0),
-        ("retry", "batch-run", 1),
-        ("undo", "batch-undo", 0),
-    ):
+    for command, name, status in (("run", "batch-run", 1), ("retry", "batch-run", 1), ("undo", "batch-undo", 0)):
         done = imgkit("batch", command, plan, "--json")
         assert done.status == status, done.stderr
         check(done.json, f"{name}/1", whole=command != "undo")
+        *images, last = map(json.loads, imgkit("batch", "status", plan, "--json").text.splitlines())
+        for image in images:
+            check(image, "batch-image/1", whole=image["state"] == "done")
+        assert sorted(image["state"] for image in images) == (["done", "failed"] if status else ["failed", "undone"])
+        check(last, "batch-status/2")
+        told = imgkit("batch", "report", plan, "-o", small.with_name("page"), "--force", "--json").json
+        check(told, "batch-report/1", whole=command != "undo")

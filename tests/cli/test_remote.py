@@ -95,6 +95,14 @@ def test_refusals(words, status, told, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["exists"]
 
 
+@pytest.mark.parametrize("words", [("undo", "x.undo"), ("recover",)])
+def test_there_is_nothing_to_take_back_elsewhere(words):
+    done = imgkit(words[0], "https://anne:secret@host.example/x.iso", *words[1:])
+    assert done.status == 5
+    assert "https://host.example/x.iso: nothing is edited there" in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_a_file_that_is_replaced_meanwhile_leaves_nothing(tmp_path):
     manners = Manners(fixture("iso-debian"))
     with serving(manners) as url:

@@ -13,7 +13,7 @@ from tests.support.images import private_copy
 
 # Every piece of a copy takes half a second; -D keeps imgkit the process that is signalled.
 SLOWLY = ["-D", "-qq", "-o", "/dev/null", "-e", "trace=copy_file_range,sendfile"]
-SLOWLY += ["-e", "inject=copy_file_range:delay_enter=500000", "-e", "inject=sendfile:delay_enter=500000"]
+SLOWLY += ["-e", "inject=copy_file_range:delay_enter=2000000", "-e", "inject=sendfile:delay_enter=2000000"]
 
 
 @pytest.fixture

@@ -81,10 +81,10 @@ def test_refused_unchanged(name: str) -> None:
     """What damage is far from what is edited may be found before the first edit only, but always before a write."""
     device = MemoryDevice(corpus.content(name))
     before = contents(device)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises((FormatError, UnsupportedError)) as caught, open_ext(device, writable=True, now=NOW) as fs:
         edit(fs)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     assert caught.value.message
     assert contents(device) == before
 

@@ -115,11 +115,11 @@ def test_every_byte_of_the_superblock(options: str) -> None:
         for value in (0, 0x7F, 0x80, 0xFF, raw[offset] ^ 1, raw[offset] ^ 0x10):
             device = Overlay(base)
             device.write_at(offset, bytes([value]))
-            started = time.monotonic()
+            started = time.process_time()
             with suppress(FormatError, UnsupportedError), open_ext(device, writable=True, now=NOW) as fs:
                 fs.write("/file", b"data")
                 fs.flush()
-            assert time.monotonic() - started < 5
+            assert time.process_time() - started < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used < 100_000
 
 
@@ -184,10 +184,10 @@ def test_edits_of_unchecked_damage(options: str, monkeypatch: pytest.MonkeyPatch
     """Without the full check, what guards an edit is the check of what it touches: no crash, no hang, no surprise."""
     monkeypatch.setattr("imgkit.filesystem.ext.filesystem._needs_full_check", lambda _superblock: False)
     for data in mutations(options, 250):
-        started = time.monotonic()
+        started = time.process_time()
         with suppress(FormatError, UnsupportedError), open_ext(MemoryDevice(data), writable=True, now=NOW) as fs:
             edits(fs)
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
 
 def test_checksums_of_every_kind_of_structure() -> None:

@@ -148,10 +148,10 @@ def test_flipped_bytes(format_: tuple[str, str]) -> None:
         for _ in range(rng.choice([1, 1, 3, 10])):
             at = rng.choice(places) + rng.choice([0, 0, 1, 32])
             copy[at] = rng.choice([copy[at] ^ 1 << rng.randrange(8), rng.randrange(256), 0, 255])
-        started = time.monotonic()
+        started = time.process_time()
         with suppress(FormatError, UnsupportedError), open_fat(MemoryDevice(copy), writable=True, now=NOW) as fs:
             edits(fs)
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize("format_", [FAT12, FAT16, ("-F 32 -s 1", "8M")])
@@ -160,9 +160,9 @@ def test_every_byte_of_the_boot_sector(format_: tuple[str, str]) -> None:
     base = MemoryDevice(raw)
     for offset in range(0x5A):
         for value in (0, 1, 0x7F, 0x80, 0xFF, raw[offset] ^ 1):
-            started = time.monotonic()
+            started = time.process_time()
             with suppress(FormatError, UnsupportedError):
                 device = Overlay(base)
                 device.write_at(offset, bytes([value]))
                 open_fat(device, writable=False, now=NOW).listdir("/")
-            assert time.monotonic() - started < 5
+            assert time.process_time() - started < 5

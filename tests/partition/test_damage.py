@@ -213,9 +213,9 @@ def test_the_largest_array_takes_bounded_time_and_memory() -> None:
     for header in disks.gpt_headers(sectors, array, count):
         pieces |= {header.my_lba * 512: build_header(header), header.partition_entry_lba * 512: array}
     device = SparseDevice(sectors * 512, pieces)
-    started = time.perf_counter()
+    started = time.process_time()
     table = read_table(device)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
     assert len(table.partitions) == count
     assert len(table.notices) == 21
     assert table.notices[-1].endswith("more oddities of this kind.")
