@@ -4,11 +4,17 @@ The interface: https://distributed.dask.org/en/stable/client.html
 
 Its workers open the images by the same paths as we do, so that these have to be shared. Dask hands the job of a worker
 that died to another one; that a job may be tried twice is no harm (see `imgkit.batch.work`).
+
+Its own `Client.get_executor` is not used: a future of it whose result is on the way when the scheduler vanishes never
+ends, and whoever waits for it waits for good (docs/decisions/120).
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import platform
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +22,7 @@ from imgkit import __version__
 from imgkit.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import Executor
+    from collections.abc import Callable, Iterator
 
 _TIMEOUT = 10  # seconds to find the scheduler
 # What the workers are asked, as text: it needs nothing of ours there to arrive, and no bytecode of the same Python.
@@ -46,7 +51,35 @@ def cluster(address: str) -> Iterator[Executor]:
     with client:
         _check(client.nthreads(), address)
         _check_versions(client)
-        yield client.get_executor(pure=False)
+        for name in ("distributed.client", "tornado.application"):  # what they would report in tracebacks, we do
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield _Workers(client)
+
+
+class _Workers(Executor):
+    """The workers of a client; without their scheduler they are broken, as a process pool without its processes."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a worker call `fn`. The future ends, with BrokenExecutor at worst. Raises BrokenExecutor."""
+        try:
+            sent = self._client.submit(fn, *args, pure=False, **kwargs)
+        except Exception as error:
+            if self._client.status in {"closing", "closed"}:
+                raise BrokenExecutor from error
+            raise
+        return asyncio.run_coroutine_threadsafe(_result(sent), self._client.loop.asyncio_loop)
+
+
+async def _result(sent: Any) -> Any:
+    try:
+        return await sent
+    except Exception as error:
+        if sent.status == "error":  # the job's own
+            raise
+        raise BrokenExecutor from error
 
 
 def _check(threads: dict[str, int], address: str) -> None:

@@ -1,6 +1,6 @@
 """The coordinator: hands jobs to worker processes, a few at a time, and notes down what comes back.
 
-A worker that dies takes its pool with it (`concurrent.futures.process.BrokenProcessPool`); a new one is made. Which
+A worker that dies takes its pool with it (`concurrent.futures.BrokenExecutor`); a new one is made. Which
 image killed it is not known, so those that were in work are tried again one at a time, until one has done so thrice.
 """
 
@@ -11,8 +11,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -183,7 +182,7 @@ def _work_off(
             unit = units.popleft()
             try:
                 handed_out[pool.submit(carry_out_all, unit)] = unit
-            except BrokenProcessPool:
+            except BrokenExecutor:
                 lost.extend(unit)
         if not handed_out:
             break
@@ -191,7 +190,7 @@ def _work_off(
         for future in finished:
             unit = handed_out.pop(future)
             error = None if future.cancelled() else future.exception()
-            if future.cancelled() or isinstance(error, BrokenProcessPool):  # cancelled: a scheduler that went away
+            if future.cancelled() or isinstance(error, BrokenExecutor):  # cancelled: as a scheduler goes away
                 lost.extend(unit)
             else:
                 results = tuple(failure(error) for _ in unit) if error else future.result()

@@ -4,11 +4,13 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
 
 import imgkit as imgkit_package
+from imgkit.batch.cluster import cluster as workers_of
 from imgkit.batch.ledger import ledger_folder, open_ledger
 from tests.batch.conftest import IN_PLACE, NEW_FILES
 from tests.cli.command import environment, imgkit
@@ -26,14 +28,8 @@ def test_the_outputs_are_those_of_local_processes_with_a_worker_killed(disks, cl
     local = sums(plan)
     assert imgkit("batch", "undo", plan, env=epoch).status == 0
     address, workers = cluster()
-    words = [sys.executable, "-m", "imgkit", "batch", "retry", plan, "--scheduler", address]
-    running = subprocess.Popen(words, stderr=subprocess.PIPE, env=environment(**epoch))
-    out = plan.parent / "out"
-    while running.poll() is None and not any(out.glob("disk-*")):
-        time.sleep(0.01)
-    workers[0].kill()
-    _, told = running.communicate(timeout=100)
-    assert running.returncode == 0, told
+    status, told = kill_in_the_middle(plan, ["batch", "retry", plan, "--scheduler", address], workers[0])
+    assert status == 0, told
     assert sums(plan) == local
 
 
@@ -54,23 +50,46 @@ def test_a_scheduler_that_does_not_answer_is_told(disks):
     assert imgkit("batch", "status", plan).text.startswith("pending")
 
 
+def kill_in_the_middle(plan, words, victim):
+    """Run imgkit, kill another process when the first result is there; status and standard error."""
+    env = environment(SOURCE_DATE_EPOCH="1700000000")
+    with subprocess.Popen([sys.executable, "-m", "imgkit", *words], stderr=subprocess.PIPE, env=env) as running:
+        try:
+            while running.poll() is None and not any(plan.parent.glob("out/disk-*")):
+                time.sleep(0.01)
+            victim.kill()
+            _, told = running.communicate(timeout=100)
+        except BaseException:
+            running.kill()
+            raise
+    return running.returncode, told.decode()
+
+
 def test_a_scheduler_that_vanishes_loses_nothing(disks, cluster):
     plan = disks(30, NEW_FILES)
     address, workers = cluster()
-    words = [sys.executable, "-m", "imgkit", "batch", "run", plan, "--scheduler", address]
-    running = subprocess.Popen(words, stderr=subprocess.PIPE, env=environment(SOURCE_DATE_EPOCH="1700000000"))
-    while running.poll() is None and not any(plan.parent.glob("out/disk-*")):
-        time.sleep(0.01)
-    cluster.scheduler.kill()
-    _, told = running.communicate(timeout=100)
-    assert running.returncode == 9, told
-    assert b"no Dask scheduler answers" in told
+    status, told = kill_in_the_middle(plan, ["batch", "run", plan, "--scheduler", address], cluster.scheduler)
+    assert status == 9, told
+    assert "no Dask scheduler answers" in told
+    assert "Traceback" not in told
     for worker in workers:  # one that lives on finishes what it has
         worker.kill()
         worker.wait()
     assert imgkit("batch", "run", plan, env={"SOURCE_DATE_EPOCH": "1700000000"}).stderr == "imgkit: 30 done\n"
     assert len({*sums(plan).values()}) == 1
     assert not list(plan.parent.rglob(".*"))
+
+
+def test_a_scheduler_that_vanishes_with_a_result_on_its_way_is_noticed(cluster):
+    address, _ = cluster()
+    # The worker packs the result when it is asked for it, which is after the news that there is one.
+    late = f"type('Late', (), {{'__reduce__': lambda _: __import__('os').kill({cluster.scheduler.pid}, 9)}})()"
+    with workers_of(address) as pool:
+        assert pool.submit(eval, "6 * 7").result(timeout=100) == 42
+        with pytest.raises(ZeroDivisionError):
+            pool.submit(eval, "1 / 0").result(timeout=100)
+        with pytest.raises(BrokenExecutor):
+            pool.submit(eval, late).result(timeout=100)
 
 
 @pytest.mark.parametrize(("version", "says"), [("99.0", "has imgkit 99.0 on Python"), (None, "have not this imgkit")])
