@@ -16,7 +16,7 @@ from imgkit.errors import UsageError
 if TYPE_CHECKING:
     from imgkit.vm.install.installation import Begun
     from imgkit.vm.install.request import Prepared, Request
-    from imgkit.vm.serial.dialogue import Conversation
+    from imgkit.vm.serial.dialogue import Conversation, Expect
     from imgkit.vm.spec import VmSpec
 
 SESSION = "qemu:///session"
@@ -29,7 +29,7 @@ class Talk:
 
     connect: str
     no_console: bool
-    expect: str | None
+    expect: Expect | None
     timeout: float
     dry_run: bool
 
@@ -84,15 +84,9 @@ def make_talk(
     ] = False,
 ) -> Talk:
     """How to go on when the machine runs. UsageError for what is no regular expression."""
-    import re
+    from imgkit.vm.serial.dialogue import Expect
 
-    try:
-        re.compile(expect or "")
-    except re.error as error:
-        raise UsageError(
-            f"--expect is no regular expression ({error})", hint="Escape . ( [ * and the like with \\."
-        ) from error
-    return Talk(connect, no_console, expect, timeout, dry_run)
+    return Talk(connect, no_console, None if expect is None else Expect(expect), timeout, dry_run)
 
 
 @composed(spec=make_spec, talk=make_talk)
@@ -262,11 +256,11 @@ def _talk(connection: Any, begun: Begun, talk: Talk, *, as_json: bool) -> Conver
     """Let the machine run, with whoever listens there from the first byte; what was heard, if this was for a script."""
     from imgkit.cli.vmconsole import Shown, attach_here
     from imgkit.vm.serial.attach import Attachment
-    from imgkit.vm.serial.dialogue import Dialogue, Expect, converse
+    from imgkit.vm.serial.dialogue import Dialogue, converse
 
     name = begun.domain.name()
     if talk.expect is not None:
-        dialogue = Dialogue([Expect(talk.expect)], timeout=talk.timeout, force=True)
+        dialogue = Dialogue([talk.expect], timeout=talk.timeout, force=True)
         shown = None if as_json else Shown()
         return converse(connection, name, dialogue, on_output=shown, on_open=begun.resume)
     if talk.no_console or as_json or not (sys.stdin.isatty() and sys.stdout.isatty()):

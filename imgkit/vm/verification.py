@@ -24,6 +24,7 @@ from imgkit.errors import ConfigError, EngineError, GuestError, UnsupportedError
 from imgkit.iso.medium import Medium
 from imgkit.vm.connection import connect, embedded, swept_if_killed
 from imgkit.vm.machine import powered_on
+from imgkit.vm.serial.dialogue import Expect
 from imgkit.vm.serial.line import ExpectTimeout, LineClosed
 from imgkit.vm.spec import Bus, Disk, Network, NetworkKind, VmSpec
 from imgkit.vm.stages import Stage, reached
@@ -52,7 +53,8 @@ _ANSWER = 30.0  # seconds for a shell to answer
 class Trial:
     """How to boot: memory in MiB, an ISO as `usb` stick or as CD, seconds to wait, text instead of the usual.
 
-    `login` is a user and a password to log in with, to have a shell answer.
+    `login` is a user and a password to log in with, to have a shell answer. UsageError for a text that is no regular
+    expression.
     """
 
     firmware: Firmware
@@ -61,6 +63,10 @@ class Trial:
     timeout: float = 300
     expect: str | None = None
     login: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.expect is not None:
+            Expect(self.expect)
 
 
 @dataclass(frozen=True, slots=True)
