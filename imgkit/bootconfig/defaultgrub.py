@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.bootconfig import grubscript, kernelargs
+from imgkit.bootconfig import grubwords, kernelargs
 from imgkit.bootconfig.grubterminal import Terminals, serial_settings
 from imgkit.bootconfig.shellvars import Variable, edit_arguments, evaluate, parse, set_variable
 from imgkit.bootconfig.text import append_lines, splice
@@ -110,7 +110,7 @@ def _naming(path: str) -> Iterator[None]:
 
 def _arguments(value: str) -> Arguments | None:
     try:
-        return grubscript.split(value)
+        return grubwords.split(value)
     except ConfigError:
         return None
 
@@ -189,7 +189,7 @@ def _without_conflicts(text: str, console: SerialConsole, patterns: tuple[str, .
             change
             for assignment in parse(text)
             if assignment.name in (_ALL_ENTRIES, _NORMAL_ENTRIES)
-            for change in edit_arguments(assignment, edit, grubscript.split, grubscript.quote)
+            for change in edit_arguments(assignment, edit, grubwords.split, grubwords.quote)
         ),
     )
 
@@ -248,4 +248,4 @@ def _append(text: str, name: str, words: tuple[str, ...], *, is_drop_in: bool) -
         kept = tuple(argument for argument in arguments if argument.text not in words)
         return (*kept, *kernelargs.new(words))
 
-    return splice(text, edit_arguments(assignments[-1], edit, grubscript.split, grubscript.quote))
+    return splice(text, edit_arguments(assignments[-1], edit, grubwords.split, grubwords.quote))

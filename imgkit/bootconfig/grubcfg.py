@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imgkit.bootconfig import grubscript, kernelargs
-from imgkit.bootconfig.grubscript import Block, Command, Function, If, Loop, Statement, Word
+from imgkit.bootconfig import grubscript, grubwords, kernelargs
+from imgkit.bootconfig.grubscript import Block, Command, Function, If, Loop, Statement
 from imgkit.bootconfig.grubterminal import (
     TERMINAL_COMMANDS,
     Terminals,
@@ -29,6 +29,7 @@ from imgkit.bootconfig.text import Setting, Splice, line_number, splice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from imgkit.bootconfig.grubwords import Word
     from imgkit.bootconfig.kernelargs import Arguments
     from imgkit.bootconfig.serial import SerialConsole
 
@@ -175,9 +176,9 @@ def _argument_splices(
 ) -> Iterator[Splice]:
     for loader in _loaders(script, recovery=False):
         if recovery or not loader.is_recovery:
-            before = grubscript.arguments(loader.operands)
+            before = grubwords.arguments(loader.operands)
             after = edit(before, _kernel(text, loader))
-            yield from kernelargs.splices(before, after, loader.path.stop, follows=True, write=grubscript.quote)
+            yield from kernelargs.splices(before, after, loader.path.stop, follows=True, write=grubwords.quote)
 
 
 # -- timeout and default ----------------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def _variable_splices(text: str, script: Block, wanted: dict[str, str]) -> list[
     """Splices that give variables other values; the first of `wanted` is set where nothing sets it yet."""
     found = list(_assignments(script, tuple(wanted)))
     first = next(iter(wanted))
-    assignments = {name: grubscript.quote(f"{name}={value}") for name, value in wanted.items()}
+    assignments = {name: grubwords.quote(f"{name}={value}") for name, value in wanted.items()}
     changes = [Splice(word.start, word.stop, assignments[name]) for name, value, word in found if value != wanted[name]]
     anchor = menu_anchor(script)
     if anchor is not None and not any(name == first for name, _, _ in found):
@@ -270,7 +271,7 @@ def _loader(command: Command, hypervisor: tuple[str, ...] | None, *, recovery: b
     if hypervisor is not None and not _KERNEL_NAME.search(words[0].value):
         return
     operands = tuple(word for word in command.words if word.start > words[0].start)
-    rescue = recovery or kernelargs.is_recovery(grubscript.arguments(operands))
+    rescue = recovery or kernelargs.is_recovery(grubwords.arguments(operands))
     yield _Loader(command, words[0], operands, rescue, hypervisor)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from imgkit.bootconfig import defaultgrub, grubcfg, grubscript, kernelargs, shellvars
+from imgkit.bootconfig import defaultgrub, grubcfg, grubwords, kernelargs, shellvars
 from imgkit.bootconfig.serial import SerialConsole
 from imgkit.bootconfig.text import decode, encode
 from imgkit.errors import ConfigError
@@ -174,8 +174,8 @@ def test_arguments_are_edited_inside_the_quotes(tmp_path, value, patterns):
         changes = shellvars.edit_arguments(
             assignment,
             lambda arguments: (*kernelargs.remove(arguments, patterns), *kernelargs.new(["new=1"])),
-            grubscript.split,
-            grubscript.quote,
+            grubwords.split,
+            grubwords.quote,
         )
     except ConfigError:
         return
@@ -185,8 +185,8 @@ def test_arguments_are_edited_inside_the_quotes(tmp_path, value, patterns):
     if "$" in text or "`" in text:  # A reference is one argument, whatever it holds.
         assert after["GRUB_CMDLINE_LINUX"].split()[-1] == "new=1"
     else:
-        kept = kernelargs.remove(grubscript.split(before["GRUB_CMDLINE_LINUX"]), patterns)
-        found = grubscript.split(after["GRUB_CMDLINE_LINUX"])
+        kept = kernelargs.remove(grubwords.split(before["GRUB_CMDLINE_LINUX"]), patterns)
+        found = grubwords.split(after["GRUB_CMDLINE_LINUX"])
         assert kernelargs.texts(found) == (*kernelargs.texts(kept), "new=1")
 
 
@@ -244,8 +244,8 @@ def test_after_the_edit_the_shell_gives_grub_the_console(tmp_path, texts, recove
     after = files | changed
     truth = sourced(tmp_path, list(after.values()))
     assert truth is not None
-    always = grubscript.split(truth["GRUB_CMDLINE_LINUX"])
-    normal = (*always, *grubscript.split(truth["GRUB_CMDLINE_LINUX_DEFAULT"]))
+    always = grubwords.split(truth["GRUB_CMDLINE_LINUX"])
+    normal = (*always, *grubwords.split(truth["GRUB_CMDLINE_LINUX_DEFAULT"]))
     assert kernelargs.has_console(normal, console)
     assert not recovery or kernelargs.has_console(always, console)
     assert "quiet" not in kernelargs.texts(normal)

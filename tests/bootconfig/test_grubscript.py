@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgkit.bootconfig import grubscript
+from imgkit.bootconfig import grubscript, grubwords
 from imgkit.bootconfig.grubscript import Command, Function, If, Loop
 from imgkit.bootconfig.text import decode
 from imgkit.errors import ConfigError
@@ -159,4 +159,4 @@ def test_nodes_know_their_place():
 @pytest.mark.parametrize("text", ["a; b", "a # b", "a { b", "a | b"])
 def test_what_would_end_the_command_is_no_argument(text):
     with pytest.raises(ConfigError, match=r"would end|has no"):
-        grubscript.split(text)
+        grubwords.split(text)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgkit.bootconfig import grubcfg, grublegacy, grubscript, kernelargs, syslinux
+from imgkit.bootconfig import grubcfg, grublegacy, grubwords, kernelargs, syslinux
 from imgkit.bootconfig.kernelargs import Argument, new, texts
 from imgkit.bootconfig.serial import SerialConsole
 from imgkit.bootconfig.text import decode, splice
@@ -318,4 +318,4 @@ def test_mkksiso_edits_its_own_result_to_itself():
 
 def test_grub_quotes_like_a_shell_and_splits_back():
     for word in (ADDED[1], "a$b", 'a="b"', "", "a'b c"):
-        assert texts(grubscript.split(grubscript.quote(word))) == (word,)
+        assert texts(grubwords.split(grubwords.quote(word))) == (word,)
