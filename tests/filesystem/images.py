@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from imgkit.block.device import MemoryDevice, check_bounds
+from imgkit.filesystem.base import Check
+from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from tests.support import oracle
 
 NOW = 1_700_000_001
@@ -214,3 +217,25 @@ class _dumped:  # noqa: N801  used like a function
 
     def __exit__(self, *exc_info: object) -> None:
         self._folder.cleanup()
+
+
+def edited(
+    device: MemoryDevice, edit: Callable[[ExtFileSystem], None], *, now: int = NOW, check: Check = Check.AUTO
+) -> None:
+    """Edit a device, complete the edits, and let e2fsck and our own full check look at the result."""
+    with open_ext(device, writable=True, now=now, check=check) as fs:
+        edit(fs)
+        fs.flush()
+    assert_ext_clean(device)
+    open_ext(device, writable=False, now=now, check=Check.FULL).close()
+
+
+def populate(fs: ExtFileSystem) -> None:
+    """Make a few files of every sort."""
+    fs.mkdir("/etc")
+    fs.mkdir("/etc/default")
+    fs.write("/etc/default/grub", b"GRUB_TIMEOUT=5\n")
+    fs.write("/etc/fstab", b"UUID=... / ext4\n" * 400)
+    fs.write("/etc/empty", b"")
+    fs.symlink("default/grub", "/etc/fast")
+    fs.symlink("long/" * 30, "/etc/slow")
