@@ -7,6 +7,8 @@ all of it outlives the next run of what generates the boot loader's configuratio
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.bootconfig import kernelargs
@@ -18,7 +20,7 @@ from imgkit.errors import UsageError
 from imgkit.guest.facts import find_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from imgkit.console.model import KernelLine
     from imgkit.guest.facts import GuestFacts
@@ -43,7 +45,7 @@ def status(tree: Tree, console: SerialConsole | None = None) -> Status:
 def _links(draft: Draft, facts: GuestFacts, kernels: Sequence[KernelLine], console: SerialConsole) -> Iterator[Link]:
     for boot_file in facts.boot_files:
         with named(boot_file.path):
-            yield from loaders.module_for(boot_file).links(draft, boot_file.path, console)
+            yield from serving(partial(loaders.module_for(boot_file).links, draft, boot_file.path), console)
     yield from (_kernel(kernel, console) for kernel in kernels)
     if not facts.boot_files:
         yield Link(LinkKind.LOADER, False, "", 0, "no boot loader that is known here")
@@ -53,7 +55,7 @@ def _links(draft: Draft, facts: GuestFacts, kernels: Sequence[KernelLine], conso
 
         yield from securetty.links(draft, console)
     for keeper in keepers.modules_for(draft):
-        yield from keeper.links(draft, console)
+        yield from serving(partial(keeper.links, draft), console)
 
 
 def _kernel(kernel: KernelLine, console: SerialConsole) -> Link:
@@ -62,6 +64,18 @@ def _kernel(kernel: KernelLine, console: SerialConsole) -> Link:
     told = f"has {' '.join(used)}" if used else "has no console="
     wanted = "" if ok else f", wants {' '.join(console.kernel_arguments())}"
     return Link(LinkKind.KERNEL, ok, kernel.file, kernel.line, f"{kernel.title or 'kernel'} {told}{wanted}")
+
+
+def serving(links: Callable[[SerialConsole], Iterable[Link]], console: SerialConsole) -> Iterator[Link]:
+    """Links of a boot loader's menu, which serves where it is on the line, on the screen too or not.
+
+    Debian's installer, run over a serial line, leaves a menu on that line alone.
+    """
+    if not console.keep_vga:
+        yield from links(console)
+        return
+    for beside, alone in zip(links(console), links(replace(console, keep_vga=False)), strict=True):
+        yield alone if alone.ok else beside
 
 
 def console_in_use(kernels: Sequence[KernelLine]) -> SerialConsole | None:

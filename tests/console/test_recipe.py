@@ -108,6 +108,22 @@ def test_serial_only(system):
     assert "--unit=1 --speed=9600" in menu
 
 
+def test_a_menu_on_the_line_alone_serves_too_and_enable_puts_it_on_the_screen_again(system):
+    """So Debian's installer leaves it where it ran over a serial line: kernels on both, the menu on one."""
+    serial = "serial --unit=0 --speed=115200 --word=8 --parity=no --stop=1"
+    menu = f"{serial}\nterminal_input serial\nterminal_output serial\n{GRUB_CFG}"
+    menu = menu.replace("ro quiet", "ro console=tty0 console=ttyS0,115200n8 quiet")
+    defaults = 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200n8"\n'
+    defaults += f'GRUB_TERMINAL=serial\nGRUB_SERIAL_COMMAND="{serial}"\n'
+    image = system(SYSTEMD, {"/boot/grub/grub.cfg": menu.encode(), "/etc/default/grub": defaults.encode()})
+    with tree_of(image) as tree:
+        assert status(tree).enabled
+        refused = [link.kind for link in status(tree, SerialConsole(keep_vga=False)).links if not link.ok]
+        assert LinkKind.KERNEL in refused, "the kernel is on the screen too"
+        assert LinkKind.LOADER not in refused
+    assert b"terminal_output serial console\n" in enabled(image)["/boot/grub/grub.cfg"].after
+
+
 def test_drop_ins_that_discard_get_one_that_is_read_last(system):
     image = system(SYSTEMD, GRUB, {"/etc/default/grub.d/50-cloud.cfg": b'GRUB_CMDLINE_LINUX_DEFAULT="net.ifnames=0"\n'})
     changes = enabled(image)

@@ -6,6 +6,7 @@ all others of the menu, has the console, where the installed system inherits it.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.bootconfig import kernelargs
@@ -16,7 +17,7 @@ from imgkit.console.installer.medium import find_medium
 from imgkit.console.installer.menus import boots_normally, find_menus
 from imgkit.console.model import Link, LinkKind, SerialConsole, Status
 from imgkit.console.recipe import default_console
-from imgkit.console.status import console_in_use
+from imgkit.console.status import console_in_use, serving
 from imgkit.guest.bootfiles import Loader
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _menu_links(draft: Draft, menu: MenuFile, console: SerialConsole) -> Iterato
         gfxboot = syslinuxmenus.gfxboot_line(draft, boot.path) if boot.loader is Loader.EXTLINUX else None
         if gfxboot is not None:
             yield Link(LinkKind.LOADER, False, *gfxboot, "gfxboot shows its menu on the screen only")
-        yield from loaders.module_for(boot).links(draft, boot.path, console)
+        yield from serving(partial(loaders.module_for(boot).links, draft, boot.path), console)
         for found in defaults.boot_menus(draft, boot):
             yield _default_link(found)
             yield _timeout_link(found)

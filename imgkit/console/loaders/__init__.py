@@ -57,6 +57,4 @@ def menu_message(console: SerialConsole, *, shown: bool) -> str:
     """What is said of a boot menu that is on the console, or is not."""
     if shown:
         return f"menu is on {console.port}"
-    return (
-        f"menu is not on {console.port} at {console.baud} baud{' and on the screen' if console.keep_vga else ' alone'}"
-    )
+    return f"menu is not on {console.port} at {console.baud} baud{'' if console.keep_vga else ' alone'}"
