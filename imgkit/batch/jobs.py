@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -89,10 +90,10 @@ def _output(plan: Plan, address: Address) -> Address | None:
                 f"{address}: all of it would have to be fetched for {{sha256}}", hint="Use {stem} or {name}."
             )
         parts["{sha256}"] = sha256_of(address)
-    output = plan.output
-    for part, value in parts.items():
-        output = output.replace(part, value)
-    return places.resolved(output, plan.folder)
+    # At once: a name may hold what looks like a variable.
+    return places.resolved(
+        re.sub(r"\{(?:stem|suffix|name|sha256)\}", lambda variable: parts[variable[0]], plan.output), plan.folder
+    )
 
 
 def sha256_of(path: Path) -> str:

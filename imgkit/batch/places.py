@@ -24,7 +24,7 @@ def resolved(name: str, folder: Path) -> Address:
 
 
 def find(pattern: str, folder: Path) -> list[Address]:
-    """All that a pattern matches; a name without wildcards stands for itself, whether it is there or not.
+    """All that a pattern matches. A name of a file that is there stands for itself, and so does one without wildcards.
 
     Raises UsageError if nothing matches, and what a store raises that cannot list what it has.
     """
@@ -34,12 +34,14 @@ def find(pattern: str, folder: Path) -> list[Address]:
         if not elsewhere:
             raise UsageError(f"{address}: matches no file", hint="Look at what there is; `**` matches folders too.")
         return elsewhere
-    name = str(folder / address)
-    names = sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name]  # noqa: PTH207  may be absolute
+    if glob.has_magic(str(address)) and not (folder / address).exists():
+        names = sorted(glob.glob(str(address), root_dir=folder, recursive=True))  # noqa: PTH207  may be absolute
+    else:
+        names = [str(address)]
     if not names:
         raise UsageError(f"{pattern}: matches no file", hint=f"Patterns start at {folder}.")
     # A ledger's folder, of this batch or not, may lie among the images.
-    return [real_path(Path(name)) for name in names if not name.endswith(".batch")]
+    return [real_path(folder / name) for name in names if not name.endswith(".batch")]
 
 
 def name_parts(address: Address) -> tuple[str, str, str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from imgkit.batch.plan import Plan, Selector, check_template
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from imgkit.batch.operations import Operation
 
@@ -42,7 +44,7 @@ def make_plan(
 
 def default_folder(plan: Plan) -> Path:
     """Where the ledger of such a plan lies: beside the folder of its results; in place, in that of the first images."""
-    fixed = _fixed_part(plan.output or plan.inputs[0])
+    fixed = _fixed_part(plan.output, _without_variables) if plan.output else _fixed_part(plan.inputs[0], _matching_one)
     if fixed is None:
         fixed = plan.folder
     elif plan.output and fixed != plan.folder:
@@ -86,24 +88,33 @@ def plan_of(batch: Path) -> Path:
 
 
 def _pattern(name: str, folder: Path) -> str:
-    """An absolute pattern; a file of that very name is meant as it is, whatever its characters."""
+    """An absolute pattern; the folder and a file of that very name are meant as they are, whatever their characters."""
     if "://" in name:
         return name
-    path = _absolute(name, folder)
-    return glob.escape(path) if glob.has_magic(path) and Path(path).exists() else path
+    is_there = glob.has_magic(name) and Path(folder / name).exists()
+    return _absolute(glob.escape(name) if is_there else name, Path(glob.escape(str(folder))))
 
 
 def _absolute(name: str, folder: Path) -> str:
     return name if "://" in name else os.path.normpath(folder / name)
 
 
-def _fixed_part(pattern: str) -> Path | None:
-    """The folder of a pattern or template up to its first variable part; None for a URL."""
-    if "://" in pattern:
+def _fixed_part(text: str, fixed: Callable[[str], str | None]) -> Path | None:
+    """The folder of a pattern or template up to its first part that is not fixed; None for a URL."""
+    if "://" in text:
         return None
-    parts = Path(pattern).parent.parts
-    variable = next((n for n, part in enumerate(parts) if glob.has_magic(part) or "{" in part), len(parts))
-    return Path(*parts[:variable])
+    parts = map(fixed, Path(text).parent.parts)
+    return Path(*(str(part) for part in takewhile(lambda part: part is not None, parts)))
+
+
+def _without_variables(part: str) -> str | None:
+    return None if "{" in part else part
+
+
+def _matching_one(part: str) -> str | None:
+    """The name that a part of a pattern matches, if it matches one only."""
+    name = re.sub(r"\[([*?[])\]", r"\1", part)
+    return name if glob.escape(name) == part else None
 
 
 def _lines(plan: Plan, folder: Path) -> Iterator[str]:

@@ -65,6 +65,20 @@ def test_inputs_come_from_patterns_and_lists_and_selectors_apply(tmp_path):
     assert jobs[0].output == tmp_path / "out" / f"a-{digest}.img"
 
 
+def test_folders_and_files_may_be_called_like_patterns_and_variables(tmp_path):
+    folder = tmp_path / "disks [1]"
+    folder.mkdir()
+    for name in ("a[1].img", "a1.img", "{suffix}.img"):
+        (folder / name).write_bytes(name.encode())
+    text = 'output = "out/{stem}-{name}"\n' + ENABLE
+    jobs = find_jobs(plan(folder, 'inputs = ["*.img"]\n' + text))
+    assert [str(job.output.relative_to(folder)) for job in jobs] == [
+        *("out/a1-a1.img", "out/a[1]-a[1].img", "out/{suffix}-{suffix}.img")
+    ]
+    assert [job.input.name for job in find_jobs(plan(folder, 'inputs = ["a[1].img"]\n' + text))] == ["a[1].img"]
+    assert [job.input.name for job in find_jobs(plan(folder, 'inputs = ["a[123].img"]\n' + text))] == ["a1.img"]
+
+
 def test_a_name_that_no_ledger_can_hold_is_refused(tmp_path):
     (tmp_path / "ü.img").write_bytes(b"")
     assert len(find_jobs(plan(tmp_path, 'inputs = ["*.img"]\nin-place = true\n' + ENABLE))) == 1

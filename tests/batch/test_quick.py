@@ -26,7 +26,10 @@ ENABLE = EnableConsole((), Wishes())
 )
 @pytest.mark.parametrize("out", [None, "new", "new/{stem}-x{suffix}"])
 @pytest.mark.parametrize("engine", EngineChoice)
-def test_the_plan_that_is_kept_says_the_same(tmp_path, operation, out, engine):
+@pytest.mark.parametrize("where", [".", "[1] ?"])
+def test_the_plan_that_is_kept_says_the_same(tmp_path, operation, out, engine, where):
+    tmp_path = tmp_path / where
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "a.img").write_bytes(b"a")
     (tmp_path / "[b].img").write_bytes(b"b")
     made = make_plan(["[b].img", "a*"], operation, Selector("*", engine=engine), out=out, folder=tmp_path)
@@ -50,9 +53,10 @@ def test_the_plan_that_is_kept_says_the_same(tmp_path, operation, out, engine):
         ("a.img", None, "console-enable.batch"),
     ],
 )
-def test_the_ledger_is_beside_the_results(tmp_path, image, out, folder):
-    plan = make_plan([image], ENABLE, Selector("*"), out=out, folder=tmp_path)
-    assert default_folder(plan) == tmp_path / folder
+@pytest.mark.parametrize("where", [".", "[1] ?"])
+def test_the_ledger_is_beside_the_results(tmp_path, image, out, folder, where):
+    plan = make_plan([image], ENABLE, Selector("*"), out=out, folder=tmp_path / where)
+    assert default_folder(plan) == tmp_path / where / folder
 
 
 def test_a_ledger_knows_its_plan_wherever_it_is(tmp_path):
