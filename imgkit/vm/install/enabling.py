@@ -44,13 +44,14 @@ class EnabledDisk:
 
 
 def has_console(image: Path) -> bool:
-    """Whether the serial console of what is on a disk or an ISO is enabled.
+    """Whether the serial console of what is on a disk or an ISO is enabled, on the port that a machine of ours has.
 
     Raises UnsupportedError where that cannot be told, and what opening the image raises.
     """
     try:
         with opened(Source(image)) as (_, contents):
-            return status(contents, None).enabled
+            found = status(contents, None)
+            return found.enabled and found.console.port == default_console(architecture(contents)).port
     except (ConfigError, EngineError, GuestError, UnsupportedError) as error:
         raise _not_understood(image, error) from error
 
