@@ -14,7 +14,7 @@ record: ## run the main job in a terminal, and keep it as docs/demo/imgkit.cast 
 	@.ci/setup
 	$(PYTHON) -m fixtures.record
 
-unattended: ## install Debian over the network without a question, boot it, log in; an hour without KVM
+unattended: ## install Debian over the network without a question, boot it, log in; half an hour without KVM
 	@.ci/setup
 	$(PYTHON) -m fixtures.unattended
 
