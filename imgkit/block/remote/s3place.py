@@ -5,7 +5,9 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
     create upload → stitches (small objects of temporary name) → parts → stitches removed → `ready` → complete
 
 Only the last step lets the object appear. Whatever fails before it aborts the upload and removes the stitches. What a
-kill leaves is in a note for the next run, if the caller keeps one; else a bucket's lifecycle rule ends it.
+kill leaves is in a note for the next run, if the caller keeps one; else a bucket's lifecycle rule ends it. That rule is
+also for an upload that a kill leaves between the store's answer and our note of it: it has no parts, so it takes no
+room, and nothing tells it from one that somebody else has just begun.
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ class LastingLine:
                 raise MachineError(
                     "the connection to libvirt was lost", hint="The machine may well run on: connect to it again."
                 )
+        self.line.receive()  # on a busy machine libvirt did not call, once, when another had taken the line
         if not self.line.is_closed:
             return Now.OPEN
         self._ended = self._ended or time.monotonic()

@@ -126,7 +126,7 @@ class Line:
         return 0 if taken == _NO_ROOM else taken
 
     def receive(self) -> None:
-        """Take what the stream has; called by libvirt's thread when there is something."""
+        """Take what the stream has, if anything; called by libvirt's thread when there is something. Does not wait."""
         libvirt = binding()
         with self._telling:
             if self._closed:
