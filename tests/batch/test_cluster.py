@@ -66,7 +66,7 @@ def kill_in_the_middle(plan, words, victim):
 
 
 def test_a_scheduler_that_vanishes_loses_nothing(disks, cluster):
-    plan = disks(30, NEW_FILES)
+    plan = disks(150, NEW_FILES)  # more than are done until the scheduler is killed
     address, workers = cluster()
     status, told = kill_in_the_middle(plan, ["batch", "run", plan, "--scheduler", address], cluster.scheduler)
     assert status == 9, told
@@ -75,7 +75,7 @@ def test_a_scheduler_that_vanishes_loses_nothing(disks, cluster):
     for worker in workers:  # one that lives on finishes what it has
         worker.kill()
         worker.wait()
-    assert imgkit("batch", "run", plan, env={"SOURCE_DATE_EPOCH": "1700000000"}).stderr == "imgkit: 30 done\n"
+    assert imgkit("batch", "run", plan, env={"SOURCE_DATE_EPOCH": "1700000000"}).stderr == "imgkit: 150 done\n"
     assert len({*sums(plan).values()}) == 1
     assert not list(plan.parent.rglob(".*"))
 

@@ -76,7 +76,7 @@ def kill_at_random(plan, kills, chance):
     running.communicate(timeout=60)
 
 
-@pytest.mark.parametrize(("text", "kills", "number"), [(IN_PLACE, 20, 130), (NEW_FILES, 6, 50)])
+@pytest.mark.parametrize(("text", "kills", "number"), [(IN_PLACE, 20, 200), (NEW_FILES, 6, 80)])
 def test_coordinator_and_workers_are_killed_at_random(disks, tmp_path_factory, text, kills, number):
     plan = disks(number, text, broken=1)
     before = {path.name: sha256(path) for path in plan.parent.glob("*.qcow2")}

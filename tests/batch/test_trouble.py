@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -52,23 +51,6 @@ def states(plan):
         return {record.input.name: record.outcome for record in ledger.records()}
 
 
-def test_ctrl_c_twice_stops_at_once_and_harms_nothing(disks):
-    plan = disks(30)
-    before = {sha256(path) for path in plan.parent.glob("*.qcow2")}
-    running = start(plan, "--ledger", plan.parent / "ledger")
-    while running.poll() is None and not list(plan.parent.glob("ledger/undo/*.undo")):
-        time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
-    assert b"finishing the images in work" in running.stderr.readline()
-    running.send_signal(signal.SIGINT)
-    _, told = running.communicate(timeout=60)
-    assert running.returncode in (0, 130), told  # 0: all that was in work was done before we could say it again
-    assert b"Traceback" not in told
-    assert imgkit("batch", "run", plan, "--ledger", plan.parent / "ledger").stderr == "imgkit: 30 done\n"
-    assert imgkit("batch", "undo", plan.parent / "ledger").stderr == "imgkit: 30 undone\n"
-    assert {sha256(path) for path in plan.parent.glob("*.qcow2")} == before
-
-
 @pytest.mark.parametrize(("text", "free"), [(IN_PLACE, 0), (IN_PLACE, 100_000), (NEW_FILES, 0), (NEW_FILES, 300_000)])
 def test_a_disk_that_is_full_fails_images_until_there_is_space(disks, tmp_path_factory, text, free):
     plan = disks(3, text)
@@ -113,6 +95,8 @@ class Hanging(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hanging():
+    Hanging.asked.clear()
+    Hanging.over.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hanging)
     server.daemon_threads = True
     Thread(target=server.serve_forever, daemon=True).start()
@@ -120,6 +104,24 @@ def hanging():
     Hanging.over.set()
     server.shutdown()
     server.server_close()
+
+
+def test_ctrl_c_twice_stops_at_once_and_harms_nothing(disks, hanging):
+    plan = disks(30, NEW_FILES.replace('"*.qcow2"', f'"*.qcow2", "{hanging}"'))
+    before = {sha256(path) for path in plan.parent.glob("*.qcow2")}
+    with start(plan, "--ledger", plan.parent / "ledger") as running:
+        assert Hanging.asked.wait(60)
+        running.send_signal(signal.SIGINT)
+        assert b"finishing the images in work" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=60)
+    assert running.returncode == 130, told
+    assert b"Traceback" not in told
+    Hanging.over.set()
+    assert imgkit("batch", "run", plan, "--ledger", plan.parent / "ledger").stderr.endswith("30 done, 1 failed\n")
+    assert imgkit("batch", "undo", plan.parent / "ledger").stderr == "imgkit: 1 failed, 30 undone\n"
+    assert {sha256(path) for path in plan.parent.glob("*.qcow2")} == before
+    assert not list(plan.parent.glob("out/*"))
 
 
 def test_an_image_whose_worker_dies_each_time_fails_and_the_others_are_done(disks, hanging):
