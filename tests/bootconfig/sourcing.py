@@ -6,6 +6,7 @@ import subprocess
 from imgkit.bootconfig.text import decode, encode
 from tests.support import oracle
 
+DROP_IN = "/etc/default/grub.d/zz-imgkit-serial.cfg"  # ours, as Debian's generator reads it
 NAMES = ("A", "B", "GRUB_CMDLINE_LINUX", "GRUB_CMDLINE_LINUX_DEFAULT", "GRUB_TERMINAL", "GRUB_SERIAL_COMMAND")
 NAMES += (
     "GRUB_TIMEOUT",

@@ -10,11 +10,10 @@ from imgkit.bootconfig import defaultgrub
 from imgkit.bootconfig.serial import SerialConsole
 from imgkit.bootconfig.text import decode, encode
 from imgkit.errors import ConfigError
-from tests.bootconfig.sourcing import sourced
+from tests.bootconfig.sourcing import DROP_IN, sourced
 from tests.support import corpus, oracle
 
 CONSOLE = SerialConsole()
-DROP_IN = "/etc/default/grub.d/zz-imgkit-serial.cfg"
 
 
 def test_the_settings_of_the_guide_and_ours_are_one_for_the_serial_line():

@@ -6,11 +6,10 @@ from hypothesis import strategies as st
 from imgkit.bootconfig import defaultgrub, grubcfg, grubwords, kernelargs, shellvars
 from imgkit.bootconfig.serial import SerialConsole
 from imgkit.errors import ConfigError
-from tests.bootconfig.sourcing import NAMES, sourced
+from tests.bootconfig.sourcing import DROP_IN, NAMES, sourced
 from tests.support import oracle
 
 CONSOLE = SerialConsole()
-DROP_IN = "/etc/default/grub.d/zz-imgkit-serial.cfg"
 
 VALUES = st.lists(
     st.sampled_from(
