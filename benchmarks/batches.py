@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import IMGKIT, BenchmarkError, measure
 from fixtures.catalog import fixture
+from imgkit.configtext.options import EnableOptions
 from imgkit.console.contents import enable
-from imgkit.console.model import Wishes
 from imgkit.console.recipe import default_console
 from imgkit.editing import Source, edit_image
 from imgkit.guest.kvm import kvm_works
@@ -182,7 +182,7 @@ def _edited_files(name: str, folder: Path) -> list[tuple[Path, str]]:
     """The files that imgkit would change, as files here, and where they go."""
 
     def edit(contents: Contents) -> list[Change]:
-        return enable(contents, default_console("x86_64"), Wishes())
+        return enable(contents, default_console("x86_64"), EnableOptions())
 
     files = []
     for number, change in enumerate(edit_image(Source(fixture(name)), edit, destination=None).changes):

@@ -18,8 +18,8 @@ from rich.table import Table
 
 from benchmarks.measure import IMGKIT, Figure, compare, measure, seconds
 from fixtures.catalog import fixture
+from imgkit.configtext.options import EnableOptions
 from imgkit.console.contents import enable
-from imgkit.console.model import Wishes
 from imgkit.console.recipe import default_console
 from imgkit.editing import Source, edit_image
 
@@ -75,7 +75,7 @@ def _same_edits(source: Path, folder: Path) -> list[str]:
     """Commands of xorriso that put in the files that imgkit would."""
 
     def edit(contents: Contents) -> list[Change]:
-        return enable(contents, default_console("x86_64"), Wishes())
+        return enable(contents, default_console("x86_64"), EnableOptions())
 
     words = []
     for number, change in enumerate(edit_image(Source(source), edit, destination=None).changes):

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.block.output import InPlace
 from imgkit.console.recipe import default_console, enable
 from imgkit.editing import Source, edit_image
+from imgkit.storage.output import InPlace
 
 if TYPE_CHECKING:
     from imgkit.guest.session import Guest

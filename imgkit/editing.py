@@ -8,13 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from imgkit.block.copy import no_progress
-from imgkit.block.host import HostFile
-from imgkit.block.image import open_image
-from imgkit.block.output import InPlace, NewFile, NewObject, Stream, check_destination, delivery
 from imgkit.errors import NoRootError, UnclassifiedImageError, UnsupportedError, UsageError
-from imgkit.guest.choice import EngineChoice
+from imgkit.formats.image import open_image
+from imgkit.guest.engines.choice import EngineChoice
 from imgkit.iso.medium import find_medium
+from imgkit.storage.copy import no_progress
+from imgkit.storage.host import HostFile
+from imgkit.storage.output import InPlace, NewFile, NewObject, Stream, check_destination, delivery
 from imgkit.tree import Change, apply_changes
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from imgkit.block.copy import Progress
-    from imgkit.block.image import Format, Image
-    from imgkit.block.output import Destination
-    from imgkit.block.overlay import Plan
-    from imgkit.block.remote import Address
-    from imgkit.guest.appliance import Appliance
+    from imgkit.formats.image import Format, Image
+    from imgkit.guest.engines.guestfs.appliance import Appliance
     from imgkit.guest.session import Guest
     from imgkit.iso.medium import Medium
+    from imgkit.remote import Address
+    from imgkit.storage.copy import Progress
+    from imgkit.storage.output import Destination
+    from imgkit.storage.overlay import Plan
 
 
 Contents: TypeAlias = "Guest | Medium"

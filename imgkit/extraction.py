@@ -12,9 +12,9 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from imgkit.block.durable import no_space
-from imgkit.block.syscalls import rename_without_clobber
 from imgkit.errors import OutputError
+from imgkit.storage.durable import no_space
+from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.tree import FileType, Tree
 
 if TYPE_CHECKING:

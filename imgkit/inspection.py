@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.console.contents import status as console_of
+from imgkit.console.facts import GuestFacts, find_facts
 from imgkit.console.status import status
 from imgkit.editing import open_file
 from imgkit.errors import ConfigError, FormatError, GuestError, UnsupportedError
-from imgkit.guest.facts import GuestFacts, find_facts
-from imgkit.guest.native import NativeEngine
+from imgkit.guest.engines.native import NativeEngine
 from imgkit.guest.session import open_guest
 from imgkit.iso.medium import find_medium
 from imgkit.layoutmap.disk import disk_map
@@ -22,18 +22,18 @@ from imgkit.partition.table import read_table
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imgkit.block.image import Format, Image
-    from imgkit.block.remote import Address
-    from imgkit.console.installer.medium import Medium as Installer
-    from imgkit.console.model import Status
+    from imgkit.bootloaders.files import BootFile
+    from imgkit.configtext.checks import Status
     from imgkit.editing import Source
-    from imgkit.guest.bootfiles import BootFile
+    from imgkit.formats.image import Format, Image
     from imgkit.guest.session import Guest
     from imgkit.guest.volume import Volume
+    from imgkit.installers.detection import Medium as Installer
     from imgkit.iso.description import IsoDescription
     from imgkit.iso.medium import Medium
     from imgkit.layoutmap.model import LayoutMap
     from imgkit.partition.model import PartitionTable
+    from imgkit.remote import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +137,17 @@ def inspect(source: Source, *, with_map: bool = False) -> Inspection | IsoInspec
 
 
 def _inspect_iso(image: Image, medium: Medium, *, with_map: bool) -> IsoInspection:
-    from imgkit.console.draft import Draft  # noqa: PLC0415  here and below: only for ISOs
-    from imgkit.console.installer.medium import find_medium as find_installer  # noqa: PLC0415
-    from imgkit.console.installer.menus import find_menus  # noqa: PLC0415
+    from imgkit.installers.detection import find_medium as find_installer  # noqa: PLC0415
+    from imgkit.installers.menufiles import find_menus  # noqa: PLC0415
     from imgkit.iso.description import describe  # noqa: PLC0415
     from imgkit.layoutmap.iso import iso_map  # noqa: PLC0415
+    from imgkit.treeedits import TreeEdits  # noqa: PLC0415  here and below: only for ISOs
 
     console: Status | None = None
     menus: tuple[BootFile, ...] = ()
     problem = hint = ""
     try:
-        menus = tuple(menu.boot for menu in find_menus(Draft(medium.tree), medium.tree.boot_roots()))
+        menus = tuple(menu.boot for menu in find_menus(TreeEdits(medium.tree), medium.tree.boot_roots()))
         console = console_of(medium, None)
     except (ConfigError, UnsupportedError) as error:
         problem, hint = str(error), error.hint or ""

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgkit.block.device import MemoryDevice, Window
 from imgkit.errors import FormatError, TreeError
+from imgkit.storage.device import MemoryDevice, Window
 from imgkit.units import ByteRange, format_size, parse_size, sectors_to_range
 
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.block.host import HostFile
-from imgkit.block.output import NewFile, NewObject
-from imgkit.block.remote import Url
-from imgkit.block.remote.begun import Begun
-from imgkit.block.remote.place import open_place
-from imgkit.block.result import Result
 from imgkit.errors import StaleImageError
+from imgkit.remote import Url
+from imgkit.remote.begun import Begun
+from imgkit.remote.place import open_place
+from imgkit.storage.host import HostFile
+from imgkit.storage.output import NewFile, NewObject
+from imgkit.storage.result import Result
 from imgkit.units import MIB
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imgkit.block.host import ImageFile
-    from imgkit.block.overlay import Plan
-    from imgkit.block.remote import Address
-    from imgkit.block.remote.file import RemoteFile
+    from imgkit.remote import Address
+    from imgkit.remote.file import RemoteFile
+    from imgkit.storage.host import ImageFile
+    from imgkit.storage.overlay import Plan
 
 
 def identity_path(undo: Path) -> Path:
@@ -91,7 +91,7 @@ def take_away(output: Url, undo: Path) -> None:
 def opened(address: Address) -> HostFile | RemoteFile:
     """The file at an address, for a `with` block."""
     if isinstance(address, Url):
-        from imgkit.block.remote.file import RemoteFile  # noqa: PLC0415 - few images are read from elsewhere
+        from imgkit.remote.file import RemoteFile  # noqa: PLC0415 - few images are read from elsewhere
 
         return RemoteFile(address)
     return HostFile(address)

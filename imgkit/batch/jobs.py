@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from imgkit.batch import places
 from imgkit.batch.plan import Selector
-from imgkit.block.remote import Url
-from imgkit.block.remote.place import open_place
 from imgkit.errors import UsageError
+from imgkit.remote import Url
+from imgkit.remote.place import open_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from imgkit.batch.operations import Operation
     from imgkit.batch.plan import Plan
-    from imgkit.block.remote import Address
+    from imgkit.remote import Address
 
 _NO_SELECTOR = Selector("*")
 

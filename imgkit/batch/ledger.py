@@ -17,15 +17,15 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from imgkit.block.remote import parse_address
 from imgkit.errors import FormatError, InUseError, OutputError, UnsupportedError, UsageError
+from imgkit.remote import parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from imgkit.batch.jobs import Job
-    from imgkit.block.remote import Address
+    from imgkit.remote import Address
 
 VERSION = 2
 _EACH = 5  # images that are told of one by one
@@ -113,7 +113,7 @@ class Ledger:
     def enter(self, jobs: list[Job]) -> tuple[dict[int, Job], list[str]]:
         """Note down the jobs of a plan; those that are left to do, by number, and what differs from the last run.
 
-        What is done stays done. What is not takes over the plan's wishes.
+        What is done stays done. What is not takes over the plan's options.
         """
         remaining: dict[int, Job] = {}
         rows = self._database.execute("SELECT input, id, state, output, operation FROM image").fetchall()
@@ -124,9 +124,9 @@ class Ledger:
             news["left the plan"] = left
         with self._database:
             for job in jobs:
-                wishes = (str(job.output) if job.output else None, str(job.operation))
+                options = (str(job.output) if job.output else None, str(job.operation))
                 if str(job.input) not in known:
-                    row = (str(job.input), *wishes, State.PENDING)
+                    row = (str(job.input), *options, State.PENDING)
                     cursor = self._database.execute(
                         "INSERT INTO image (input, output, operation, state) VALUES (?, ?, ?, ?)", row
                     )
@@ -134,11 +134,13 @@ class Ledger:
                     continue
                 number, state, *before = known[str(job.input)]
                 if state in (State.DONE, State.UNCHANGED):
-                    if wishes != tuple(before):
-                        what = f"was done by another plan ({_difference(wishes, before)}) and stays so"
+                    if options != tuple(before):
+                        what = f"was done by another plan ({_difference(options, before)}) and stays so"
                         news.setdefault(what, []).append(str(job.input))
                 elif state == State.PENDING:
-                    self._database.execute("UPDATE image SET output = ?, operation = ? WHERE id = ?", (*wishes, number))
+                    self._database.execute(
+                        "UPDATE image SET output = ?, operation = ? WHERE id = ?", (*options, number)
+                    )
                     remaining[number] = job
         return remaining, [line for what, names in news.items() for line in _named(names, what)]
 
@@ -272,15 +274,15 @@ def _lock(descriptor: int, folder: Path) -> None:
             return
 
 
-def _difference(wishes: Sequence[str | None], before: Sequence[str | None]) -> str:
+def _difference(options: Sequence[str | None], before: Sequence[str | None]) -> str:
     """What an earlier plan wanted otherwise."""
     told = []
-    if wishes[1] != before[1]:
-        told.append(f"{before[1]}, now: {wishes[1]}")
-    if wishes[0] != before[0]:
-        now, then = ((place or "").rpartition("/")[0] for place in (wishes[0], before[0]))
+    if options[1] != before[1]:
+        told.append(f"{before[1]}, now: {options[1]}")
+    if options[0] != before[0]:
+        now, then = ((place or "").rpartition("/")[0] for place in (options[0], before[0]))
         if now == then:
-            now, then = wishes[0] or "", before[0] or ""
+            now, then = options[0] or "", before[0] or ""
         told.append(f"to {then or 'itself'}, now: to {now or 'itself'}")
     return "; ".join(told)
 

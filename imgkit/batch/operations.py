@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imgkit import addition
+from imgkit.configtext.serial import default_console
 from imgkit.console.contents import architecture, enable
-from imgkit.console.recipe import default_console
 from imgkit.editing import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imgkit.console.model import Wishes
+    from imgkit.configtext.options import EnableOptions
     from imgkit.editing import Contents
     from imgkit.tree import Change
 
@@ -24,16 +24,20 @@ class EnableConsole:
     """Enable the serial console. What `settings` leave open, the architecture of each image decides."""
 
     settings: tuple[tuple[str, Any], ...]
-    wishes: Wishes
+    options: EnableOptions
 
     def edit(self, contents: Contents) -> list[Change]:
         """The changes that enable the console."""
         console = replace(default_console(architecture(contents)), **dict(self.settings))
-        return enable(contents, console, self.wishes)
+        return enable(contents, console, self.options)
 
     def __str__(self) -> str:
         said = [f"{name}={value}" for name, value in self.settings]
-        wished = {"recovery": self.wishes.recovery, "quiet_off": self.wishes.quiet_off, "timeout": self.wishes.timeout}
+        wished = {
+            "recovery": self.options.recovery,
+            "quiet_off": self.options.quiet_off,
+            "timeout": self.options.timeout,
+        }
         return " ".join(["console enable", *said, *(f"{k}={v}" for k, v in wished.items() if v not in (None, False))])
 
 

@@ -9,12 +9,12 @@ import glob
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from imgkit.block.host import real_path
-from imgkit.block.remote import Url, parse_address
 from imgkit.errors import UsageError
+from imgkit.remote import Url, parse_address
+from imgkit.storage.host import real_path
 
 if TYPE_CHECKING:
-    from imgkit.block.remote import Address
+    from imgkit.remote import Address
 
 
 def resolved(name: str, folder: Path) -> Address:
@@ -71,6 +71,6 @@ def _find_elsewhere(url: Url) -> list[Address]:
         return [url]
     if not glob.has_magic(after_scheme):
         return [url]
-    from imgkit.block.remote.place import open_place  # noqa: PLC0415 - few plans have images elsewhere
+    from imgkit.remote.place import open_place  # noqa: PLC0415 - few plans have images elsewhere
 
     return list(open_place(url).matching())

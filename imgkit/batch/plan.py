@@ -23,10 +23,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imgkit.batch.operations import AddFiles, EnableConsole, WriteFile
-from imgkit.block.image import Format
-from imgkit.console.model import SerialConsole, Wishes
+from imgkit.configtext.options import EnableOptions
+from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import ConfigError, ImgkitError, UsageError
-from imgkit.guest.choice import EngineChoice
+from imgkit.formats.image import Format
+from imgkit.guest.engines.choice import EngineChoice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -233,8 +234,8 @@ def _enable(table: dict[str, Any]) -> EnableConsole:
     if table.get("timeout", 0) < 0:
         raise UsageError("timeout is negative", hint="Give seconds, or leave it out.")
     SerialConsole(**settings)  # raises for values that nothing would take
-    wishes = Wishes(**{key.replace("-", "_"): table[key] for key in _WISHES if key in table})
-    return EnableConsole(tuple(sorted(settings.items())), wishes)
+    options = EnableOptions(**{key.replace("-", "_"): table[key] for key in _WISHES if key in table})
+    return EnableConsole(tuple(sorted(settings.items())), options)
 
 
 def _names(line: str, key: str) -> bool:

@@ -22,18 +22,18 @@ from imgkit.batch import elsewhere
 from imgkit.batch.jobs import sha256_of
 from imgkit.batch.ledger import FileChange, Outcome, State
 from imgkit.batch.slots import appliance_slot
-from imgkit.block import commit, patchfile
-from imgkit.block.durable import no_space
-from imgkit.block.host import HostFile
-from imgkit.block.output import InPlace
-from imgkit.block.remote import Url
-from imgkit.block.result import Result
 from imgkit.editing import Source, clock, open_file, staged
 from imgkit.errors import EngineError, FormatError, ImgkitError, StaleImageError
-from imgkit.guest.appliance import Appliance, may_share
-from imgkit.guest.choice import EngineChoice
+from imgkit.guest.engines.choice import EngineChoice
+from imgkit.guest.engines.guestfs.appliance import Appliance, may_share
 from imgkit.layoutmap.draw import map_of, map_of_file
 from imgkit.layoutmap.model import encode
+from imgkit.remote import Url
+from imgkit.storage import commit, patchfile
+from imgkit.storage.durable import no_space
+from imgkit.storage.host import HostFile
+from imgkit.storage.output import InPlace
+from imgkit.storage.result import Result
 from imgkit.units import MIB
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
     from imgkit.batch.jobs import Job
     from imgkit.batch.ledger import Record
-    from imgkit.block.image import Image
-    from imgkit.block.overlay import Plan
-    from imgkit.block.remote import Address
     from imgkit.editing import Contents
+    from imgkit.formats.image import Image
+    from imgkit.remote import Address
+    from imgkit.storage.overlay import Plan
     from imgkit.tree import Change
 
 

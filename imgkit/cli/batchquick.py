@@ -17,7 +17,7 @@ from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from imgkit.batch.operations import Operation
-    from imgkit.console.model import Wishes
+    from imgkit.configtext.options import EnableOptions
 
 console = typer.Typer(no_args_is_help=True, help="Enable the serial console of many images.")
 iso = typer.Typer(no_args_is_help=True, help="Add files to many ISOs.")
@@ -59,12 +59,12 @@ def make_where(
     return Where(out, ledger, engine, dry_run)
 
 
-@composed(console=make_console, wishes=make_wishes, where=make_where, workers=make_workers)
+@composed(console=make_console, options=make_wishes, where=make_where, workers=make_workers)
 def enable(
     images: _Inputs,
     *,
     console: ConsoleOptions,
-    wishes: Wishes,
+    options: EnableOptions,
     where: Where,
     workers: Workers,
     as_json: AsJson = False,
@@ -80,7 +80,7 @@ def enable(
     """
     from imgkit.batch.operations import EnableConsole
 
-    _start(images, EnableConsole(console.settings(), wishes), where, workers, as_json=as_json)
+    _start(images, EnableConsole(console.settings(), options), where, workers, as_json=as_json)
 
 
 @composed(where=make_where, workers=make_workers)
@@ -133,7 +133,7 @@ def _start(inputs: list[str], operation: Operation, where: Where, workers: Worke
     from imgkit.batch.ledger import open_ledger
     from imgkit.batch.plan import Selector
     from imgkit.cli.render import note
-    from imgkit.guest.choice import EngineChoice
+    from imgkit.guest.engines.choice import EngineChoice
 
     selector = Selector("*", engine=EngineChoice(choice("engine", where.engine, EngineChoice)))
     plan = quick.make_plan(inputs, operation, selector, out=where.out, folder=Path.cwd())

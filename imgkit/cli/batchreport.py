@@ -43,10 +43,10 @@ def report(
     from imgkit.batch.ledger import ledger_folder, open_ledger
     from imgkit.batch.report import make_report
     from imgkit.batch.reportpage import render
-    from imgkit.block.output import NewFile, write_new_file
     from imgkit.cli.render import emit, note, print_json
     from imgkit.editing import clock
     from imgkit.errors import UsageError
+    from imgkit.storage.output import NewFile, write_new_file
 
     if as_json and output == _STREAM:
         raise UsageError("--json and -o - both want standard output", hint="Write the page to a file.")

@@ -11,7 +11,8 @@ from imgkit.cli.options import AsJson, make_delivery, make_source
 
 if TYPE_CHECKING:
     from imgkit.cli.options import Delivery
-    from imgkit.console.model import SerialConsole, Wishes
+    from imgkit.configtext.options import EnableOptions
+    from imgkit.configtext.serial import SerialConsole
     from imgkit.editing import Contents, Source
     from imgkit.tree import Change
 
@@ -33,14 +34,14 @@ class ConsoleOptions:
         """The console, on a machine of this architecture. UsageError for values that nothing would take."""
         from dataclasses import replace
 
-        from imgkit.console.recipe import default_console
+        from imgkit.configtext.serial import default_console
 
         console = default_console(arch)
         return replace(console, port=self._port or console.port, **self._settings)
 
     def settings(self) -> tuple[tuple[str, Any], ...]:
         """What the options say, for any architecture. UsageError for values that nothing would take."""
-        from imgkit.console.model import SerialConsole
+        from imgkit.configtext.serial import SerialConsole
 
         said = self._settings | ({"port": self._port} if self._port is not None else {})
         SerialConsole(**said)
@@ -86,16 +87,16 @@ def make_wishes(
         typer.Option(min=0, metavar="SECONDS", help="Show the boot menu that long. [default: as it is; ISOs: 10]"),
     ] = None,
     recovery: Annotated[bool, typer.Option("--recovery", help="Change the recovery entries too.")] = False,
-) -> Wishes:
+) -> EnableOptions:
     """What else is wanted."""
-    from imgkit.console.model import Wishes
+    from imgkit.configtext.options import EnableOptions
 
-    return Wishes(recovery=recovery, quiet_off=quiet_off, timeout=timeout)
+    return EnableOptions(recovery=recovery, quiet_off=quiet_off, timeout=timeout)
 
 
-@composed(source=make_source, console=make_console, wishes=make_wishes, delivery=make_delivery)
+@composed(source=make_source, console=make_console, options=make_wishes, delivery=make_delivery)
 def enable(
-    source: Source, *, console: ConsoleOptions, wishes: Wishes, delivery: Delivery, as_json: AsJson = False
+    source: Source, *, console: ConsoleOptions, options: EnableOptions, delivery: Delivery, as_json: AsJson = False
 ) -> None:
     """Give the system in an image a serial console: boot menu, kernel and login prompt, now and after updates.
 
@@ -116,7 +117,7 @@ def enable(
 
     def edit(contents: Contents) -> list[Change]:
         enabled.append(console.for_arch(architecture(contents)))
-        return recipe(contents, enabled[0], wishes)
+        return recipe(contents, enabled[0], options)
 
     edited = deliver(source, edit, delivery, as_json=as_json)
     if as_json:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from imgkit.block.output import Stream
 from imgkit.cli.render import note, print_diffs, print_json, progress_bar
 from imgkit.editing import edit_image
 from imgkit.errors import UsageError
+from imgkit.storage.output import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

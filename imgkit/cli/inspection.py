@@ -13,7 +13,7 @@ from imgkit.cli.options import AsJson, make_source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.console.model import Status
+    from imgkit.configtext.checks import Status
     from imgkit.editing import Source
     from imgkit.guest.volume import Volume
     from imgkit.inspection import Inspection, IsoInspection

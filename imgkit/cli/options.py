@@ -15,9 +15,9 @@ import typer
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgkit.block.output import Destination
-    from imgkit.block.remote import Address
     from imgkit.editing import Source
+    from imgkit.remote import Address
+    from imgkit.storage.output import Destination
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
 InTree = Annotated[str, typer.Argument(metavar="PATH", help="Absolute path inside the image.", show_default=False)]
@@ -70,11 +70,11 @@ def make_source(
     ] = None,
 ) -> Source:
     """The image that the options describe. UsageError for words that are none of the choices."""
-    from imgkit.block.image import Format
-    from imgkit.block.remote import parse_address
     from imgkit.cli.render import download_bar, note
     from imgkit.editing import Source
-    from imgkit.guest.choice import EngineChoice
+    from imgkit.formats.image import Format
+    from imgkit.guest.engines.choice import EngineChoice
+    from imgkit.remote import parse_address
 
     address = parse_address(image)
     return Source(
@@ -108,8 +108,8 @@ def make_delivery(
     ] = False,
 ) -> Delivery:
     """Where the result goes. UsageError unless exactly one place is named."""
-    from imgkit.block.output import InPlace, Stream, new_image
-    from imgkit.block.remote import Url, parse_address
+    from imgkit.remote import Url, parse_address
+    from imgkit.storage.output import InPlace, Stream, new_image
 
     if output is not None and in_place:
         raise UsageError("-o and --in-place exclude each other", hint="Give one of the two.")

@@ -17,16 +17,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from imgkit.block.copy import no_progress
-from imgkit.block.remote.url import Url
 from imgkit.errors import OutputError
+from imgkit.remote.url import Url
+from imgkit.storage.copy import no_progress
 from imgkit.tree import FileType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imgkit.block.copy import Progress
     from imgkit.errors import ImgkitError
+    from imgkit.storage.copy import Progress
     from imgkit.tree import Change, Entry
 
 _PROGRESS_FROM = 64 << 20  # bytes; a shorter copy is over before a bar is read

@@ -27,9 +27,9 @@ def undo(
       imgkit console enable debian.qcow2 --in-place --undo debian.undo
       imgkit undo debian.qcow2 debian.undo
     """
-    from imgkit.block import commit
     from imgkit.cli.render import note, print_json
     from imgkit.editing import clock
+    from imgkit.storage import commit
 
     path = _file(image)
     plan = commit.undo(path, undo_file, mtime_ns=clock(), force=force)
@@ -45,9 +45,9 @@ def recover(image: _Image, *, as_json: AsJson = False) -> None:
     Examples:
       imgkit recover debian.qcow2
     """
-    from imgkit.block import commit
-    from imgkit.block.host import no_such_file
     from imgkit.cli.render import note, print_json
+    from imgkit.storage import commit
+    from imgkit.storage.host import no_such_file
 
     path = _file(image)
     recovered = commit.recover(path)
@@ -61,8 +61,8 @@ def recover(image: _Image, *, as_json: AsJson = False) -> None:
 
 def _file(image: str) -> Path:
     """The image as a file of this host. UnsupportedError for a URL: what is there is never edited in place."""
-    from imgkit.block.remote import Url, parse_address
     from imgkit.errors import UnsupportedError
+    from imgkit.remote import Url, parse_address
 
     address = parse_address(image)
     if isinstance(address, Url):

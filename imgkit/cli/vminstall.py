@@ -160,12 +160,12 @@ def install(
         )
     if import_disk is None and not disk:
         raise UsageError("nothing says where to install to", hint="Give --disk size=8G, or --disk none.")
-    wishes = [parse_disk(words) for words in disk or () if words != "none"]
+    options = [parse_disk(words) for words in disk or () if words != "none"]
     if import_disk is not None:
-        wishes.insert(0, DiskWish(import_disk))
+        options.insert(0, DiskWish(import_disk))
     request = Request(
         spec,
-        disks=tuple(wishes),
+        disks=tuple(options),
         location=location,
         kernel=kernel,
         initrd=initrd,

@@ -4,47 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.console import keepers, loaders, logins
-from imgkit.console.draft import Draft, named
-from imgkit.console.model import SerialConsole, Wishes
+from imgkit import bootloaders as loaders
+from imgkit import inits as logins
+from imgkit.bootloaders import generators
+from imgkit.bootloaders.files import Loader
+from imgkit.configtext.options import EnableOptions
+from imgkit.console.facts import find_facts
 from imgkit.errors import UnsupportedError
-from imgkit.guest.bootfiles import Loader
-from imgkit.guest.facts import find_facts
+from imgkit.treeedits import TreeEdits, named
 
 if TYPE_CHECKING:
-    from imgkit.guest.facts import GuestFacts
+    from imgkit.configtext.serial import SerialConsole
+    from imgkit.console.facts import GuestFacts
     from imgkit.tree import Change, Tree
 
-# What Linux calls the first serial port of QEMU's usual machine for each architecture.
-_PORTS = {"aarch64": "ttyAMA0", "armv7l": "ttyAMA0", "ppc64": "hvc0", "ppc64le": "hvc0", "s390x": "ttysclp0"}
 
-
-def default_console(arch: str) -> SerialConsole:
-    """The console for a machine of this architecture (`uname -m`); ttyS0 where nothing else is known."""
-    return SerialConsole(port=_PORTS.get(arch, "ttyS0"))
-
-
-def enable(tree: Tree, console: SerialConsole, wishes: Wishes | None = None) -> list[Change]:
+def enable(tree: Tree, console: SerialConsole, options: EnableOptions | None = None) -> list[Change]:
     """The changes that give an installed system a serial console; none where it has it.
 
     Raises UnsupportedError where no boot loader is known, or all command lines are sealed; ConfigError where a
     configuration file cannot be understood.
     """
-    wishes = wishes or Wishes()
-    draft, facts = Draft(tree), find_facts(tree)
+    options = options or EnableOptions()
+    edits, facts = TreeEdits(tree), find_facts(tree)
     _require_boot_loader(facts)
     for boot_file in facts.boot_files:
         with named(boot_file.path):
-            loaders.module_for(boot_file).enable(draft, boot_file.path, console, wishes)
-    for keeper in keepers.modules_for(draft):
-        keeper.enable(draft, console, wishes)
-    kernels = [kernel for kernel in loaders.kernel_lines(draft, facts.boot_files) if not kernel.is_recovery]
-    logins.module_for(facts.init).enable(draft, console, kernels)
-    if draft.is_there("/etc/securetty"):
-        from imgkit.console.logins import securetty  # noqa: PLC0415 - for old releases only
+            loaders.module_for(boot_file).enable(edits, boot_file.path, console, options)
+    for generator in generators.modules_for(edits):
+        generator.enable(edits, console, options)
+    kernels = [kernel for kernel in loaders.kernel_lines(edits, facts.boot_files) if not kernel.is_recovery]
+    logins.module_for(facts.init).enable(edits, console, kernels)
+    if edits.is_there("/etc/securetty"):
+        from imgkit.accounts.securetty import login as securetty  # noqa: PLC0415 - for old releases only
 
-        securetty.enable(draft, console)
-    return draft.changes()
+        securetty.enable(edits, console)
+    return edits.changes()
 
 
 def _require_boot_loader(facts: GuestFacts) -> None:

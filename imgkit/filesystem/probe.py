@@ -19,9 +19,9 @@ from imgkit.filesystem.base import Check
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imgkit.block.device import BlockDevice, BlockReader
     from imgkit.filesystem.base import FileSystem
     from imgkit.filesystem.signatures import Signature
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 _SECTOR = 512
 _SWAP_HEADER_SIZE = signatures.SWAP_HEADER.sizeof()

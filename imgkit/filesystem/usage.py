@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from imgkit.errors import ImgkitError
 
 if TYPE_CHECKING:
-    from imgkit.block.device import BlockDevice, BlockReader
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 _EXT_64BIT = 0x80
 _EXT_LARGEST_LOG = 6  # of the block size over 1 KiB

@@ -5,14 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.errors import (
-    FormatError,
-    GuestError,
-    NoRootError,
-    PathNotFoundError,
-    TreeError,
-    UnsupportedError,
-)
+from imgkit.errors import FormatError, GuestError, NoRootError, PathNotFoundError, TreeError, UnsupportedError
 from imgkit.guest.fstab import find_volumes, parse_fstab
 
 if TYPE_CHECKING:

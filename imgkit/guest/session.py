@@ -8,17 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.errors import EngineError, NoRootError, UnsupportedError
-from imgkit.guest.choice import EngineChoice
+from imgkit.guest.engines.choice import EngineChoice
+from imgkit.guest.engines.native import NativeEngine
 from imgkit.guest.joined import JoinedTree
-from imgkit.guest.native import NativeEngine
 from imgkit.guest.roots import choose_root, find_mounts, find_roots
 from imgkit.partition.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from imgkit.block.image import Image
-    from imgkit.guest.appliance import Appliance
+    from imgkit.formats.image import Image
+    from imgkit.guest.engines.guestfs.appliance import Appliance
     from imgkit.guest.volume import Engine, Volume
     from imgkit.partition.model import PartitionTable
 
@@ -68,7 +68,7 @@ def open_guest(
     reason = ""
 
     def start() -> Engine:
-        from imgkit.guest.guestfs import GuestfsEngine  # noqa: PLC0415 - only when it is needed
+        from imgkit.guest.engines.guestfs.tree import GuestfsEngine  # noqa: PLC0415 - only when it is needed
 
         if on_appliance is not None and appliance is None:
             on_appliance(reason or "it was asked for")

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from imgkit.block.device import Window
 from imgkit.filesystem.probe import probe
+from imgkit.storage.device import Window
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice
     from imgkit.filesystem.base import FileSystem
     from imgkit.partition.model import Partition, PartitionTable
+    from imgkit.storage.device import BlockDevice
 
 WHOLE_DISK = "/dev/sda"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.block.device import Window
+from imgkit.storage.device import Window
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:

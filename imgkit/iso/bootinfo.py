@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imgkit.iso import layout
 
 if TYPE_CHECKING:
-    from imgkit.block.device import BlockDevice
+    from imgkit.storage.device import BlockDevice
 
 _BLOCKS = layout.SECTOR // 512
 _GRUB_OFFSET, _GRUB_SKIPPED = 2548, 5

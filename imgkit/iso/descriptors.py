@@ -22,7 +22,7 @@ from imgkit.units import MIB, ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice, BlockReader
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 _PRIMARY_HEAD = b"\1" + STANDARD_IDENTIFIER + b"\1"
 _BOOT, _PRIMARY, _SUPPLEMENTARY, _TERMINATOR = 0, 1, 2, 255

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imgkit.block.device import BlockReader
+    from imgkit.storage.device import BlockReader
 
 STANDARD_IDENTIFIER = b"CD001"
 _SECTOR = 2048

@@ -23,8 +23,8 @@ from imgkit.units import MIB, ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from imgkit.block.device import BlockReader
     from imgkit.iso.descriptors import Descriptor
+    from imgkit.storage.device import BlockReader
 
 _LARGEST = 64 * MIB
 _VERSION = re.compile(r";\d*$")

@@ -17,7 +17,7 @@ from imgkit.units import ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice, BlockReader
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 _MOST_ENTRIES = 256
 _HEADER, _FINAL_HEADER, _EXTENSION = 0x90, 0x91, 0x44

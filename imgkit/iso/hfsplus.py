@@ -17,7 +17,7 @@ from imgkit.units import MIB, ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice, BlockReader
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 _HEADER, _HEADER_SIZE = 1024, 512
 _SIGNATURES = (b"H+", b"HX")

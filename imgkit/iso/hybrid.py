@@ -23,9 +23,9 @@ from imgkit.units import ByteRange
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imgkit.block.device import BlockDevice, BlockReader
     from imgkit.partition.gpt import GptHeader
     from imgkit.partition.mbr import BootRecord, MbrEntry
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 _SECTOR = 512
 _MOST_APPLE_PARTITIONS = 64

@@ -22,9 +22,9 @@ from imgkit.tree import FileType
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockReader
     from imgkit.iso.tree import IsoTree
     from imgkit.iso.volume import IsoVolume
+    from imgkit.storage.device import BlockReader
 
 # In this order: a list may hold the sum of one before it.
 _LISTS = {"/md5sum.txt": "md5", "/sha256sum.txt": "sha256", "/sha512sum.txt": "sha512", "/CHECKSUMS": "sha256"}

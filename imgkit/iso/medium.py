@@ -10,7 +10,7 @@ from imgkit.iso.detection import is_iso
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imgkit.block.image import Image
+    from imgkit.formats.image import Image
     from imgkit.iso.tree import IsoTree
 
 

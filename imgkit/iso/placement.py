@@ -23,8 +23,8 @@ from imgkit.units import KIB, MIB, ByteRange, format_size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imgkit.block.device import BlockReader
     from imgkit.iso.volume import IsoVolume
+    from imgkit.storage.device import BlockReader
 
 _LARGEST_TAIL = 64 * MIB
 _LARGEST_CLEARED = MIB

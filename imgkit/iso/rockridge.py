@@ -15,8 +15,8 @@ from imgkit.iso import layout
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockReader
     from imgkit.iso.descriptors import Descriptor
+    from imgkit.storage.device import BlockReader
 
 _MOST_AREAS = 64
 _LONGEST_AREA = 32 * 1024

@@ -22,9 +22,9 @@ from imgkit.units import MIB, ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.overlay import Overlay
     from imgkit.iso.descriptors import Descriptor, DescriptorSet
     from imgkit.iso.directory import Record
+    from imgkit.storage.overlay import Overlay
 
 _CHUNK = MIB
 _MOST_REMEMBERED = 100_000

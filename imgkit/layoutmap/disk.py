@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.block.device import Window
 from imgkit.filesystem.usage import used_bytes
 from imgkit.guest.volume import WHOLE_DISK
 from imgkit.layoutmap.model import Claim, Kind, make_map
 from imgkit.partition.model import Scheme
+from imgkit.storage.device import Window
 from imgkit.units import KIB, ByteRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from imgkit.block.device import BlockDevice
     from imgkit.guest.volume import Volume
     from imgkit.layoutmap.model import LayoutMap
     from imgkit.partition.model import Partition, PartitionTable
+    from imgkit.storage.device import BlockDevice
 
 _GPT_ARRAY = 16 * KIB  # of the 128 entries that the specification demands at least
 _CONTAINERS = ("LVM2_member", "crypto_LUKS", "linux_raid_member", "zfs_member")

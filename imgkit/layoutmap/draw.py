@@ -10,10 +10,10 @@ from imgkit.partition.table import read_table
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
-    from imgkit.block.image import Image
-    from imgkit.block.overlay import Plan
+    from imgkit.formats.image import Image
     from imgkit.guest.session import Guest
     from imgkit.layoutmap.model import LayoutMap
+    from imgkit.storage.overlay import Plan
 
 
 def map_of(image: Image, contents: Guest | Medium, plan: Plan) -> LayoutMap:

@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from imgkit.bootconfig import kernelargs
+from imgkit.configtext import kernelargs
 from imgkit.errors import UnsupportedError, UsageError
 from imgkit.location.model import Family, InstallTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from imgkit.console.model import SerialConsole
+    from imgkit.configtext.serial import SerialConsole
 
 # Where a person chose how to talk to Anaconda, or where its packages are, that stays.
 _MODES = ("text", "cmdline", "vnc", "rdp", "sshd", "graphical")

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.block.durable import no_space, sync_directory, write_all
-from imgkit.block.syscalls import start_writing
 from imgkit.errors import ChecksumError, LocationError, OutputError
 from imgkit.location.probe import is_web_page
 from imgkit.location.source import CHUNK, TIMEOUT, InterruptedTransferError, shown, too_large
+from imgkit.storage.durable import no_space, sync_directory, write_all
+from imgkit.storage.syscalls import start_writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

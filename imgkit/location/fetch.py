@@ -11,18 +11,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.block.copy import no_progress
 from imgkit.location.download import LIMITS, Wanted, download
 from imgkit.location.model import BootFiles, checksum
 from imgkit.location.opening import open_source
 from imgkit.location.source import below, parent_and_name
+from imgkit.storage.copy import no_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imgkit.block.copy import Progress
     from imgkit.location.download import Limits
     from imgkit.location.model import InstallTree
+    from imgkit.storage.copy import Progress
 
 
 def default_cache() -> Path:

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from imgkit.block.copy import copy_to_file
-from imgkit.block.durable import no_space, sync_directory, write_all
-from imgkit.block.output import temporary_file
-from imgkit.block.syscalls import rename_without_clobber
 from imgkit.errors import LocationError, OutputError, UnsupportedError, UsageError
+from imgkit.storage.copy import copy_to_file
+from imgkit.storage.durable import no_space, sync_directory, write_all
+from imgkit.storage.output import temporary_file
+from imgkit.storage.syscalls import rename_without_clobber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from imgkit.block.image import open_image
 from imgkit.errors import LocationError, PathNotFoundError, UnclassifiedImageError
+from imgkit.formats.image import open_image
 from imgkit.iso.medium import find_medium
 from imgkit.location.source import CHUNK, EXAMPLE, Stream, missing, too_large
 from imgkit.tree import FileType

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from imgkit.partition.layout import BIOS_PARAMETER_BLOCK
 
 if TYPE_CHECKING:
-    from imgkit.block.device import BlockReader
+    from imgkit.storage.device import BlockReader
 
 _FAT_MAX_CLUSTERS = 0xFFF4  # of FAT16; FAT12 has less
 _FAT32_MAX_CLUSTERS = 0x0FFFFFF6

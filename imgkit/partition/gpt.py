@@ -20,7 +20,7 @@ from imgkit.units import MIB, ByteRange, sectors_to_range
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from imgkit.block.device import BlockReader
+    from imgkit.storage.device import BlockReader
 
 SECTOR_SIZES = (512, 4096)
 """Logical sector sizes that disks have, in bytes; a GPT is looked for with each."""

@@ -24,7 +24,7 @@ from imgkit.units import ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockReader
+    from imgkit.storage.device import BlockReader
 
 BOOT_RECORD_SIZE = 512
 _ACTIVE = 0x80

@@ -19,7 +19,7 @@ from imgkit.partition.model import PartitionTable, Scheme
 from imgkit.partition.types import MBR_PROTECTIVE
 
 if TYPE_CHECKING:
-    from imgkit.block.device import BlockReader
+    from imgkit.storage.device import BlockReader
 
 _LEGAL_SECTOR_SIZES = (512, 1024, 2048, 4096)
 _BOOT_INDICATORS = {0x00, 0x80}

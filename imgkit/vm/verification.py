@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.block.remote.url import Url
+from imgkit.configtext.checks import CheckKind
 from imgkit.console.contents import status
-from imgkit.console.installer.medium import Family, find_medium
-from imgkit.console.model import LinkKind
 from imgkit.editing import open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, UnsupportedError
+from imgkit.installers.detection import Family, find_medium
 from imgkit.iso.medium import Medium
+from imgkit.remote.url import Url
 from imgkit.vm.connection import connect, embedded, swept_if_killed
 from imgkit.vm.machine import powered_on
 from imgkit.vm.serial.dialogue import Expect
@@ -32,7 +32,7 @@ from imgkit.vm.stages import Stage, reached
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imgkit.console.model import Status
+    from imgkit.configtext.checks import Status
     from imgkit.editing import Contents, Source
     from imgkit.vm.serial.line import Line
     from imgkit.vm.spec import Firmware
@@ -45,7 +45,7 @@ _FIRST_PAGES = {
     Family.SUSE: r"linuxrc|YaST|Main Menu",
 }
 _ANY_PAGE = r"login: |[Ll]anguage|[Ii]nstall"
-_LIVE = (LinkKind.LOADER, LinkKind.KERNEL, LinkKind.GETTY)  # what a boot shows; the rest is about later ones
+_LIVE = (CheckKind.LOADER, CheckKind.KERNEL, CheckKind.GETTY)  # what a boot shows; the rest is about later ones
 _ANSWER = 30.0  # seconds for a shell to answer
 
 

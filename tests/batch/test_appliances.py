@@ -8,8 +8,8 @@ from imgkit.batch.jobs import find_jobs
 from imgkit.batch.ledger import State, ledger_folder, open_ledger
 from imgkit.batch.plan import read_plan
 from imgkit.batch.work import Deferred, Task, carry_out
-from imgkit.block.image import open_image
-from imgkit.guest.appliance import may_share
+from imgkit.formats.image import open_image
+from imgkit.guest.engines.guestfs.appliance import may_share
 from tests.cli.command import imgkit
 from tests.support import oracle
 from tests.support.guests import Part, make_disk

@@ -14,8 +14,8 @@ import pytest
 from imgkit.batch.jobs import find_jobs
 from imgkit.batch.ledger import State, ledger_folder, open_ledger
 from imgkit.batch.plan import read_plan
-from imgkit.block.remote.s3 import client
 from imgkit.errors import ImgkitError
+from imgkit.remote.s3 import client
 from tests.cli import command
 from tests.cli.command import environment, script
 from tests.support.disks import sha256

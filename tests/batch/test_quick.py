@@ -8,18 +8,20 @@ from imgkit.batch.jobs import find_jobs
 from imgkit.batch.operations import AddFiles, EnableConsole, WriteFile
 from imgkit.batch.plan import Selector, read_plan
 from imgkit.batch.quick import default_folder, keep, make_plan, plan_of, point_to
-from imgkit.console.model import Wishes
+from imgkit.configtext.options import EnableOptions
 from imgkit.errors import UsageError
-from imgkit.guest.choice import EngineChoice
+from imgkit.guest.engines.choice import EngineChoice
 
-ENABLE = EnableConsole((), Wishes())
+ENABLE = EnableConsole((), EnableOptions())
 
 
 @pytest.mark.parametrize(
     "operation",
     [
         ENABLE,
-        EnableConsole((("baud", 9600), ("keep_vga", False), ("port", "ttyS1")), Wishes(timeout=0, recovery=True)),
+        EnableConsole(
+            (("baud", 9600), ("keep_vga", False), ("port", "ttyS1")), EnableOptions(timeout=0, recovery=True)
+        ),
         WriteFile('/etc/a "quoted" \\ name \x7f', b"\xff\0binary\n"),
         AddFiles((Path("/a b/ü"), Path("/c")), "/at/", replace=True),
     ],

@@ -142,7 +142,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(words):
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
     rooms = {".".join(name.split(".")[:2]) for name in loaded if name.startswith("imgkit.")}
     assert rooms <= {"imgkit.cli", "imgkit.errors", "imgkit.tree", "imgkit.block"}
-    assert not any(name.startswith(("imgkit.block.qcow2", "imgkit.block.image")) for name in loaded)
+    assert not any(name.startswith(("imgkit.formats.qcow2", "imgkit.formats.image")) for name in loaded)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -5,14 +5,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from imgkit.block.output import InPlace
-from imgkit.bootconfig.serial import SerialConsole
-from imgkit.console.model import LinkKind, Wishes
-from imgkit.console.recipe import default_console, enable
+from imgkit.configtext.checks import CheckKind
+from imgkit.configtext.options import EnableOptions
+from imgkit.configtext.serial import SerialConsole, default_console
+from imgkit.console.recipe import enable
 from imgkit.console.status import status
 from imgkit.editing import Source, edit_image, opened
 from imgkit.errors import ConfigError, UnsupportedError
-from imgkit.guest.choice import EngineChoice
+from imgkit.guest.engines.choice import EngineChoice
+from imgkit.storage.output import InPlace
 from tests.support import corpus, oracle
 from tests.support.guests import OS_RELEASE, Part, make_file_system
 
@@ -59,17 +60,17 @@ def tree_of(image):
         yield guest.tree
 
 
-def enabled(image, console=CONSOLE, wishes=None):
+def enabled(image, console=CONSOLE, options=None):
     """Enable in place, check that this is all that it takes, and return the changed files."""
     source = Source(image, engine=EngineChoice.NATIVE)
-    edited = edit_image(source, lambda guest: enable(guest.tree, console, wishes), InPlace())
+    edited = edit_image(source, lambda guest: enable(guest.tree, console, options), InPlace())
     assert oracle.run("e2fsck", "-fn", image).returncode == 0
     with tree_of(image) as tree:
-        assert enable(tree, console, wishes) == [], "twice is once"
+        assert enable(tree, console, options) == [], "twice is once"
         after = status(tree, console)
         assert after.enabled, [link for link in after.links if not link.ok]
         assert status(tree).enabled, "the status without a wish finds the same console"
-    again = edit_image(source, lambda guest: enable(guest.tree, console, wishes), InPlace())
+    again = edit_image(source, lambda guest: enable(guest.tree, console, options), InPlace())
     assert again.plan.is_empty
     return {change.path: change for change in edited.changes}
 
@@ -81,7 +82,7 @@ def missing(image, console=None):
 
 def test_systemd_and_grub_need_the_menu_and_the_defaults(system):
     image = system(SYSTEMD, GRUB)
-    assert missing(image) == {LinkKind.LOADER, LinkKind.KERNEL, LinkKind.GETTY, LinkKind.KEPT}
+    assert missing(image) == {CheckKind.LOADER, CheckKind.KERNEL, CheckKind.GETTY, CheckKind.KEPT}
     changes = enabled(image)
     assert set(changes) == {"/boot/grub/grub.cfg", "/etc/default/grub"}
     menu = changes["/boot/grub/grub.cfg"].after.decode()
@@ -90,7 +91,7 @@ def test_systemd_and_grub_need_the_menu_and_the_defaults(system):
 
 
 def test_wishes(system):
-    changes = enabled(system(SYSTEMD, GRUB), wishes=Wishes(recovery=True, quiet_off=True, timeout=20))
+    changes = enabled(system(SYSTEMD, GRUB), options=EnableOptions(recovery=True, quiet_off=True, timeout=20))
     menu, defaults = (changes[path].after.decode() for path in ("/boot/grub/grub.cfg", "/etc/default/grub"))
     assert "ro console=tty0 console=ttyS0,115200n8\n" in menu
     assert "ro single console=tty0 console=ttyS0,115200n8\n" in menu
@@ -119,8 +120,8 @@ def test_a_menu_on_the_line_alone_serves_too_and_enable_puts_it_on_the_screen_ag
     with tree_of(image) as tree:
         assert status(tree).enabled
         refused = [link.kind for link in status(tree, SerialConsole(keep_vga=False)).links if not link.ok]
-        assert LinkKind.KERNEL in refused, "the kernel is on the screen too"
-        assert LinkKind.LOADER not in refused
+        assert CheckKind.KERNEL in refused, "the kernel is on the screen too"
+        assert CheckKind.LOADER not in refused
     assert b"terminal_output serial console\n" in enabled(image)["/boot/grub/grub.cfg"].after
 
 
@@ -176,7 +177,7 @@ def test_root_may_log_in_where_that_is_restricted(system):
 def test_a_generator_that_is_off_gets_a_link(system):
     menu = GRUB_CFG.replace("quiet", "quiet systemd.getty_auto=0")
     image = system(SYSTEMD, GRUB, {"/boot/grub/grub.cfg": menu.encode()})
-    assert LinkKind.GETTY in missing(image)
+    assert CheckKind.GETTY in missing(image)
     enabled(image)
     with tree_of(image) as tree:
         link = "/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service"
@@ -187,7 +188,7 @@ def test_a_mask_is_taken_away(system):
     mask = "/etc/systemd/system/serial-getty@ttyS0.service"
     image = system(SYSTEMD, GRUB, {mask: "/dev/null"})
     with tree_of(image) as tree:
-        found = next(link for link in status(tree, CONSOLE).links if link.kind is LinkKind.GETTY)
+        found = next(link for link in status(tree, CONSOLE).links if link.kind is CheckKind.GETTY)
     assert (found.ok, found.file) == (False, mask)
     changes = enabled(image)
     assert "remove link" in changes[mask].diff()
@@ -217,7 +218,7 @@ def test_loader_entries_that_refer_to_grubs_environment(system):
 def test_loader_entries_with_options_of_their_own(system):
     entry = b"title Fedora\r\nlinux /vmlinuz-6.1\r\noptions root=/dev/sda1 ro rhgb quiet\r\n"
     image = system(SYSTEMD, BLS, {"/boot/loader/entries/fedora-6.1.conf": entry})
-    changes = enabled(image, wishes=Wishes(quiet_off=True))
+    changes = enabled(image, options=EnableOptions(quiet_off=True))
     after = changes["/boot/loader/entries/fedora-6.1.conf"].after
     assert after.endswith(b"options root=/dev/sda1 ro console=tty0 console=ttyS0,115200n8\r\n")
     assert changes["/etc/kernel/cmdline"].after == b"root=/dev/sda1 ro console=tty0 console=ttyS0,115200n8\n"
@@ -228,7 +229,7 @@ def test_systemd_boot(system):
         "/efi/loader/loader.conf": b"#timeout 3\n",
         "/efi/loader/entries/arch.conf": b"title Arch\nlinux /vmlinuz-linux\noptions root=/dev/sda1 rw\n",
     }
-    changes = enabled(system(SYSTEMD, loader), wishes=Wishes(timeout=7))
+    changes = enabled(system(SYSTEMD, loader), options=EnableOptions(timeout=7))
     assert set(changes) == set(loader)
     assert b"timeout 7" in changes["/efi/loader/loader.conf"].after
 
@@ -327,11 +328,11 @@ def test_a_broken_menu_is_refused_with_its_line(system):
 @pytest.mark.parametrize(
     ("menu", "kinds"),
     [
-        (GRUB_CFG.replace("quiet", "quiet console=ttyS0"), {LinkKind.LOADER, LinkKind.KEPT}),
-        (GRUB_CFG.replace("quiet", "quiet console=tty0 console=ttyS0,115200n8"), {LinkKind.LOADER, LinkKind.KEPT}),
+        (GRUB_CFG.replace("quiet", "quiet console=ttyS0"), {CheckKind.LOADER, CheckKind.KEPT}),
+        (GRUB_CFG.replace("quiet", "quiet console=tty0 console=ttyS0,115200n8"), {CheckKind.LOADER, CheckKind.KEPT}),
         (
             "serial --speed=9600\nterminal_output serial console\nterminal_input serial console\n" + GRUB_CFG,
-            {LinkKind.KERNEL, LinkKind.GETTY, LinkKind.LOADER, LinkKind.KEPT},
+            {CheckKind.KERNEL, CheckKind.GETTY, CheckKind.LOADER, CheckKind.KEPT},
         ),
     ],
 )

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from imgkit.block.device import MemoryDevice, check_bounds
 from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
+from imgkit.storage.device import MemoryDevice, check_bounds
 from tests.support import oracle
 
 NOW = 1_700_000_001

@@ -8,12 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from imgkit.block.device import MemoryDevice
 from imgkit.errors import FormatError, OutputError, UnsupportedError
 from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import library
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from imgkit.filesystem.ext.volume import open_volume
+from imgkit.storage.device import MemoryDevice
 from imgkit.tree import FileType
 from tests.filesystem.images import NOW, TREE, assert_ext_clean, contents, device_tree
 from tests.support import corpus

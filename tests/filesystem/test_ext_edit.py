@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgkit.block.device import MemoryDevice
 from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from imgkit.filesystem.ext.layout import InodeFlag
+from imgkit.storage.device import MemoryDevice
 from tests.filesystem.images import (
     EXT_FEATURES,
     NOW,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgkit.block.device import MemoryDevice
 from imgkit.errors import EngineError, OutputError, TreeError, UnsupportedError
 from imgkit.filesystem.ext import library
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
+from imgkit.storage.device import MemoryDevice
 from tests.filesystem.images import NOW, changed_by_debugfs, contents, edited, ext_device, populate
 
 if TYPE_CHECKING:

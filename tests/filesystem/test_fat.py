@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgkit.block.device import MemoryDevice
 from imgkit.errors import OutputError, PathNotFoundError, TreeError, UnsupportedError
 from imgkit.filesystem.fat.directory import decode_time, encode_time
 from imgkit.filesystem.fat.filesystem import FatFileSystem, open_fat
 from imgkit.filesystem.probe import open_filesystem
+from imgkit.storage.device import MemoryDevice
 from imgkit.tree import FileType
 from tests.filesystem.images import (
     FAT_FORMATS,

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from imgkit.block.device import MemoryDevice
-from imgkit.block.overlay import Overlay
 from imgkit.errors import EngineError, FormatError, ImgkitError, UnsupportedError
 from imgkit.filesystem.fat.filesystem import FatFileSystem, open_fat
 from imgkit.filesystem.fat.volume import Volume, open_volume
+from imgkit.storage.device import MemoryDevice
+from imgkit.storage.overlay import Overlay
 from tests.filesystem.images import FAT_FORMATS, NOW, assert_fat_clean, contents, fat_bytes, fat_device
 from tests.support import corpus
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgkit.block.device import MemoryDevice
 from imgkit.errors import UnclassifiedImageError, UnsupportedError
 from imgkit.filesystem.probe import open_filesystem, probe
+from imgkit.storage.device import MemoryDevice
 from tests.filesystem.images import EXT_FEATURES, FAT_FORMATS, FileDevice, ext_bytes, fat_bytes
 from tests.support import corpus, oracle
 

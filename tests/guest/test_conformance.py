@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from imgkit.block.image import open_image
-from imgkit.block.output import InPlace, deliver
 from imgkit.errors import PathNotFoundError, TreeError
-from imgkit.guest.choice import EngineChoice
+from imgkit.formats.image import open_image
+from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.session import open_guest
+from imgkit.storage.output import InPlace, deliver
 from imgkit.tree import FileType
 from tests.support import oracle
 from tests.support.guests import OS_RELEASE, Part, make_disk

@@ -5,17 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from imgkit.block.image import open_image
-from imgkit.errors import (
-    EngineError,
-    GuestError,
-    NoRootError,
-    PathNotFoundError,
-    TreeError,
-    UnsupportedError,
-)
-from imgkit.guest import guestfs
-from imgkit.guest.choice import EngineChoice
+from imgkit.errors import EngineError, GuestError, NoRootError, PathNotFoundError, TreeError, UnsupportedError
+from imgkit.formats.image import open_image
+from imgkit.guest.engines.choice import EngineChoice
+from imgkit.guest.engines.guestfs import tree as guestfs
 from imgkit.guest.session import open_guest
 from tests.support import oracle
 from tests.support.guests import OS_RELEASE, Part, make_disk, make_file_system

@@ -9,10 +9,10 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgkit.block.device import MemoryDevice
-from imgkit.block.overlay import Overlay
 from imgkit.iso.tree import IsoTree
 from imgkit.iso.volume import IsoVolume
+from imgkit.storage.device import MemoryDevice
+from imgkit.storage.overlay import Overlay
 from tests.support import corpus, oracle
 
 NOW = 1_700_000_000

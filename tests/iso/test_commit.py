@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from imgkit.block import commit
-from imgkit.block.image import Image, open_image
-from imgkit.block.output import InPlace, NewFile, deliver
-from imgkit.console.installer import recipe
-from imgkit.console.model import SerialConsole
+from imgkit.configtext.serial import SerialConsole
+from imgkit.formats.image import Image, open_image
+from imgkit.installers import recipe
 from imgkit.iso.detection import is_iso
 from imgkit.iso.tree import IsoTree
 from imgkit.iso.volume import IsoVolume
+from imgkit.storage import commit
+from imgkit.storage.output import InPlace, NewFile, deliver
 from imgkit.tree import apply_changes
 from tests.iso import images
 

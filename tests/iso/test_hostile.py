@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgkit.block.device import MemoryDevice
 from imgkit.errors import FormatError, ImgkitError, UnclassifiedImageError, UnsupportedError
 from imgkit.iso import rockridge
 from imgkit.iso.description import describe
 from imgkit.iso.detection import is_iso
 from imgkit.iso.tree import IsoTree
 from imgkit.layoutmap.iso import iso_map
+from imgkit.storage.device import MemoryDevice
 from imgkit.tree import FileType
 from tests.iso import images
 from tests.iso.damage import SECTOR, assert_refused, bounded, made, patched, record_of

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from imgkit.block.host import HostFile
-from imgkit.block.overlay import Overlay
 from imgkit.iso.tree import IsoTree
 from imgkit.iso.volume import IsoVolume
+from imgkit.storage.host import HostFile
+from imgkit.storage.overlay import Overlay
 from tests.iso import images
 from tests.support import oracle
 
@@ -23,8 +23,8 @@ _MEMORY_MB = 120
 _PLAN = """
 import re, sys, time
 from pathlib import Path
-from imgkit.block.host import HostFile
-from imgkit.block.overlay import Overlay
+from imgkit.storage.host import HostFile
+from imgkit.storage.overlay import Overlay
 from imgkit.iso.tree import IsoTree
 from imgkit.iso.volume import IsoVolume
 began = time.process_time()

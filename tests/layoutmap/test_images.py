@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgkit.block.device import MemoryDevice
 from imgkit.editing import Source
 from imgkit.errors import ImgkitError
-from imgkit.guest.choice import EngineChoice
+from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.volume import disk_volumes
 from imgkit.inspection import inspect
 from imgkit.layoutmap.disk import disk_map
 from imgkit.layoutmap.iso import iso_map
 from imgkit.layoutmap.model import Kind
 from imgkit.partition.model import Partition, PartitionTable, Scheme
+from imgkit.storage.device import MemoryDevice
 from imgkit.units import ByteRange
 from tests.iso import images
 from tests.layoutmap.test_model import check_tiles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imgkit.console.model import SerialConsole
+from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import UnsupportedError, UsageError
 from imgkit.location.arguments import installer_arguments
 from imgkit.location.model import Family, InstallTree

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgkit.block.device import MemoryDevice
 from imgkit.partition.table import read_table
+from imgkit.storage.device import MemoryDevice
 from tests.partition import disks, listing
 from tests.support import oracle
 

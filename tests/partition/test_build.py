@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgkit.block.device import MemoryDevice
 from imgkit.partition.gpt import GptHeader, build_array, build_header, parse_array, parse_header
 from imgkit.partition.mbr import BootRecord, build_boot_record, chs_address, parse_boot_record
 from imgkit.partition.table import read_table
+from imgkit.storage.device import MemoryDevice
 from tests.partition import disks, listing
 from tests.support import oracle
 

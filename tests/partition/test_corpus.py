@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgkit.block.device import MemoryDevice
 from imgkit.errors import FormatError
 from imgkit.partition.model import PartitionTable, Scheme
 from imgkit.partition.table import read_table
+from imgkit.storage.device import MemoryDevice
 from tests.partition import listing
 from tests.support import corpus
 

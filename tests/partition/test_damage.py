@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from imgkit.block.device import MemoryDevice, check_bounds
 from imgkit.errors import FormatError, UsageError
 from imgkit.partition.gpt import MAX_ARRAY_SIZE, build_header
 from imgkit.partition.mbr import MbrEntry
 from imgkit.partition.table import read_table
+from imgkit.storage.device import MemoryDevice, check_bounds
 from tests.partition import disks, listing
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from imgkit.block.device import MemoryDevice
 from imgkit.partition.mbr import chs_address, parse_boot_record
 from imgkit.partition.table import read_table
+from imgkit.storage.device import MemoryDevice
 from tests.partition import listing
 from tests.support import oracle
 

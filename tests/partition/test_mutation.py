@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgkit.block.device import MemoryDevice
 from imgkit.errors import FormatError
 from imgkit.partition.model import PartitionTable, Scheme
 from imgkit.partition.table import read_table
+from imgkit.storage.device import MemoryDevice
 from tests.partition import disks, listing
 from tests.support import oracle
 

@@ -6,8 +6,8 @@ import random
 import sys
 from pathlib import Path
 
-from imgkit.block.image import open_image
-from imgkit.block.output import InPlace, NewFile, deliver
+from imgkit.formats.image import open_image
+from imgkit.storage.output import InPlace, NewFile, deliver
 
 _NOISE = random.Random(11)
 WRITES = [(100, b"a" * 700), (70_000, b"b" * 20_000), (1_500_000, b"c" * 3), (2_900_000, _NOISE.randbytes(9000))]

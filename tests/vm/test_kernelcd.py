@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from imgkit.block.image import open_image
 from imgkit.errors import LocationError, MachineError, OutputError, UnsupportedError, UsageError
+from imgkit.formats.image import open_image
 from imgkit.iso.eltorito import read_catalog
 from imgkit.vm.install.bootsector import LISTING, boot_sector
 from imgkit.vm.install.kernelcd import write_kernel_cd

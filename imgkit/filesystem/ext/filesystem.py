@@ -28,9 +28,9 @@ from imgkit.tree import FileType, Stat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice
     from imgkit.filesystem.ext.superblock import Superblock
     from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.storage.device import BlockDevice
 
 _SELINUX = "security.selinux"
 _INLINE_DATA = "system.data"

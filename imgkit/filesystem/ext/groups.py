@@ -15,9 +15,9 @@ from imgkit.filesystem.ext.superblock import REPAIR_HINT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockReader
     from imgkit.filesystem.ext.library import Library
     from imgkit.filesystem.ext.superblock import Superblock
+    from imgkit.storage.device import BlockReader
 
 
 _ALL_FLAGS = GroupFlag.INODE_UNINIT | GroupFlag.BLOCK_UNINIT | GroupFlag.INODE_ZEROED

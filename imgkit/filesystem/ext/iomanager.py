@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imgkit.block.device import BlockDevice
+    from imgkit.storage.device import BlockDevice
 
 _MAGIC_CHANNEL = 2133571333
 _MAGIC_MANAGER = 2133571335

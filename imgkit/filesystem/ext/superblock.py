@@ -20,8 +20,8 @@ from imgkit.filesystem.ext.layout import Compat, Incompat, ReadOnlyCompat, State
 if TYPE_CHECKING:
     from enum import IntFlag
 
-    from imgkit.block.device import BlockReader
     from imgkit.filesystem.ext.library import Library
+    from imgkit.storage.device import BlockReader
 
 REPAIR_HINT = "Repair it with e2fsck on a copy of the image, or use --engine guestfs, which lets the kernel decide."
 GUESTFS_HINT = "Use --engine guestfs, which lets a Linux kernel do it."

@@ -16,8 +16,8 @@ from imgkit.filesystem.ext.layout import InodeFlag
 from imgkit.filesystem.ext.superblock import REPAIR_HINT, Superblock, read_superblock, refuse_unclean
 
 if TYPE_CHECKING:
-    from imgkit.block.device import BlockDevice
     from imgkit.filesystem.ext.library import Library
+    from imgkit.storage.device import BlockDevice
 
 
 @dataclass(frozen=True, slots=True)

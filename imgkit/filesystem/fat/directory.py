@@ -18,8 +18,8 @@ from imgkit.filesystem.fat.volume import damage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockReader
     from imgkit.filesystem.fat.volume import BootSector, Volume
+    from imgkit.storage.device import BlockReader
 
 _LIMIT = 65536
 """Entries of a directory that the specification allows."""

@@ -21,8 +21,8 @@ from imgkit.filesystem.fat.volume import REPAIR_HINT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice
     from imgkit.filesystem.fat.volume import BootSector
+    from imgkit.storage.device import BlockDevice
 
 _WRITE, _CREATE_NEW = 0x02, 0x04
 _DENIED = 7

@@ -20,9 +20,9 @@ from imgkit.tree import FileType, Stat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice, BlockReader
     from imgkit.filesystem.fat.directory import Entry
     from imgkit.filesystem.fat.volume import Volume
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 _CODE_PAGE = "cp437"
 _NAME_MAX = 255

@@ -19,7 +19,7 @@ from imgkit.filesystem.fat import layout
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.block.device import BlockDevice, BlockReader
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 REPAIR_HINT = "Repair it with fsck.vfat on a copy of the image, or use --engine guestfs."
 _MAX_CLUSTERS = {12: 4084, 16: 65524, 32: 0x0FFFFFF5}

@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import imgkit
-from imgkit.block import commit
-from imgkit.block.copy import no_progress
-from imgkit.block.output import InPlace, NewFile
+from imgkit.configtext.options import EnableOptions
+from imgkit.configtext.serial import default_console
 from imgkit.console.contents import architecture, enable, status
-from imgkit.console.model import Wishes
-from imgkit.console.recipe import default_console
 from imgkit.editing import Source, clock, edit_image, open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, OutputError, UnclassifiedImageError, UnsupportedError
 from imgkit.iso.medium import Medium, find_medium
+from imgkit.storage import commit
+from imgkit.storage.copy import no_progress
+from imgkit.storage.output import InPlace, NewFile
 from imgkit.vm.install.storage import check_room
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from imgkit.block.copy import Progress
     from imgkit.editing import Contents
+    from imgkit.storage.copy import Progress
     from imgkit.tree import Change
 
 _AS_IT_IS = "--no-enable starts it as it is."
@@ -107,7 +107,7 @@ def enabled_iso(image: Path, progress: Progress = no_progress) -> Path:
 
 def _enabled(contents: Contents) -> list[Change]:
     timeout = _MENU if isinstance(contents, Medium) else None
-    return enable(contents, default_console(architecture(contents)), Wishes(timeout=timeout))
+    return enable(contents, default_console(architecture(contents)), EnableOptions(timeout=timeout))
 
 
 def _cache() -> Path:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgkit.bootconfig import kernelargs
-from imgkit.console.recipe import default_console
+from imgkit.configtext import kernelargs
+from imgkit.configtext.serial import default_console
 from imgkit.errors import LocationError, MachineError, UsageError
 from imgkit.location.arguments import installer_arguments
 from imgkit.location.fetch import default_cache, fetch, fetch_files
@@ -28,8 +28,8 @@ from imgkit.vm.spec import DirectKernel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imgkit.block.copy import Progress
     from imgkit.location.model import BootFiles, InstallTree
+    from imgkit.storage.copy import Progress
     from imgkit.vm.domain import Host
     from imgkit.vm.spec import VmSpec
 

@@ -14,11 +14,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgkit.block.durable import sync_directory
-from imgkit.block.image import open_image
-from imgkit.block.output import temporary_file
-from imgkit.block.syscalls import rename_without_clobber
 from imgkit.errors import EngineError, OutputError, UnclassifiedImageError, UsageError
+from imgkit.formats.image import open_image
+from imgkit.storage.durable import sync_directory
+from imgkit.storage.output import temporary_file
+from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.units import format_size, parse_size
 
 _EXAMPLE = "For example: --disk size=8G, or --disk path=disk.qcow2, or --disk path=new.img,size=8G,format=raw."
@@ -83,14 +83,14 @@ def parse_disk(words: str) -> DiskWish:
     return DiskWish(Path(given["path"]) if "path" in given else None, size, given.get("format"))
 
 
-def plan_disks(name: str, wishes: list[DiskWish]) -> list[PlannedDisk]:
+def plan_disks(name: str, options: list[DiskWish]) -> list[PlannedDisk]:
     """The disks of a machine, with nothing done yet.
 
     Raises OutputError where a new one exists already or has no room, InUseError for one that is in use, and what
     opening an image raises.
     """
     planned = []
-    for number, wish in enumerate(wishes, 1):
+    for number, wish in enumerate(options, 1):
         planned.append(_existing(wish) if wish.size is None else _new(name, number, wish))
     paths = [disk.path for disk in planned]
     if len(set(paths)) < len(paths):

@@ -1,0 +1,1 @@
+"""What lets a person in: who may log in at the line."""

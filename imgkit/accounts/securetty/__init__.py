@@ -1,0 +1,1 @@
+"""/etc/securetty: the terminals at which root may log in."""

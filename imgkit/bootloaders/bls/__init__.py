@@ -1,0 +1,1 @@
+"""Boot Loader Specification entries, and kernel-install, which writes them."""

@@ -1,0 +1,1 @@
+"""GRUB legacy (0.97): menu.lst and grub.conf."""

@@ -1,0 +1,1 @@
+"""SYSLINUX, ISOLINUX and EXTLINUX: menus, includes, and the generators of extlinux.conf."""

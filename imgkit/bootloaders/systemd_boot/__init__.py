@@ -1,0 +1,1 @@
+"""systemd-boot: loader.conf. Its entries are those of `bls` and `uki`."""

@@ -1,0 +1,1 @@
+"""Configuration text: splices, kernel arguments, shell words, the serial console. Text in, text out."""

@@ -1,0 +1,28 @@
+"""What can be asked for beside the serial console itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_QUIET = ("quiet", "rhgb", "splash")
+_GRAPHICS = ("vga",)
+
+
+@dataclass(frozen=True, slots=True)
+class EnableOptions:
+    """What else is wanted beside the console.
+
+    `recovery` changes the recovery entries too, `quiet_off` makes the kernel speak (quiet, rhgb and splash go), and
+    `timeout` is how long the boot menu shows, in seconds; None leaves it alone. `installer` says that the menus are
+    those of an installer: there "---" marks what the installed system inherits, and graphics modes have to go.
+    """
+
+    recovery: bool = False
+    quiet_off: bool = False
+    timeout: int | None = None
+    installer: bool = False
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Kernel arguments to take out."""
+        return (*(_QUIET if self.quiet_off else ()), *(_GRAPHICS if self.installer else ()))

@@ -1,0 +1,127 @@
+"""What an installed system is: distribution, architecture, init system, boot loaders. Read from its tree alone."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from imgkit.bootloaders.files import find_boot_files
+from imgkit.errors import TreeError
+from imgkit.inits import Init
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.bootloaders.files import BootFile
+    from imgkit.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFacts:
+    """One installed system. `arch` is named as `uname -m` names it, "" if it is not known."""
+
+    distribution: str
+    version: str
+    name: str
+    arch: str
+    init: Init
+    boot_files: tuple[BootFile, ...]
+
+
+# ELF e_machine, and whether the class matters: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+_ELF_MACHINES = {3: "i686", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "armv7l", 62: "x86_64", 183: "aarch64"}
+_ELF_MACHINES |= {243: "riscv64", 258: "loongarch64"}
+_PROGRAMS = ("/bin/sh", "/sbin/init", "/usr/lib/systemd/systemd", "/bin/busybox", "/bin/bash", "/usr/bin/env")
+_DPKG_ARCHES = {"amd64": "x86_64", "i386": "i686", "arm64": "aarch64", "armhf": "armv7l", "ppc64el": "ppc64le"}
+
+
+def find_facts(tree: Tree) -> GuestFacts:
+    """Look at an installed system. What is not found is "" or unknown; nothing is raised for it."""
+    release = _os_release(tree)
+    return GuestFacts(
+        distribution=release.get("ID", ""),
+        version=release.get("VERSION_ID", ""),
+        name=release.get("PRETTY_NAME", ""),
+        arch=_architecture(tree),
+        init=_init(tree),
+        boot_files=tuple(find_boot_files(tree)),
+    )
+
+
+def _os_release(tree: Tree) -> dict[str, str]:
+    """os-release(5); for systems older than it, the file that names the version."""
+    for path in ("/etc/os-release", "/usr/lib/os-release"):
+        if text := _text(tree, path):
+            return dict(_assignments(text))
+    if version := _text(tree, "/etc/debian_version").strip():
+        return {"ID": "debian", "VERSION_ID": version, "PRETTY_NAME": f"Debian {version}"}
+    if line := _text(tree, "/etc/redhat-release").strip():
+        version = next((word for word in line.split() if word[0].isdigit()), "")
+        return {"ID": line.split(maxsplit=1)[0].lower(), "VERSION_ID": version, "PRETTY_NAME": line}
+    if version := _text(tree, "/etc/alpine-release").strip():
+        return {"ID": "alpine", "VERSION_ID": version, "PRETTY_NAME": f"Alpine Linux {version}"}
+    return {}
+
+
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.lstrip().startswith("#"):
+            try:
+                yield name.strip(), "".join(shlex.split(value))
+            except ValueError:
+                yield name.strip(), value
+
+
+def _architecture(tree: Tree) -> str:
+    for path in _PROGRAMS:
+        arch = _elf_machine(_bytes(tree, path)[:20])
+        if arch:
+            return arch
+    dpkg = _text(tree, "/var/lib/dpkg/arch").split()
+    return _DPKG_ARCHES.get(dpkg[0], dpkg[0]) if dpkg else ""
+
+
+def _elf_machine(header: bytes) -> str:
+    if len(header) < 20 or not header.startswith(b"\x7fELF"):  # noqa: PLR2004
+        return ""
+    little = header[5] == 1
+    machine = int.from_bytes(header[18:20], "little" if little else "big")
+    name = _ELF_MACHINES.get(machine, "")
+    return "ppc64le" if name == "ppc64" and little else name
+
+
+def _init(tree: Tree) -> Init:
+    target = _link_target(tree, "/sbin/init")
+    if "systemd" in target:
+        return Init.SYSTEMD
+    if "busybox" in target:
+        return Init.OPENRC if tree.exists("/sbin/openrc") else Init.BUSYBOX
+    if tree.exists("/sbin/openrc"):
+        return Init.OPENRC
+    if tree.exists("/sbin/initctl") and tree.exists("/etc/init"):
+        return Init.UPSTART
+    if tree.exists("/etc/inittab"):
+        return Init.SYSVINIT
+    if tree.exists("/usr/lib/systemd/systemd") or tree.exists("/lib/systemd/systemd"):
+        return Init.SYSTEMD
+    return Init.UNKNOWN
+
+
+def _link_target(tree: Tree, path: str) -> str:
+    try:
+        return tree.readlink(path)
+    except TreeError:
+        return ""
+
+
+def _bytes(tree: Tree, path: str) -> bytes:
+    try:
+        return tree.read(path)
+    except TreeError:
+        return b""
+
+
+def _text(tree: Tree, path: str) -> str:
+    return _bytes(tree, path).decode(errors="replace")

@@ -1,0 +1,1 @@
+"""What serves the file tree of an installed guest."""

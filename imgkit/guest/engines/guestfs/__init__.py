@@ -1,0 +1,1 @@
+"""libguestfs's appliance as an engine."""

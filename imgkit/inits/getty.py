@@ -1,0 +1,85 @@
+"""Command lines of the programs that ask for a login on a line: getty, agetty, busybox's getty, mgetty, mingetty.
+
+Their options differ, but each names the port, most name a speed, and the port is where a command is recognised by.
+
+agetty: https://man7.org/linux/man-pages/man8/agetty.8.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imgkit.configtext.serial import SerialConsole
+
+_PROGRAM = re.compile(r"(?:\S*/)?(getty|agetty|mgetty|mingetty|fgetty|ngetty|uugetty|vgetty)")
+_PORT = re.compile(r"(?:/dev/)?((?:tty|hvc|hvsi|xvc|vc/)[A-Za-z]*\d+|ttysclp0|console)")
+_RATES = re.compile(r"\d{3,7}(?:,\d{3,7})*")
+_TERMINAL = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
+_WORD = re.compile(r"[^ \t\r\n]+")
+_SPEED_OPTION = "-s"  # mgetty's
+
+
+@dataclass(frozen=True, slots=True)
+class GettyCommand:
+    """A getty's command line: the program's name and path, the port, the speed as written ("" without one).
+
+    `speed_range` is the range of the speed in the text, and `terminal_range` that of the terminal type, or None.
+    """
+
+    program: str
+    path: str
+    port: str
+    speed: str
+    speed_range: tuple[int, int] | None
+    terminal: str
+    terminal_range: tuple[int, int] | None
+
+    def serves(self, console: SerialConsole) -> bool:
+        """Whether it answers on the console's port, at its speed where it sets one."""
+        if self.port != console.port:
+            return False
+        if not console.has_speed:
+            return True
+        if not self.speed:
+            # agetty keeps the kernel's speed; mgetty sets one of its own that was compiled in.
+            return self.program in ("getty", "agetty")
+        return str(console.baud) in self.speed.split(",")
+
+
+def find(text: str, start: int = 0, stop: int | None = None) -> GettyCommand | None:
+    """The getty command in `text[start:stop]`; None where there is none, or none that names a port."""
+    words = list(_WORD.finditer(text, start, len(text) if stop is None else stop))
+    programs = [i for i, word in enumerate(words) if _PROGRAM.fullmatch(word[0])]
+    if not programs:
+        return None
+    program, operands = words[programs[0]], words[programs[0] + 1 :]
+    ports = [i for i, word in enumerate(operands) if _PORT.fullmatch(word[0])]
+    if not ports:
+        return None
+    at = ports[0]
+    speeds = [i for i in (at + 1, at - 1) if 0 <= i < len(operands) and _RATES.fullmatch(operands[i][0])]
+    speeds += [i + 1 for i, word in enumerate(operands[:-1]) if word[0] == _SPEED_OPTION]
+    speed = operands[speeds[0]] if speeds else None
+    behind = max([at, *speeds[:1]]) + 1
+    named = operands[behind] if behind < len(operands) and _TERMINAL.fullmatch(operands[behind][0]) else None
+    name, port = _PROGRAM.fullmatch(program[0]), _PORT.fullmatch(operands[at][0])
+    assert name is not None
+    assert port is not None
+    return GettyCommand(
+        program=name[1],
+        path=program[0],
+        port=port[1],
+        speed=speed[0] if speed else "",
+        speed_range=speed.span() if speed else None,
+        terminal=named[0] if named else "",
+        terminal_range=named.span() if named else None,
+    )
+
+
+def command(console: SerialConsole, path: str = "/sbin/getty", *, port_first: bool = True) -> str:
+    """A command for the console; -L says that the line has no modem. agetty and busybox take either order."""
+    operands = (console.port, str(console.baud)) if port_first else (str(console.baud), console.port)
+    return " ".join((path, "-L", *operands, console.terminal))

@@ -1,0 +1,1 @@
+"""/etc/inittab: sysvinit, busybox, and OpenRC started by either."""

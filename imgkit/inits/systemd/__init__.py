@@ -1,0 +1,1 @@
+"""systemd: getty units, and the generator that starts them."""

@@ -1,0 +1,1 @@
+"""Upstart: jobs in /etc/init."""

@@ -1,0 +1,106 @@
+"""Whether an installer has a serial console, link by link, each with the file and line that decides.
+
+The chain: the boot loader's menu is on the line, it boots by itself, what it boots asks in text, and that kernel, as
+all others of the menu, has the console, where the installed system inherits it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from imgkit import bootloaders as loaders
+from imgkit.bootloaders import menus as defaults
+from imgkit.bootloaders.files import Loader
+from imgkit.bootloaders.syslinux import menu as syslinuxmenus
+from imgkit.configtext import kernelargs
+from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
+from imgkit.configtext.serial import default_console
+from imgkit.installers import coreos
+from imgkit.installers.detection import find_medium
+from imgkit.installers.menufiles import boots_normally, find_menus
+from imgkit.treeedits import TreeEdits, named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imgkit.bootloaders.bootmenu import BootMenu
+    from imgkit.configtext.checks import KernelLine
+    from imgkit.configtext.serial import SerialConsole
+    from imgkit.installers.menufiles import MenuFile
+    from imgkit.tree import Tree
+
+
+def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[str] = ()) -> Status:
+    """The state of an installer's serial console; `roots` as for `recipe.enable`.
+
+    Without `console`, of the one that its kernels use, or, where they use none, of the usual one for its machine.
+    Raises ConfigError where a configuration file cannot be understood.
+    """
+    edits, medium = TreeEdits(tree), find_medium(tree)
+    menus = find_menus(edits, roots)
+    kernels = [list(loaders.kernel_lines(edits, [menu.boot])) for menu in menus]
+    listed = {kernel.file for group in kernels for kernel in group}
+    if boots_normally(kernel for group in kernels for kernel in group):
+        kernels = [[kernel for kernel in group if not kernel.is_recovery] for group in kernels]
+    kernels += [[kernel] for kernel in coreos.kernels(edits) if kernel.file not in listed]
+    used = console_in_use([kernel for group in kernels for kernel in group])
+    console = console or used or default_console(medium.arch if medium else "")
+    links = [link for menu in menus for link in _menu_checks(edits, menu, console)]
+    links += [_kernels_check(group, console) for group in kernels if group]
+    if not any(kernels):
+        links.append(Check(CheckKind.KERNEL, False, "", 0, "no boot menu that is known here boots Linux"))
+    return Status(console, tuple(links))
+
+
+def _menu_checks(edits: TreeEdits, menu: MenuFile, console: SerialConsole) -> Iterator[Check]:
+    boot = menu.boot
+    if not menu.is_start:
+        return
+    with named(boot.path):
+        gfxboot = syslinuxmenus.gfxboot_line(edits, boot.path) if boot.loader is Loader.EXTLINUX else None
+        if gfxboot is not None:
+            yield Check(CheckKind.LOADER, False, *gfxboot, "gfxboot shows its menu on the screen only")
+        yield from serving(partial(loaders.module_for(boot).checks, edits, boot.path), console)
+        for found in defaults.boot_menus(edits, boot):
+            yield _default_check(found)
+            yield _timeout_check(found)
+
+
+def _default_check(menu: BootMenu) -> Check:
+    """It holds where nothing better could be had, too: an image for rescue boots a rescue system."""
+    default, better = menu.default, menu.better_default()
+    if default is None:
+        file, line, message, why = menu.file, 0, "nothing boots by itself", ""
+    else:
+        file, line, why = default.file, default.line, default.unfitness()
+        message = f"{default.title!r} {why or 'boots by itself'}"
+    if better is not None:
+        message += f", {better.title!r} fits a serial line"
+    elif why or default is None:
+        message += ", and no other entry fits better"
+    return Check(CheckKind.DEFAULT, better is None, file, line, message)
+
+
+def _timeout_check(menu: BootMenu) -> Check:
+    waits = menu.seconds is None
+    message = "waits for a key for ever" if waits else f"boots after {menu.seconds:g} s"
+    return Check(CheckKind.TIMEOUT, not waits, *menu.timer, message)
+
+
+def _kernels_check(kernels: Sequence[KernelLine], console: SerialConsole) -> Check:
+    """One link for all kernels of a menu: installers have dozens."""
+    lacking = [k for k in kernels if not kernelargs.has_console(k.arguments, console, installer=True)]
+    wanted = " ".join(console.kernel_arguments())
+    if not lacking:
+        many = f"all {len(kernels)} kernels have" if len(kernels) > 1 else f"{_title(kernels[0])} has"
+        return Check(CheckKind.KERNEL, True, kernels[0].file, kernels[0].line, f"{many} {wanted}")
+    first = lacking[0]
+    message = f"{_title(first)} wants {wanted}"
+    if len(kernels) > 1:
+        message = f"{len(lacking)} of {len(kernels)} kernels want {wanted}, the first is {_title(first)}"
+    return Check(CheckKind.KERNEL, False, first.file, first.line, message)
+
+
+def _title(kernel: KernelLine) -> str:
+    return repr(kernel.title) if kernel.title else "the kernel"

@@ -1,0 +1,148 @@
+"""Edits of a tree's text files, collected as changes; nothing is written to the tree."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from imgkit.configtext.text import MAX_SIZE, decode, encode
+from imgkit.errors import ConfigError, TreeError
+from imgkit.tree import Change, FileType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from imgkit.tree import Tree
+
+
+class TreeEdits:
+    """A tree as it will be. Later steps of a recipe see what earlier ones have edited."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._before: dict[str, bytes | None] = {}
+        self._after: dict[str, bytes | None] = {}
+        self._links: dict[str, str] = {}
+        self._removed: dict[str, str] = {}
+        self._spellings: dict[str, dict[str, str]] = {}
+
+    def read(self, path: str, *, limit: int = MAX_SIZE) -> bytes | None:
+        """Contents of a file; None where there is none. ConfigError, with its path, for one of more than `limit`."""
+        if path not in self._after:
+            size = self.size(path)
+            if size is not None and size > limit:
+                raise ConfigError(f"too long for what it should be: {size:,} bytes", path=path)
+            self._before[path] = self._after[path] = None if size is None else self._tree.read(path)
+        return self._after[path]
+
+    def size(self, path: str) -> int | None:
+        """Size of a file of the tree, in bytes; None where there is none."""
+        try:
+            found = self._tree.stat(path)
+        except TreeError:
+            return None
+        return found.size if found.type is FileType.FILE else None
+
+    def text(self, path: str) -> str | None:
+        """Contents of a text file; None where there is none. ConfigError, with its path, where it is no text."""
+        data = self.read(path)
+        if data is None:
+            return None
+        with named(path):
+            return decode(data)
+
+    def edit(self, path: str, edit: Callable[[str], str]) -> None:
+        """Edit a text file, if it exists. What `edit` raises gets the path."""
+        text = self.text(path)
+        if text is not None:
+            with named(path):
+                self._after[path] = encode(edit(text))
+
+    def edit_or_create(self, path: str, edit: Callable[[str], str]) -> None:
+        """Edit a text file, or make it from what `edit` makes of the empty text."""
+        with named(path):
+            self.put(path, edit(self.text(path) or ""))
+
+    def edit_bytes(self, path: str, edit: Callable[[bytes], bytes]) -> None:
+        """Edit a file, if it exists."""
+        data = self.read(path)
+        if data is not None:
+            with named(path):
+                self._after[path] = edit(data)
+
+    def put(self, path: str, text: str) -> None:
+        """Give a file this text, whether it exists or not."""
+        self.read(path)
+        self._after[path] = encode(text)
+
+    def link(self, path: str, target: str) -> None:
+        """Have a symbolic link at `path`, unless something is there."""
+        if not self.is_there(path):
+            self._links[path] = target
+
+    def remove(self, path: str) -> None:
+        """Remove a link."""
+        self._removed[path] = self._link_target(path)
+
+    def is_there(self, path: str) -> bool:
+        """Whether the tree has anything at `path`, be it a link that leads nowhere."""
+        return self._type(path) is not None
+
+    def spelled(self, path: str) -> str | None:
+        """The path as the tree spells it: boot loaders match names in any case, as FAT and ISO 9660 do. None: none."""
+        if self.is_there(path):
+            return path
+        at = ""
+        for wanted in filter(None, path.split("/")):
+            name = self._spellings_in(at or "/").get(wanted.lower())
+            if name is None:
+                return None
+            at = f"{at}/{name}"
+        return at or "/"
+
+    def link_target(self, path: str) -> str:
+        """Where the link at `path` leads; "" where there is none, or no longer."""
+        return "" if path in self._removed else self._link_target(path)
+
+    def names(self, folder: str) -> list[str]:
+        """Names in a directory of the tree; none where there is no such directory."""
+        try:
+            return self._tree.listdir(folder)
+        except TreeError:
+            return []
+
+    def changes(self) -> list[Change]:
+        """What differs from the tree, sorted by path."""
+        edited = [
+            Change(path, self._before[path], after)
+            for path, after in self._after.items()
+            if after != self._before[path]
+        ]
+        linked = [Change(path, None, target.encode(), link=True) for path, target in self._links.items()]
+        removed = [Change(path, target.encode(), None, link=True) for path, target in self._removed.items()]
+        return sorted(edited + linked + removed, key=lambda change: change.path)
+
+    def _spellings_in(self, folder: str) -> dict[str, str]:
+        """The names in a directory by their lower case; kept, because directories of an ISO may be long."""
+        if folder not in self._spellings:
+            self._spellings[folder] = {name.lower(): name for name in reversed(self.names(folder))}
+        return self._spellings[folder]
+
+    def _type(self, path: str) -> FileType | None:
+        try:
+            return self._tree.stat(path, follow=False).type
+        except TreeError:
+            return None
+
+    def _link_target(self, path: str) -> str:
+        return self._tree.readlink(path) if self._type(path) is FileType.LINK else ""
+
+
+@contextmanager
+def named(path: str) -> Iterator[None]:
+    """Give a ConfigError that passes the path of the file that it speaks of."""
+    try:
+        yield
+    except ConfigError as error:
+        error.path = error.path or path
+        raise
