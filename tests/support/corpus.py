@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+NO_CORPUS = "IMGKIT_CORPUS names no folder with the third-party test data"
+"""The one reason for which tests that are marked `corpus` are skipped."""
+
 
 def root() -> Path | None:
     """Folder of the corpus, or None where it is not at hand."""
@@ -31,7 +34,7 @@ def path(name: str) -> Path:
     """Path of one file; skips the calling test where there is no corpus."""
     base = root()
     if base is None:
-        pytest.skip("IMGKIT_CORPUS names no folder")
+        pytest.skip(NO_CORPUS)
     return base / name
 
 
