@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 
 class TreeEdits:
-    """A tree as it will be. Later steps of a recipe see what earlier ones have edited."""
+    """A tree as it will be. Later steps of a recipe see what earlier ones have edited.
+
+    `announcements` are sentences on what the image will do otherwise than before, such as another default entry.
+    """
 
     def __init__(self, tree: Tree) -> None:
+        self.announcements: list[str] = []
         self._tree = tree
         self._before: dict[str, bytes | None] = {}
         self._after: dict[str, bytes | None] = {}
@@ -83,6 +87,11 @@ class TreeEdits:
     def remove(self, path: str) -> None:
         """Remove a link."""
         self._removed[path] = self._link_target(path)
+
+    def announce(self, sentence: str) -> None:
+        """Have whoever asked for the edits told of a change in what the image does by itself. Twice is once."""
+        if sentence not in self.announcements:
+            self.announcements.append(sentence)
 
     def is_there(self, path: str) -> bool:
         """Whether the tree has anything at `path`, be it a link that leads nowhere."""

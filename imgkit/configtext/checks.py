@@ -50,7 +50,9 @@ class CheckKind(StrEnum):
 class Check:
     """One link of the chain: whether it holds, the file that decides and its line (0: the file as a whole), and why.
 
-    `hint` says what to do where it does not hold, "" where enabling the console mends it or nothing is known.
+    `hint` says what to do where it does not hold, "" where enabling the console mends it or nothing is known. `entry`
+    is the title of the menu's entry that it is about, "" for all or none. `firmware` is `BIOS` or `UEFI` where the file
+    is read under one of them only, else "".
     """
 
     kind: CheckKind
@@ -59,6 +61,8 @@ class Check:
     line: int
     message: str
     hint: str = ""
+    entry: str = ""
+    firmware: str = ""
 
 
 @dataclass(frozen=True, slots=True)
