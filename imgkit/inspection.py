@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from imgkit.formats.image import Format, Image
     from imgkit.guest.session import Guest
     from imgkit.guest.volume import Volume
-    from imgkit.installers.detection import Medium as Installer
+    from imgkit.installers.detection import Installer
     from imgkit.iso.description import IsoDescription
     from imgkit.iso.medium import Medium
     from imgkit.layoutmap.model import LayoutMap
@@ -137,7 +137,7 @@ def inspect(source: Source, *, with_map: bool = False) -> Inspection | IsoInspec
 
 
 def _inspect_iso(image: Image, medium: Medium, *, with_map: bool) -> IsoInspection:
-    from imgkit.installers.detection import find_medium as find_installer  # noqa: PLC0415
+    from imgkit.installers.detection import find_installer  # noqa: PLC0415
     from imgkit.installers.menufiles import find_menus  # noqa: PLC0415
     from imgkit.iso.description import describe  # noqa: PLC0415
     from imgkit.layoutmap.iso import iso_map  # noqa: PLC0415

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def architecture(contents: Contents) -> str:
     """The machine that the system or the installer is for, as `uname -m` names it; "" where that is not known."""
     if isinstance(contents, Medium):
-        from imgkit.installers.detection import find_medium  # noqa: PLC0415  only for ISOs
+        from imgkit.installers.detection import find_installer  # noqa: PLC0415  only for ISOs
 
-        found = find_medium(contents.tree)
+        found = find_installer(contents.tree)
         return found.arch if found else ""
     from imgkit.console.facts import find_facts  # noqa: PLC0415
 

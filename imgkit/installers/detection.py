@@ -27,7 +27,7 @@ class Family(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Medium:
+class Installer:
     """An installer: its family, its name as it gives it, its machine as `uname -m` names it, and the evidence.
 
     Name and machine are "" where they are not known. `evidence` is the path that gave the family away.
@@ -69,20 +69,20 @@ _PLACES = {
 }
 
 
-def find_medium(tree: Tree) -> Medium | None:
+def find_installer(tree: Tree) -> Installer | None:
     """What installer the tree holds; None where none is known, as for an installed system."""
     edits = TreeEdits(tree)
     for family, marks in _MARKS:
         for mark in marks:
             found = edits.spelled(mark)
             if found is not None:
-                return Medium(family, _name(edits), _architecture(edits), found)
+                return Installer(family, _name(edits), _architecture(edits), found)
     return None
 
 
 def is_installer(tree: Tree) -> bool:
     """Whether the tree is that of an installer that is known."""
-    return find_medium(tree) is not None
+    return find_installer(tree) is not None
 
 
 def _name(edits: TreeEdits) -> str:

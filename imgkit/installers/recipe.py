@@ -16,7 +16,7 @@ from imgkit.configtext.options import EnableOptions
 from imgkit.errors import UnsupportedError
 from imgkit.installers import coreos
 from imgkit.installers.arguments import ask_in_text
-from imgkit.installers.detection import find_medium
+from imgkit.installers.detection import find_installer
 from imgkit.installers.menufiles import boots_normally, find_menus
 from imgkit.treeedits import TreeEdits, named
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from imgkit.configtext.checks import KernelLine
     from imgkit.configtext.serial import SerialConsole
-    from imgkit.installers.detection import Medium
+    from imgkit.installers.detection import Installer
     from imgkit.installers.menufiles import MenuFile
     from imgkit.tree import Change, Tree
 
@@ -44,7 +44,7 @@ def enable(
     where a FAT boot image is mounted. Raises UnsupportedError where no boot menu is known, or all are sealed or
     signed; ConfigError where a configuration file cannot be understood.
     """
-    edits, medium = TreeEdits(tree), find_medium(tree)
+    edits, installer = TreeEdits(tree), find_installer(tree)
     menus, areas = find_menus(edits, roots), coreos.find_areas(edits)
     kernels = list(loaders.kernel_lines(edits, (menu.boot for menu in menus)))
     options = _for_installer(options or EnableOptions(), kernels)
@@ -55,7 +55,7 @@ def enable(
     held = coreos.contents(edits, areas)
     for menu in menus:
         with named(menu.boot.path):
-            _enable_menu(edits, menu, console, options, medium)
+            _enable_menu(edits, menu, console, options, installer)
     coreos.follow(edits, areas, held)
     changes = edits.changes()
     _refuse_signed(edits, changes)
@@ -69,14 +69,14 @@ def _for_installer(options: EnableOptions, kernels: Sequence[KernelLine]) -> Ena
 
 
 def _enable_menu(
-    edits: TreeEdits, menu: MenuFile, console: SerialConsole, options: EnableOptions, medium: Medium | None
+    edits: TreeEdits, menu: MenuFile, console: SerialConsole, options: EnableOptions, installer: Installer | None
 ) -> None:
     path = menu.boot.path
     if menu.boot.loader is Loader.GRUB and not menu.is_start:
         grub.enable_kernels(edits, path, console, options)
     else:
         loaders.module_for(menu.boot).enable(edits, path, console, options)
-    ask_in_text(edits, menu.boot, medium.family if medium else None, recovery=options.recovery)
+    ask_in_text(edits, menu.boot, installer.family if installer else None, recovery=options.recovery)
     if menu.is_start:
         defaults.improve(edits, menu.boot)
 

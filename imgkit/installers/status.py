@@ -17,7 +17,7 @@ from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
 from imgkit.configtext.serial import default_console
 from imgkit.installers import coreos
-from imgkit.installers.detection import find_medium
+from imgkit.installers.detection import find_installer
 from imgkit.installers.menufiles import boots_normally, find_menus
 from imgkit.treeedits import TreeEdits, named
 
@@ -37,7 +37,7 @@ def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[
     Without `console`, of the one that its kernels use, or, where they use none, of the usual one for its machine.
     Raises ConfigError where a configuration file cannot be understood.
     """
-    edits, medium = TreeEdits(tree), find_medium(tree)
+    edits, installer = TreeEdits(tree), find_installer(tree)
     menus = find_menus(edits, roots)
     kernels = [list(loaders.kernel_lines(edits, [menu.boot])) for menu in menus]
     listed = {kernel.file for group in kernels for kernel in group}
@@ -45,7 +45,7 @@ def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[
         kernels = [[kernel for kernel in group if not kernel.is_recovery] for group in kernels]
     kernels += [[kernel] for kernel in coreos.kernels(edits) if kernel.file not in listed]
     used = console_in_use([kernel for group in kernels for kernel in group])
-    console = console or used or default_console(medium.arch if medium else "")
+    console = console or used or default_console(installer.arch if installer else "")
     links = [link for menu in menus for link in _menu_checks(edits, menu, console)]
     links += [_kernels_check(group, console) for group in kernels if group]
     if not any(kernels):

@@ -19,7 +19,7 @@ from imgkit.configtext.checks import CheckKind
 from imgkit.console.contents import status
 from imgkit.editing import open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, UnsupportedError
-from imgkit.installers.detection import Family, find_medium
+from imgkit.installers.detection import Family, find_installer
 from imgkit.iso.medium import Medium
 from imgkit.remote.url import Url
 from imgkit.vm.connection import connect, embedded, swept_if_killed
@@ -146,7 +146,7 @@ def _status(contents: Contents) -> Status | None:
 def _page(contents: Contents) -> str:
     if not isinstance(contents, Medium):
         return _LOGIN
-    found = find_medium(contents.tree)
+    found = find_installer(contents.tree)
     return _FIRST_PAGES.get(found.family, _LOGIN) if found else _ANY_PAGE
 
 

@@ -8,7 +8,7 @@ from imgkit.configtext.checks import CheckKind
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import ConfigError, UnsupportedError
-from imgkit.installers.detection import Family, find_medium, is_installer
+from imgkit.installers.detection import Family, find_installer, is_installer
 from imgkit.installers.recipe import enable
 from imgkit.installers.status import status
 from tests.support.installers import (
@@ -309,7 +309,7 @@ def test_a_broken_menu_is_refused_with_its_file_and_line():
     ],
 )
 def test_the_family_and_what_gives_it_away(files, family, evidence, name, arch):
-    found = find_medium(MemoryTree(files))
+    found = find_installer(MemoryTree(files))
     assert (found.family, found.evidence, found.name, found.arch) == (family, evidence, name, arch)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imgkit.errors import UnsupportedError
-from imgkit.installers.detection import Family, find_medium, is_installer
+from imgkit.installers.detection import Family, find_installer, is_installer
 from imgkit.installers.recipe import enable
 from tests.support import corpus
 from tests.support.installers import ARGUMENTS, CONSOLE, TERMINALS, enabled, text
@@ -128,6 +128,6 @@ def test_what_install_trees_say_of_themselves(path, family, name):
     files = {place: corpus.content(f"trees/virt-manager/urldetect/{path}")}
     if family is Family.SUSE:
         files["/boot/x86_64/loader/linux"] = b""
-    found = find_medium(MemoryTree(files))
+    found = find_installer(MemoryTree(files))
     assert found.family is family
     assert found.name.startswith(name)
