@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 # libguestfs needs no libvirt, and finds KVM or does without it.
 export LIBGUESTFS_BACKEND := direct
 
-.PHONY: demo record test unattended lint bench scale bounds clean
+.PHONY: demo record test unattended lint bench scale harden bounds clean
 
 demo: ## build a Debian image, enable its serial console, boot it
 	@.ci/setup
@@ -40,6 +40,11 @@ bench: ## ratios against the tools that imgkit replaces
 scale: ## a batch of 1,000 disks and 60 ISOs, every output checked by other tools
 	@.ci/setup
 	$(PYTHON) -m tests.batch.scale
+
+HOURS := 1
+harden: ## kills, faults, signals, power cuts and mutated images for HOURS=1, with the counts
+	@.ci/setup
+	$(PYTHON) -m tests.hardening --hours $(HOURS) $(AREAS)
 
 bounds: ## the tests that need no appliance, with the oldest dependencies that pyproject.toml allows and no libguestfs
 	@.ci/setup --system
