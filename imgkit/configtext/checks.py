@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from imgkit.configtext import kernelargs
+from imgkit.configtext import kernelargs, xen
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import UsageError
 
@@ -24,7 +24,8 @@ _BARE = "9600"  # what `console=ttyS0` without options means
 class KernelLine:
     """One kernel command line: its file and line (0: the file has none), the entry's title, the arguments.
 
-    Where the line refers to GRUB's `kernelopts`, what that stands for is among the arguments.
+    Where the line refers to GRUB's `kernelopts`, what that stands for is among the arguments. `hypervisor` holds the
+    arguments of the Xen that starts this kernel, None where it starts by itself.
     """
 
     file: str
@@ -32,6 +33,17 @@ class KernelLine:
     title: str
     arguments: Arguments
     is_recovery: bool
+    hypervisor: tuple[str, ...] | None = None
+
+    def has_console(self, console: SerialConsole, *, installer: bool = False) -> bool:
+        """Whether the kernel uses `console` as asked, by way of Xen where Xen has the port."""
+        wanted = xen.dom0_console(self.hypervisor, console)
+        has_it = kernelargs.has_console(self.arguments, wanted, installer=installer)
+        return has_it and xen.uses_console(self.hypervisor, console)
+
+    def wanted(self, console: SerialConsole) -> tuple[str, ...]:
+        """The `console=` arguments that it needs."""
+        return xen.dom0_console(self.hypervisor, console).kernel_arguments()
 
 
 class CheckKind(StrEnum):
@@ -95,6 +107,9 @@ def console_in_use(kernels: Sequence[KernelLine]) -> SerialConsole | None:
     for kernel in kernels:
         consoles = kernelargs.consoles(kernel.arguments)
         serial = [console for console in consoles if not console.is_vga]
+        behind_xen = xen.serial_console(kernel.hypervisor)
+        if behind_xen is not None and serial and serial[-1].port == "hvc0":
+            return replace(behind_xen, keep_vga=any(console.is_vga for console in consoles))
         match = _OPTIONS.fullmatch(serial[-1].options or _BARE) if serial else None
         if match is None:
             continue

@@ -37,7 +37,7 @@ _RECOVERY_WORDS = {
     *("systemd.unit=rescue.target", "systemd.unit=emergency.target"),
 }
 # Boot loaders' kernel commands start these too; they would not know what to do with kernel arguments.
-_NOT_LINUX = re.compile(r"memtest|mt86|memdisk|[ig]pxe|wimboot|\.(?:lkrn|c32|com|0|bs[sx]|img)$", re.IGNORECASE)
+_NOT_LINUX = re.compile(r"memtest|mt86|memdisk|[ig]pxe|wimboot|grub\.exe$|\.lkrn$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ def set_console(arguments: Arguments, console: SerialConsole, *, installer: bool
     consoles stay. The VGA console is added where none is named, or taken out, as `console.keep_vga` says.
 
     What follows "--" goes to init and is none of the kernel's, so the arguments come before it. On the command line
-    of an `installer`, "--" and "---" mark what the installed system inherits: there they come at the end.
+    of an `installer`, "---" marks what the installed system inherits: there they come at the end.
     """
     if has_console(arguments, console, installer=installer):
         return arguments
@@ -243,10 +243,8 @@ def set_console(arguments: Arguments, console: SerialConsole, *, installer: bool
 def _scope(arguments: Arguments, *, installer: bool) -> tuple[int, int]:
     """Half-open range of indexes in which the serial console's argument has to stand."""
     words = texts(arguments)
-    if installer:
-        separators = [i for i, word in enumerate(words) if word in ("--", "---")]
-        return (separators[0] + 1 if separators else 0, len(words))
-    return (0, words.index("--") if "--" in words else len(words))
+    last = words.index("--") if "--" in words else len(words)
+    return (words.index("---", 0, last) + 1 if installer and "---" in words[:last] else 0, last)
 
 
 def is_recovery(arguments: Iterable[Argument]) -> bool:
@@ -255,7 +253,10 @@ def is_recovery(arguments: Iterable[Argument]) -> bool:
 
 
 def is_linux(path: str) -> bool:
-    """Whether a boot loader's kernel path looks like a Linux kernel: no memory test, no network loader."""
+    """Whether a boot loader's kernel path looks like a Linux kernel: no memory test, no network loader.
+
+    A kernel's name may end in anything: "vmlinuz-6.8.0", "kernel.img".
+    """
     return not _NOT_LINUX.search(path.rpartition("/")[2])
 
 

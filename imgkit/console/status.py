@@ -57,8 +57,8 @@ def _links(
 
 
 def _kernel(kernel: KernelLine, console: SerialConsole) -> Check:
-    ok = kernelargs.has_console(kernel.arguments, console)
+    ok = kernel.has_console(console)
     used = [word for word in kernelargs.texts(kernel.arguments) if word.startswith("console=")]
     told = f"has {' '.join(used)}" if used else "has no console="
-    wanted = "" if ok else f", wants {' '.join(console.kernel_arguments())}"
+    wanted = "" if ok else f", wants {' '.join(kernel.wanted(console))}"
     return Check(CheckKind.KERNEL, ok, kernel.file, kernel.line, f"{kernel.title or 'kernel'} {told}{wanted}")

@@ -13,7 +13,6 @@ from imgkit import bootloaders as loaders
 from imgkit.bootloaders import menus as defaults
 from imgkit.bootloaders.files import Loader
 from imgkit.bootloaders.syslinux import menu as syslinuxmenus
-from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
 from imgkit.configtext.serial import default_console
 from imgkit.installers import coreos
@@ -90,7 +89,7 @@ def _timeout_check(menu: BootMenu) -> Check:
 
 def _kernels_check(kernels: Sequence[KernelLine], console: SerialConsole) -> Check:
     """One link for all kernels of a menu: installers have dozens."""
-    lacking = [k for k in kernels if not kernelargs.has_console(k.arguments, console, installer=True)]
+    lacking = [k for k in kernels if not k.has_console(console, installer=True)]
     wanted = " ".join(console.kernel_arguments())
     if not lacking:
         many = f"all {len(kernels)} kernels have" if len(kernels) > 1 else f"{_title(kernels[0])} has"

@@ -92,7 +92,7 @@ def test_what_an_installers_kernels_hand_on_stands_behind_the_dashes():
     entry = ENTRY.replace("ro quiet", "ro --- quiet")
     assert bls.enable(entry, CONSOLE, installer=True) == entry.replace("quiet", f"quiet {OURS}")
     menu = "title Install\n\tkernel /vmlinuz -- quiet\n"
-    assert f"-- quiet {OURS}\n" in grublegacy.enable(menu, CONSOLE, installer=True)
+    assert f" {OURS} -- quiet\n" in grublegacy.enable(menu, CONSOLE, installer=True)
     assert f"vmlinuz {OURS} -- quiet\n" in grublegacy.enable(menu, CONSOLE)
 
 
@@ -239,7 +239,7 @@ def test_included_files_get_arguments_only_and_installers_hand_them_on():
     after = syslinux.enable(text, CONSOLE, included=True, remove=["vga"], installer=True)
     assert after == f"label i\nkernel v\nappend initrd=i --- quiet {OURS} \n"
     old = "label i\nkernel v\nappend initrd=i -- quiet\n"
-    assert f"-- quiet {OURS}\n" in syslinux.enable(old, CONSOLE, included=True, installer=True)
+    assert f" {OURS} -- quiet\n" in syslinux.enable(old, CONSOLE, included=True, installer=True)
     assert f"initrd=i {OURS} -- quiet\n" in syslinux.enable(old, CONSOLE, included=True)
 
 

@@ -179,11 +179,36 @@ def test_the_console_on_real_command_lines(line, expected):
     assert splice(line, kernelargs.splices(before, after, 0, follows=False)) == expected
 
 
-def test_an_installer_hands_on_what_follows_its_separator():
-    before = kernelargs.split("vga=788 console=tty0 console=ttyS0,115200n8 -- quiet")
-    assert not kernelargs.has_console(before, CONSOLE, installer=True)
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        # Behind "---" the kernel listens, and what is said there the installed system hears as well.
+        (
+            "vga=788 console=tty0 console=ttyS0,115200n8 --- quiet",
+            "vga=788 console=tty0 --- quiet console=ttyS0,115200n8",
+        ),
+        # Behind "--" it does not listen: Linux hands the rest to init.
+        ("boot=casper quiet splash --", "boot=casper quiet splash console=tty0 console=ttyS0,115200n8 --"),
+        ("a -- quiet console=ttyS0,115200n8", "a console=tty0 console=ttyS0,115200n8 -- quiet console=ttyS0,115200n8"),
+        ("a --- b -- c", "a --- b console=tty0 console=ttyS0,115200n8 -- c"),
+        ("a -- b --- c", "a console=tty0 console=ttyS0,115200n8 -- b --- c"),
+    ],
+)
+def test_an_installers_kernel_hears_of_the_console_whatever_separates_its_arguments(line, expected):
+    before = kernelargs.split(line)
     after = kernelargs.set_console(before, CONSOLE, installer=True)
-    assert texts(after) == ("vga=788", "console=tty0", "--", "quiet", "console=ttyS0,115200n8")
+    assert " ".join(texts(after)) == expected
+    assert kernelargs.set_console(after, CONSOLE, installer=True) is after
+
+
+@pytest.mark.parametrize("name", ["vmlinuz-6.8.0", "kernel.img", "vmlinuz.com", "linux", "Image.gz", "bzImage.0"])
+def test_a_kernels_name_may_end_in_anything(name):
+    assert kernelargs.is_linux(f"/boot/{name}")
+
+
+@pytest.mark.parametrize("name", ["memtest86+.bin", "mt86plus", "memdisk", "ipxe.lkrn", "wimboot", "grub.exe"])
+def test_what_kernel_commands_load_beside_linux(name):
+    assert not kernelargs.is_linux(f"/boot/{name}")
 
 
 def test_the_vga_console_goes_when_it_is_not_kept():

@@ -23,7 +23,7 @@ def corpus_tree(folder):
 def test_debian_6():
     tree = enabled(corpus_tree("bootcfg/debian6-i386-cd-tree"))
     assert text(tree, "/isolinux/isolinux.cfg").endswith("\nprompt 0\ntimeout 100\n")
-    assert text(tree, "/isolinux/kde/txtdt.cfg").endswith(f"initrd=/install.386/initrd.gz -- quiet {ARGUMENTS} \n")
+    assert text(tree, "/isolinux/kde/txtdt.cfg").endswith(f"initrd=/install.386/initrd.gz {ARGUMENTS} -- quiet \n")
     assert not any(b"vga=" in data for path, data in tree.files.items() if path.startswith("/isolinux/kde/txtdt"))
 
 

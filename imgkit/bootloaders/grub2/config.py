@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders.grub2 import script as grubscript
@@ -25,7 +25,7 @@ from imgkit.bootloaders.grub2.terminal import (
     rewrites,
     states,
 )
-from imgkit.configtext import kernelargs
+from imgkit.configtext import kernelargs, xen
 from imgkit.configtext.text import Setting, Splice, line_number, splice
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class _Loader:
     path: Word
     operands: tuple[Word, ...]
     is_recovery: bool
-    hypervisor: tuple[str, ...] | None = None
+    hypervisor: Command | None = None
 
 
 @functools.lru_cache(maxsize=4)  # a recipe and its status ask several questions about one text
@@ -150,22 +150,15 @@ def enable(
     patterns = tuple(remove)
 
     def edit(arguments: Arguments, kernel: Kernel) -> Arguments:
-        target = replace(console, port="hvc0") if _owns_port(kernel.hypervisor, console) else console
+        target = xen.dom0_console(kernel.hypervisor, console)
         return kernelargs.set_console(kernelargs.remove(arguments, patterns), target, installer=installer)
 
     script = grubscript.parse(text)
     changes = [*_argument_splices(text, script, edit, recovery=recovery), *rewrites(script, console)]
+    changes += _hypervisor_splices(script, console, recovery=recovery)
     if timeout is not None:
         changes += _timeout_splices(text, script, timeout)
     return add_terminals(splice(text, changes), console)
-
-
-def _owns_port(hypervisor: tuple[str, ...] | None, console: SerialConsole) -> bool:
-    """Whether Xen itself uses the UART; its console is then dom0's hvc0."""
-    if hypervisor is None or not console.port.startswith("ttyS"):
-        return False
-    port = f"com{console.unit + 1}"
-    return any(word.startswith(f"{port}=") or (word.startswith("console=") and port in word) for word in hypervisor)
 
 
 def edit_arguments(text: str, edit: Callable[[Arguments, Kernel], Arguments], *, recovery: bool = False) -> str:
@@ -181,6 +174,16 @@ def _argument_splices(
             before = grubwords.arguments(loader.operands)
             after = edit(before, _kernel(text, loader))
             yield from kernelargs.splices(before, after, loader.path.stop, follows=True, write=grubwords.quote)
+
+
+def _hypervisor_splices(script: Block, console: SerialConsole, *, recovery: bool) -> Iterator[Splice]:
+    """Where Xen has the port, its own console has to be there too."""
+    for loader in _loaders(script, recovery=False):
+        if loader.hypervisor is not None and (recovery or not loader.is_recovery):
+            words = loader.hypervisor.words
+            before = grubwords.arguments(words[1:])
+            after = xen.set_console(before, console)
+            yield from kernelargs.splices(before, after, words[0].stop, follows=True, write=grubwords.quote)
 
 
 # -- timeout and default ----------------------------------------------------------------------------------------------
@@ -242,13 +245,13 @@ def _assignments(block: Block, names: tuple[str, ...]) -> Iterator[tuple[str, st
 
 def _loaders(block: Block, *, recovery: bool) -> Iterator[_Loader]:
     """Commands that load Linux, at any depth; `recovery` says that they stand in a recovery entry."""
-    hypervisor: tuple[str, ...] | None = None
+    hypervisor: Command | None = None
     for command in _all_commands(block):
         if command.block is not None:
             inside = recovery or _is_recovery_entry(command)
             yield from _loaders(command.block, recovery=inside)
         elif command.name in _HYPERVISOR:
-            hypervisor = command.operands
+            hypervisor = command
         elif _LINUX.fullmatch(command.name):
             yield from _loader(command, None, recovery=recovery)
         elif command.name in _MODULE and hypervisor is not None:
@@ -266,15 +269,21 @@ def _all_commands(block: Block) -> Iterator[Command]:
             yield from grubscript.commands((statement,))
 
 
-def _loader(command: Command, hypervisor: tuple[str, ...] | None, *, recovery: bool) -> Iterator[_Loader]:
+def _loader(command: Command, hypervisor: Command | None, *, recovery: bool) -> Iterator[_Loader]:
     words = [word for word in command.words[1:] if not word.value.startswith("--")]
     if not words or not kernelargs.is_linux(words[0].value):
         return
-    if hypervisor is not None and not _KERNEL_NAME.search(words[0].value):
+    if hypervisor is not None and not (_is_xen(hypervisor) or _KERNEL_NAME.search(words[0].value)):
         return
     operands = tuple(word for word in command.words if word.start > words[0].start)
     rescue = recovery or kernelargs.is_recovery(grubwords.arguments(operands))
     yield _Loader(command, words[0], operands, rescue, hypervisor)
+
+
+def _is_xen(command: Command) -> bool:
+    """Whether a multiboot kernel is Xen, whose first module is a Linux, whatever its name."""
+    names = (word.rpartition("/")[2] for word in command.operands if not word.startswith("--"))
+    return command.name == "xen_hypervisor" or next(names, "").startswith("xen")
 
 
 def _kernel(text: str, loader: _Loader) -> Kernel:
@@ -283,7 +292,7 @@ def _kernel(text: str, loader: _Loader) -> Kernel:
         path=loader.path.value,
         arguments=tuple(word.value for word in loader.operands),
         is_recovery=loader.is_recovery,
-        hypervisor=loader.hypervisor,
+        hypervisor=loader.hypervisor.operands if loader.hypervisor else None,
     )
 
 

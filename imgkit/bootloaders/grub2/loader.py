@@ -42,7 +42,8 @@ def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:
     titles = dict(_titles(found.entries))
     for kernel in found.kernels:
         title = titles.get(kernel.line, kernel.path)
-        yield KernelLine(path, kernel.line, title, kernelargs.new(kernel.arguments), kernel.is_recovery)
+        arguments = kernelargs.new(kernel.arguments)
+        yield KernelLine(path, kernel.line, title, arguments, kernel.is_recovery, kernel.hypervisor)
 
 
 def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Check]:

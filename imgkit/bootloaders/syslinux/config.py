@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.serial import SerialConsole
 
-_BOOT_SECTOR = re.compile(r"\.bin$", re.IGNORECASE)
+# What KERNEL takes for something else than Linux, by its name alone: boot sectors, disk images, COM32 modules.
+_NOT_A_KERNEL = re.compile(r"\.(?:bin|bss?|0|c32|com|cbt|img)$", re.IGNORECASE)
 _UNITS = 4
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -276,7 +277,12 @@ def _is_linux(text: str, load: Directive) -> bool:
     path = value_of(text, load)
     if load.keyword == "linux":
         return kernelargs.is_linux(path)
-    return load.keyword == "kernel" and kernelargs.is_linux(path) and not _BOOT_SECTOR.search(path)
+    return load.keyword == "kernel" and kernel_is_linux(path)
+
+
+def kernel_is_linux(path: str) -> bool:
+    """Whether KERNEL, or a command line, starts this file as Linux."""
+    return kernelargs.is_linux(path) and not _NOT_A_KERNEL.search(path)
 
 
 def _is_recovery(text: str, section: Section) -> bool:

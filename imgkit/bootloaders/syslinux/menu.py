@@ -16,7 +16,6 @@ from imgkit.bootloaders.bootmenu import BootMenu, Choice, number
 from imgkit.bootloaders.syslinux import config as syslinux
 from imgkit.bootloaders.syslinux import includes as syslinuxmenu
 from imgkit.bootloaders.syslinux import loader as extlinux
-from imgkit.configtext import kernelargs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +114,7 @@ def _on_timeout(menu: Menu) -> Choice | None:
     named = [item for item in menu.items if item.label.name == name]
     if named:
         return _choice(named[-1])
-    kernel = name if kernelargs.is_linux(name) else ""
+    kernel = name if syslinux.kernel_is_linux(name) else ""
     return Choice(file, setting.line, "ONTIMEOUT", "", kernel, tuple(arguments))
 
 
