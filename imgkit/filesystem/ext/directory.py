@@ -19,14 +19,14 @@ from imgkit.filesystem.ext.xattr import inline_data
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 STRUCTURE = "ext directory block"
 _HEADER = layout.DIRECTORY_ENTRY.size
 _TAIL_FILE_TYPE = 0xDE
 
 
-class Entry(NamedTuple):
+class ExtEntry(NamedTuple):
     """One name: the inode it leads to, the file type as the entry has it, and where its record begins in the block."""
 
     name: bytes
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     offset: int
 
 
-def iterate(volume: Volume, inode: Inode) -> Iterator[Entry]:
+def iterate(volume: ExtVolume, inode: Inode) -> Iterator[ExtEntry]:
     """All entries of a directory but "." and "..", in disk order."""
     for _, block, data in blocks(volume, inode):
         for entry in entries(volume, inode, block, data):
@@ -43,7 +43,7 @@ def iterate(volume: Volume, inode: Inode) -> Iterator[Entry]:
                 yield entry
 
 
-def lookup(volume: Volume, inode: Inode, name: bytes) -> Entry | None:
+def lookup(volume: ExtVolume, inode: Inode, name: bytes) -> ExtEntry | None:
     """The entry of that name, or None."""
     for _, block, data in blocks(volume, inode):
         if name in data:  # one fast scan spares parsing the blocks that cannot hold it
@@ -53,7 +53,7 @@ def lookup(volume: Volume, inode: Inode, name: bytes) -> Entry | None:
     return None
 
 
-def blocks(volume: Volume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
+def blocks(volume: ExtVolume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
     """Logical number, block number and contents of each block of a directory, in logical order, checksums verified.
 
     Inline directories give one or two blocks, made to look as if they were on disk, with number 0.
@@ -76,9 +76,9 @@ def blocks(volume: Volume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
             yield extent.logical + index, block, data
 
 
-def entries(volume: Volume, inode: Inode, block: int, data: bytes) -> list[Entry]:
+def entries(volume: ExtVolume, inode: Inode, block: int, data: bytes) -> list[ExtEntry]:
     """The used entries of one directory block. FormatError where a record is impossible."""
-    found: list[Entry] = []
+    found: list[ExtEntry] = []
     inodes = volume.superblock.inodes_count
     offset, size = 0, len(data)
     unpack = layout.DIRECTORY_ENTRY.unpack_from
@@ -96,7 +96,7 @@ def entries(volume: Volume, inode: Inode, block: int, data: bytes) -> list[Entry
             if number > inodes or not name_length:
                 message = f"the directory entry at byte {offset} leads to inode {number:,}, or has no name"
                 raise damaged_block(volume, inode.number, block, message, STRUCTURE)
-            found.append(Entry(data[offset + _HEADER : offset + _HEADER + name_length], number, kind, offset))
+            found.append(ExtEntry(data[offset + _HEADER : offset + _HEADER + name_length], number, kind, offset))
         offset = end
     return found
 
@@ -115,7 +115,7 @@ def index_count_offset(data: bytes) -> int | None:
     return 32 if reserved == 0 and info_length == 8 else None  # noqa: PLR2004
 
 
-def _verify(volume: Volume, inode: Inode, block: int, data: bytes, seed: int) -> None:
+def _verify(volume: ExtVolume, inode: Inode, block: int, data: bytes, seed: int) -> None:
     """FormatError where the checksum of a directory block does not match or is missing."""
     # An index node first: one that was a leaf before keeps, but for the checksum, the bytes of the leaf's tail.
     offset = index_count_offset(data) if inode.flags & InodeFlag.INDEX else None
@@ -137,7 +137,7 @@ def _verify(volume: Volume, inode: Inode, block: int, data: bytes, seed: int) ->
         raise damaged_block(volume, inode.number, block, "the checksum of a directory block does not match", STRUCTURE)
 
 
-def _inline_blocks(volume: Volume, inode: Inode) -> Iterator[bytes]:
+def _inline_blocks(volume: ExtVolume, inode: Inode) -> Iterator[bytes]:
     """The two places of an inline directory: after the number of the parent in `i_block`, and in an attribute."""
     contents = inline_data(volume, inode)
     if len(contents) < 60:  # noqa: PLR2004  i_block is always used in full

@@ -14,10 +14,10 @@ from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import directory, library
 from imgkit.filesystem.ext.bitmaps import check_counts
 from imgkit.filesystem.ext.busy import refuse_busy
-from imgkit.filesystem.ext.census import refuse_bad_blocks
 from imgkit.filesystem.ext.check import check_fully, check_touched
 from imgkit.filesystem.ext.contents import read_chunks, read_link
 from imgkit.filesystem.ext.editor import Editor
+from imgkit.filesystem.ext.inodes import refuse_bad_blocks
 from imgkit.filesystem.ext.layout import ROOT_INODE, Compat, DirectoryType, InodeFlag
 from imgkit.filesystem.ext.superblock import GUESTFS_HINT
 from imgkit.filesystem.ext.volume import damaged_inode, modification_time, open_volume, read_inode
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.filesystem.ext.superblock import Superblock
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
     from imgkit.storage.device import BlockDevice
 
 _SELINUX = "security.selinux"
@@ -73,7 +73,7 @@ class ExtFileSystem:
 
     __slots__ = ("_checked", "_checked_inodes", "_children", "_editor", "_now", "_stale", "_volume", "_writable")
 
-    def __init__(self, volume: Volume, *, writable: bool, now: int, checked: bool) -> None:
+    def __init__(self, volume: ExtVolume, *, writable: bool, now: int, checked: bool) -> None:
         self._volume, self._writable, self._now, self._checked = volume, writable, now, checked
         self._checked_inodes: set[int] = set()
         self._editor: Editor | None = None

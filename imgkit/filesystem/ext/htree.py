@@ -13,8 +13,8 @@ from imgkit.filesystem.ext.volume import damaged_inode
 
 if TYPE_CHECKING:
     from imgkit.errors import FormatError
-    from imgkit.filesystem.ext.directory import Entry
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.directory import ExtEntry
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 _MAX_HASH = 0xFFFFFFFF
 _UNSIGNED = 3
@@ -27,13 +27,13 @@ class IndexCheck:
 
     __slots__ = ("_inode", "_nodes", "_ranges", "_seen", "_version", "_volume")
 
-    def __init__(self, volume: Volume, inode: Inode) -> None:
+    def __init__(self, volume: ExtVolume, inode: Inode) -> None:
         self._volume, self._inode, self._version = volume, inode, -1
         self._nodes: dict[int, bytes] = {}
         self._ranges: dict[int, tuple[int, int]] = {}
         self._seen: set[int] = set()
 
-    def add_block(self, logical: int, data: bytes, entries: list[Entry]) -> None:
+    def add_block(self, logical: int, data: bytes, entries: list[ExtEntry]) -> None:
         """Note one block: a node of the tree (which has no entry but "." and ".."), or a leaf and its hashes."""
         if logical == 0:
             self._nodes[0] = data

@@ -20,8 +20,8 @@ from imgkit.tree import FileType, Stat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.filesystem.fat.directory import Entry
-    from imgkit.filesystem.fat.volume import Volume
+    from imgkit.filesystem.fat.directory import FatEntry
+    from imgkit.filesystem.fat.volume import FatVolume
     from imgkit.storage.device import BlockDevice, BlockReader
 
 _CODE_PAGE = "cp437"
@@ -51,7 +51,7 @@ class FatFileSystem:
 
     __slots__ = ("_checked", "_now", "_volume", "_writable")
 
-    def __init__(self, volume: Volume, *, writable: bool, now: int, checked: bool) -> None:
+    def __init__(self, volume: FatVolume, *, writable: bool, now: int, checked: bool) -> None:
         self._volume, self._writable, self._now, self._checked = volume, writable, now, checked
 
     def __enter__(self) -> Self:
@@ -166,14 +166,14 @@ class FatFileSystem:
             check_fully(self._volume)
             self._checked = True
 
-    def _stamp(self, path: str, *, created: bool) -> Entry:
+    def _stamp(self, path: str, *, created: bool) -> FatEntry:
         """Read the volume again after an edit, and set the times of the entry at a path. Returns the entry."""
         self._volume = open_volume(self._volume.device)
         entry = self._entry(path)
         editor.stamp(self._volume.device, entry.offset, self._now, created=created)
         return entry
 
-    def _contents(self, entry: Entry) -> Iterator[bytes]:
+    def _contents(self, entry: FatEntry) -> Iterator[bytes]:
         left = entry.size
         for piece in self._volume.read_clusters(self._volume.chain(entry.cluster)):
             yield piece[:left]
@@ -181,15 +181,15 @@ class FatFileSystem:
         if left:
             raise damage(f"{entry.name!r} is longer than its cluster chain", entry.offset, "DIR_FileSize")
 
-    def _entries(self, parent: Entry | None) -> Iterator[Entry]:
+    def _entries(self, parent: FatEntry | None) -> Iterator[FatEntry]:
         """Entries of a directory, None for the root, without the volume label."""
         found = (
             directory.root_entries(self._volume) if parent is None else directory.entries(self._volume, parent.cluster)
         )
         return (entry for entry in found if not entry.attributes & Attribute.VOLUME_ID)
 
-    def _find(self, names: list[str]) -> Entry | None:
-        entry: Entry | None = None
+    def _find(self, names: list[str]) -> FatEntry | None:
+        entry: FatEntry | None = None
         for name in names:
             if entry is not None and not entry.is_directory:
                 return None
@@ -198,18 +198,18 @@ class FatFileSystem:
                 return None
         return entry
 
-    def _entry(self, path: str) -> Entry:
+    def _entry(self, path: str) -> FatEntry:
         entry = self._find(components(path))
         if entry is None:
             raise PathNotFoundError("no such file or directory", path=path)
         return entry
 
-    def _file(self, path: str) -> Entry:
+    def _file(self, path: str) -> FatEntry:
         if not components(path) or (entry := self._entry(path)).is_directory:
             raise TreeError("not a regular file", path=path)
         return entry
 
-    def _directory(self, path: str) -> Entry | None:
+    def _directory(self, path: str) -> FatEntry | None:
         if not components(path):
             return None
         entry = self._entry(path)

@@ -28,7 +28,7 @@ _RUNLEVELS = "2345"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class InittabEntry:
     """One line that starts a getty, or a comment that would.
 
     `start` is the line's offset, `body` that of its id field (behind the comment sign), `process` that of the command.
@@ -49,11 +49,11 @@ class Entry:
 class InittabFacts:
     """The gettys of the file, those in comments too. `is_busybox` tells the dialect."""
 
-    gettys: tuple[Entry, ...]
+    gettys: tuple[InittabEntry, ...]
     ids: frozenset[str]
     is_busybox: bool
 
-    def active(self, port: str) -> Entry | None:
+    def active(self, port: str) -> InittabEntry | None:
         """The getty that runs on a port."""
         return next((entry for entry in self.gettys if entry.is_active and entry.getty.port == port), None)
 
@@ -87,7 +87,7 @@ def facts(text: str) -> InittabFacts:
         command = getty.find(text, line.start + match.start(5), line.stop)
         if command is not None and match[4] == "respawn":
             body, process = line.start + match.start(2), line.start + match.start(5)
-            entry = Entry(
+            entry = InittabEntry(
                 line.number, match[2], match[3], command, not is_comment, line.start, body, process, line.stop
             )
             gettys.append(entry)
@@ -116,7 +116,7 @@ def enable(text: str, console: SerialConsole) -> str:
     return splice(text, changes)
 
 
-def _correct(entry: Entry, console: SerialConsole) -> Iterator[Splice]:
+def _correct(entry: InittabEntry, console: SerialConsole) -> Iterator[Splice]:
     if entry.getty.serves(console):
         return
     if entry.getty.speed_range is not None and entry.getty.program != "mgetty":
@@ -125,7 +125,7 @@ def _correct(entry: Entry, console: SerialConsole) -> Iterator[Splice]:
         yield Splice(entry.process, entry.stop, getty.command(console))
 
 
-def _example(found: InittabFacts, console: SerialConsole) -> Entry | None:
+def _example(found: InittabFacts, console: SerialConsole) -> InittabEntry | None:
     """A comment such as Debian's `#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100`."""
     for entry in found.gettys:
         if entry.getty.port == console.port and entry.getty.program in ("getty", "agetty") and entry.getty.speed:
@@ -133,7 +133,7 @@ def _example(found: InittabFacts, console: SerialConsole) -> Entry | None:
     return None
 
 
-def _activate(entry: Entry, found: InittabFacts, console: SerialConsole) -> Iterator[Splice]:
+def _activate(entry: InittabEntry, found: InittabFacts, console: SerialConsole) -> Iterator[Splice]:
     yield Splice(entry.start, entry.body, "")
     if entry.id in found.ids:
         yield Splice(entry.body, entry.body + len(entry.id), _free_id(found, console))
@@ -160,7 +160,7 @@ def _free_id(found: InittabFacts, console: SerialConsole) -> str:
     return next((name for name in names if name not in found.ids), f"~{console.unit}")
 
 
-def _virtual_terminals(found: InittabFacts) -> Iterator[Entry]:
+def _virtual_terminals(found: InittabFacts) -> Iterator[InittabEntry]:
     """The comments that would start a getty on tty1 to tty6, the first for each."""
     seen = set(found.ids)
     for entry in found.gettys:
