@@ -14,9 +14,9 @@ from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import directory, library
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from imgkit.filesystem.ext.volume import open_volume, read_inode
-from imgkit.storage.device import MemoryDevice
 from imgkit.storage.overlay import Overlay
 from tests.filesystem.images import NOW, changed_by_debugfs, contents, ext_bytes, ext_device, fsck_ext
+from tests.support.memorydevice import MemoryDevice
 
 JOURNALLED = "-t ext4 -b 1024"
 WITHOUT_CHECKSUMS = "-t ext4 -b 1024 -O ^metadata_csum"

@@ -11,10 +11,10 @@ import pytest
 from imgkit.errors import EngineError, FormatError, ImgkitError, UnsupportedError
 from imgkit.filesystem.fat.filesystem import FatFileSystem, open_fat
 from imgkit.filesystem.fat.volume import FatVolume, open_volume
-from imgkit.storage.device import MemoryDevice
 from imgkit.storage.overlay import Overlay
 from tests.filesystem.images import FAT_FORMATS, NOW, assert_fat_clean, contents, fat_bytes, fat_device
 from tests.support import corpus
+from tests.support.memorydevice import MemoryDevice
 
 FAT12, FAT16, FAT32 = FAT_FORMATS[0], FAT_FORMATS[1], FAT_FORMATS[3]
 

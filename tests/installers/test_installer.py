@@ -8,7 +8,7 @@ from imgkit.configtext.checks import CheckKind
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import ConfigError, UnsupportedError
-from imgkit.installers.detection import Family, find_installer, is_installer
+from imgkit.installers.detection import Family, find_installer
 from imgkit.installers.recipe import enable
 from imgkit.installers.status import status
 from tests.support.installers import (
@@ -314,4 +314,7 @@ def test_the_family_and_what_gives_it_away(files, family, evidence, name, arch):
 
 
 def test_an_installed_system_is_no_installer():
-    assert not is_installer(MemoryTree({"/etc/os-release": "ID=debian\n", "/boot/grub/grub.cfg": "", "/usr/bin/x": ""}))
+    assert (
+        find_installer(MemoryTree({"/etc/os-release": "ID=debian\n", "/boot/grub/grub.cfg": "", "/usr/bin/x": ""}))
+        is None
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imgkit.errors import UnsupportedError
-from imgkit.installers.detection import Family, find_installer, is_installer
+from imgkit.installers.detection import Family, find_installer
 from imgkit.installers.recipe import enable
 from tests.support import corpus
 from tests.support.installers import ARGUMENTS, CONSOLE, TERMINALS, enabled, text
@@ -94,7 +94,7 @@ def test_arch_as_it_ships():
 
 def test_a_fedora_without_its_marks_is_known_by_its_arguments(tmp_path):
     files = files_of_iso("iso/virt-manager/fake-centos65-label.iso", tmp_path)
-    assert not is_installer(MemoryTree(files))
+    assert find_installer(MemoryTree(files)) is None
     menu = text(enabled(files), "/isolinux/isolinux.cfg")
     assert menu.count(f" quiet {ARGUMENTS} inst.text\n") == 4
 

@@ -16,11 +16,11 @@ from imgkit.iso.description import describe
 from imgkit.iso.detection import is_iso
 from imgkit.iso.tree import IsoTree
 from imgkit.layoutmap.iso import iso_map
-from imgkit.storage.device import MemoryDevice
 from imgkit.tree import FileType
 from tests.iso import images
 from tests.iso.damage import SECTOR, assert_refused, bounded, made, patched, record_of
 from tests.support import corpus
+from tests.support.memorydevice import MemoryDevice
 
 
 def use_all(data: bytes) -> None:

@@ -16,13 +16,13 @@ from imgkit.layoutmap.disk import disk_map
 from imgkit.layoutmap.iso import iso_map
 from imgkit.layoutmap.model import RangeKind
 from imgkit.partition.model import Partition, PartitionTable, Scheme
-from imgkit.storage.device import MemoryDevice
 from imgkit.units import ByteRange
 from tests.iso import images
 from tests.layoutmap.test_model import check_tiles
 from tests.support import corpus, oracle
 from tests.support.guests import Part, make_disk, make_file_system
 from tests.support.images import fixture
+from tests.support.memorydevice import MemoryDevice
 
 SIZE = 1 << 20
 PACKED = (".xz", ".gz", ".bz2", ".zst")
