@@ -42,6 +42,7 @@ class IsoVolume:
         self.device, self.name = device, name
         self._first = first
         self._listings: dict[int, dict[str, Node]] = {}
+        self._keyed: dict[int, dict[str, Node]] = {}
         self._found: dict[tuple[int, str], Node | None] = {}
         self.hfs_plus_differs = False
 
@@ -62,6 +63,7 @@ class IsoVolume:
     def forget_files(self) -> None:
         """Read files' records anew: some have changed, and nothing else has."""
         self._listings.clear()
+        self._keyed.clear()
         self._found.clear()
 
     @cached_property
@@ -140,18 +142,21 @@ class IsoVolume:
                 listing.setdefault(node.name, node)
             if sum(map(len, self._listings.values())) > _MOST_REMEMBERED:
                 self._listings.clear()
-            self._listings[key] = listing
+                self._keyed.clear()
+            keyed: dict[str, Node] = {}
+            for node in listing.values():
+                keyed.setdefault(self.namespace.key(node.name), node)
+            self._listings[key], self._keyed[key] = listing, keyed
         return listing
 
     def lookup(self, directory: Node, name: str) -> Node | None:
         """The file of a name in a directory, or None."""
         key = directory.extents[0].start
+        if key in self._keyed:
+            return self._keyed[key].get(self.namespace.key(name))
         if (key, name) not in self._found:
-            if key in self._listings:
-                found = iter(self._listings[key].values())
-            else:
-                likely = self.namespace.candidates(self._records(directory), name)
-                found = nodes(self.device, self.namespace, likely)
+            likely = self.namespace.candidates(self._records(directory), name)
+            found = nodes(self.device, self.namespace, likely)
             match = next((node for node in found if self.namespace.matches(node, name)), None)
             self._found[key, name] = match
         return self._found[key, name]

@@ -1,13 +1,14 @@
 """Directory blocks: iterating over entries, with every record checked before it is used.
 
 Indexed directories are read like linear ones: an index block looks like one empty record, which is how the format
-stays compatible. The index itself is looked at in `htree`.
+stays compatible. The index itself is looked at in `htree`, and single names are found by `names`.
 
 Specification: https://docs.kernel.org/filesystems/ext4/directory.html
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.filesystem.ext import layout
@@ -43,16 +44,6 @@ def iterate(volume: ExtVolume, inode: Inode) -> Iterator[ExtEntry]:
                 yield entry
 
 
-def lookup(volume: ExtVolume, inode: Inode, name: bytes) -> ExtEntry | None:
-    """The entry of that name, or None."""
-    for _, block, data in blocks(volume, inode):
-        if name in data:  # one fast scan spares parsing the blocks that cannot hold it
-            for entry in entries(volume, inode, block, data):
-                if entry.name == name:
-                    return entry
-    return None
-
-
 def blocks(volume: ExtVolume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
     """Logical number, block number and contents of each block of a directory, in logical order, checksums verified.
 
@@ -62,18 +53,38 @@ def blocks(volume: ExtVolume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
         for logical, data in enumerate(_inline_blocks(volume, inode)):
             yield logical, 0, data
         return
-    size = volume.superblock.block_size
-    found = map_blocks(volume, inode)
-    if inode.size % size or found.end * size != inode.size or not found.is_plain:
-        raise damaged_inode(volume, inode.number, "a directory whose size is not that of its blocks", "i_size")
-    seed = inode_seed(volume, inode.number, inode.generation)
-    for extent in found.extents:
-        for index in range(extent.length):
-            block = extent.physical + index
-            data = volume.read_block(block)
-            if volume.superblock.has_metadata_csum:
-                _verify(volume, inode, block, data, seed)
-            yield extent.logical + index, block, data
+    reader = BlockReader(volume, inode)
+    for extent in reader.extents:
+        for logical in range(extent.logical, extent.logical + extent.length):
+            yield logical, *reader.read(logical)
+
+
+class BlockReader:
+    """The blocks of one directory that is not inline, by their logical numbers."""
+
+    __slots__ = ("_inode", "_seed", "_starts", "_volume", "extents")
+
+    def __init__(self, volume: ExtVolume, inode: Inode) -> None:
+        size, found = volume.superblock.block_size, map_blocks(volume, inode)
+        if inode.size % size or found.end * size != inode.size or not found.is_plain:
+            raise damaged_inode(volume, inode.number, "a directory whose size is not that of its blocks", "i_size")
+        self._volume, self._inode, self.extents = volume, inode, found.extents
+        self._starts = [extent.logical for extent in found.extents]
+        self._seed = inode_seed(volume, inode.number, inode.generation)
+
+    @property
+    def count(self) -> int:
+        """How many blocks there are; their logical numbers begin with 0."""
+        return self.extents[-1].logical + self.extents[-1].length if self.extents else 0
+
+    def read(self, logical: int) -> tuple[int, bytes]:
+        """Block number and contents of a block below `count`. FormatError for a wrong checksum."""
+        extent = self.extents[bisect_right(self._starts, logical) - 1]
+        block = extent.physical + logical - extent.logical
+        data = self._volume.read_block(block)
+        if self._volume.superblock.has_metadata_csum:
+            _verify(self._volume, self._inode, block, data, self._seed)
+        return block, data
 
 
 def entries(volume: ExtVolume, inode: Inode, block: int, data: bytes) -> list[ExtEntry]:

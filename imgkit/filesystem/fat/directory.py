@@ -58,10 +58,10 @@ class FatEntry(NamedTuple):
             base = bytes((layout.FREE,)) + base[1:]
         return base + b"." + extension if extension else base
 
-    def matches(self, name: str) -> bool:
-        """Whether this is the entry of that name; case does not matter, and the short name counts, too."""
-        wanted = name.casefold()
-        return wanted in (self.name.casefold(), self.alias.decode(_CODE_PAGE).casefold())
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names that lead here, case folded, as case does not matter: the long one and the short one."""
+        return self.name.casefold(), self.alias.decode(_CODE_PAGE).casefold()
 
 
 def root_entries(volume: FatVolume) -> Iterator[FatEntry]:
