@@ -47,6 +47,11 @@ def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
     edits.edit(menu.file, partial(grubcfg.set_default, entry=choice.name))
 
 
+def set_timeout(edits: TreeEdits, menu: BootMenu, seconds: int) -> None:
+    """Have the menu wait for `seconds`."""
+    edits.edit(menu.file, partial(grubcfg.set_timeout, seconds=seconds))
+
+
 def _choice(path: str, entry: MenuEntry, name: str) -> Choice:
     kernel = entry.kernels[0] if entry.kernels else None
     return Choice(
