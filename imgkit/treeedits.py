@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class TreeEdits:
-    """A tree as it will be. Later steps of a recipe see what earlier ones have edited.
+    """A tree as it will be. Later steps of a recipe see what earlier ones have edited. `tree` is the one that is.
 
     `announcements` are sentences on what the image will do otherwise than before, such as another default entry.
     """
 
     def __init__(self, tree: Tree) -> None:
         self.announcements: list[str] = []
-        self._tree = tree
+        self.tree = tree
         self._before: dict[str, bytes | None] = {}
         self._after: dict[str, bytes | None] = {}
         self._links: dict[str, str] = {}
@@ -36,13 +36,13 @@ class TreeEdits:
             size = self.size(path)
             if size is not None and size > limit:
                 raise ConfigError(f"too long for what it should be: {size:,} bytes", path=path)
-            self._before[path] = self._after[path] = None if size is None else self._tree.read(path)
+            self._before[path] = self._after[path] = None if size is None else self.tree.read(path)
         return self._after[path]
 
     def size(self, path: str) -> int | None:
         """Size of a file of the tree, in bytes; None where there is none."""
         try:
-            found = self._tree.stat(path)
+            found = self.tree.stat(path)
         except TreeError:
             return None
         return found.size if found.type is FileType.FILE else None
@@ -85,8 +85,11 @@ class TreeEdits:
             self._links[path] = target
 
     def remove(self, path: str) -> None:
-        """Remove a link."""
-        self._removed[path] = self._link_target(path)
+        """Remove a link, or a file."""
+        if self._type(path) is FileType.LINK:
+            self._removed[path] = self._link_target(path)
+        elif self.read(path) is not None:
+            self._after[path] = None
 
     def announce(self, sentence: str) -> None:
         """Have whoever asked for the edits told of a change in what the image does by itself. Twice is once."""
@@ -95,7 +98,10 @@ class TreeEdits:
 
     def is_there(self, path: str) -> bool:
         """Whether the tree has anything at `path`, be it a link that leads nowhere."""
-        return self._type(path) is not None
+        if path in self._links or self._after.get(path) is not None:
+            return True
+        gone = path in self._removed or (self._before.get(path) is not None and self._after[path] is None)
+        return not gone and self._type(path) is not None
 
     def spelled(self, path: str) -> str | None:
         """The path as the tree spells it: boot loaders match names in any case, as FAT and ISO 9660 do. None: none."""
@@ -111,12 +117,12 @@ class TreeEdits:
 
     def link_target(self, path: str) -> str:
         """Where the link at `path` leads; "" where there is none, or no longer."""
-        return "" if path in self._removed else self._link_target(path)
+        return "" if path in self._removed else self._links.get(path) or self._link_target(path)
 
     def names(self, folder: str) -> list[str]:
         """Names in a directory of the tree; none where there is no such directory."""
         try:
-            return self._tree.listdir(folder)
+            return self.tree.listdir(folder)
         except TreeError:
             return []
 
@@ -139,12 +145,12 @@ class TreeEdits:
 
     def _type(self, path: str) -> FileType | None:
         try:
-            return self._tree.stat(path, follow=False).type
+            return self.tree.stat(path, follow=False).type
         except TreeError:
             return None
 
     def _link_target(self, path: str) -> str:
-        return self._tree.readlink(path) if self._type(path) is FileType.LINK else ""
+        return self.tree.readlink(path) if self._type(path) is FileType.LINK else ""
 
 
 @contextmanager

@@ -247,6 +247,12 @@ def _scope(arguments: Arguments, *, installer: bool) -> tuple[int, int]:
     return (words.index("---", 0, last) + 1 if installer and "---" in words[:last] else 0, last)
 
 
+def is_last_console(port: str, lines: Iterable[Sequence[Argument]]) -> bool:
+    """Whether the kernel's console, /dev/console, is this port on every command line; there has to be one."""
+    last = [found[-1].port if (found := consoles(arguments)) else "" for arguments in lines]
+    return bool(last) and all(name == port for name in last)
+
+
 def is_recovery(arguments: Iterable[Argument]) -> bool:
     """Whether they start a rescue system: a single user shell, or systemd's rescue or emergency target."""
     return any(argument.text in _RECOVERY_WORDS for argument in arguments)

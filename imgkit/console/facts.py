@@ -6,15 +6,20 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imgkit import bootloaders as loaders
 from imgkit.bootloaders.files import find_boot_files
 from imgkit.errors import TreeError
-from imgkit.inits import Init
+from imgkit.inits import module_for
+from imgkit.inits.detection import find_init
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.bootloaders.files import BootFile
+    from imgkit.configtext.checks import KernelLine
+    from imgkit.inits import Init, InitSystem
     from imgkit.tree import Tree
+    from imgkit.treeedits import TreeEdits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,21 @@ def find_facts(tree: Tree) -> GuestFacts:
         version=release.get("VERSION_ID", ""),
         name=release.get("PRETTY_NAME", ""),
         arch=_architecture(tree),
-        init=_init(tree),
+        init=find_init(tree),
         boot_files=tuple(find_boot_files(tree)),
     )
+
+
+def usual_kernels(edits: TreeEdits, facts: GuestFacts) -> list[KernelLine]:
+    """The kernel command lines of a system, without those of its recovery entries."""
+    return [kernel for kernel in loaders.kernel_lines(edits, facts.boot_files) if not kernel.is_recovery]
+
+
+def init_of(edits: TreeEdits, facts: GuestFacts) -> InitSystem:
+    """The module for the init system, which `init=` on a kernel command line may name."""
+    words = (word for kernel in usual_kernels(edits, facts) for word in kernel.arguments if word.name == "init")
+    program = next((word.value for word in words if word.value), "")
+    return module_for(find_init(edits.tree, program) if program else facts.init)
 
 
 def _os_release(tree: Tree) -> dict[str, str]:
@@ -90,30 +107,6 @@ def _elf_machine(header: bytes) -> str:
     machine = int.from_bytes(header[18:20], "little" if little else "big")
     name = _ELF_MACHINES.get(machine, "")
     return "ppc64le" if name == "ppc64" and little else name
-
-
-def _init(tree: Tree) -> Init:
-    target = _link_target(tree, "/sbin/init")
-    if "systemd" in target:
-        return Init.SYSTEMD
-    if "busybox" in target:
-        return Init.OPENRC if tree.exists("/sbin/openrc") else Init.BUSYBOX
-    if tree.exists("/sbin/openrc"):
-        return Init.OPENRC
-    if tree.exists("/sbin/initctl") and tree.exists("/etc/init"):
-        return Init.UPSTART
-    if tree.exists("/etc/inittab"):
-        return Init.SYSVINIT
-    if tree.exists("/usr/lib/systemd/systemd") or tree.exists("/lib/systemd/systemd"):
-        return Init.SYSTEMD
-    return Init.UNKNOWN
-
-
-def _link_target(tree: Tree, path: str) -> str:
-    try:
-        return tree.readlink(path)
-    except TreeError:
-        return ""
 
 
 def _bytes(tree: Tree, path: str) -> bytes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
-from imgkit import inits as logins
 from imgkit.bootloaders import generators
 from imgkit.bootloaders.files import Loader
 from imgkit.configtext.options import EnableOptions
-from imgkit.console.facts import find_facts
+from imgkit.console.facts import find_facts, init_of, usual_kernels
 from imgkit.errors import UnsupportedError
 from imgkit.treeedits import TreeEdits, named
 
@@ -25,16 +25,16 @@ def enable(tree: Tree, console: SerialConsole, options: EnableOptions | None = N
     Raises UnsupportedError where no boot loader is known, or all command lines are sealed; ConfigError where a
     configuration file cannot be understood.
     """
-    options = options or EnableOptions()
     edits, facts = TreeEdits(tree), find_facts(tree)
     _require_boot_loader(facts)
+    init = init_of(edits, facts)
+    options = replace(options or EnableOptions(), unwanted=init.unwanted(console))
     for boot_file in facts.boot_files:
         with named(boot_file.path):
             loaders.module_for(boot_file).enable(edits, boot_file.path, console, options)
     for generator in generators.modules_for(edits):
         generator.enable(edits, console, options)
-    kernels = [kernel for kernel in loaders.kernel_lines(edits, facts.boot_files) if not kernel.is_recovery]
-    logins.module_for(facts.init).enable(edits, console, kernels)
+    init.enable(edits, console, usual_kernels(edits, facts))
     if edits.is_there("/etc/securetty"):
         from imgkit.accounts.securetty import login as securetty  # noqa: PLC0415 - for old releases only
 

@@ -10,12 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
-from imgkit import inits as logins
 from imgkit.bootloaders import generators
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
 from imgkit.configtext.serial import SerialConsole, default_console
-from imgkit.console.facts import find_facts
+from imgkit.console.facts import find_facts, init_of, usual_kernels
 from imgkit.treeedits import TreeEdits, named
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def status(tree: Tree, console: SerialConsole | None = None) -> Status:
     Raises ConfigError where a configuration file cannot be understood.
     """
     edits, facts = TreeEdits(tree), find_facts(tree)
-    kernels = [kernel for kernel in loaders.kernel_lines(edits, facts.boot_files) if not kernel.is_recovery]
+    kernels = usual_kernels(edits, facts)
     console = console or console_in_use(kernels) or default_console(facts.arch)
     return Status(console, tuple(_links(edits, facts, kernels, console)))
 
@@ -47,7 +46,7 @@ def _links(
     yield from (_kernel(kernel, console) for kernel in kernels)
     if not facts.boot_files:
         yield Check(CheckKind.LOADER, False, "", 0, "no boot loader that is known here")
-    yield from logins.module_for(facts.init).checks(edits, console, kernels)
+    yield from init_of(edits, facts).checks(edits, console, kernels)
     if edits.is_there("/etc/securetty"):
         from imgkit.accounts.securetty import login as securetty  # noqa: PLC0415 - for old releases only
 

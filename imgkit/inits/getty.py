@@ -1,8 +1,11 @@
 """Command lines of the programs that ask for a login on a line: getty, agetty, busybox's getty, mgetty, mingetty.
 
 Their options differ, but each names the port, most name a speed, and the port is where a command is recognised by.
+OpenEmbedded runs getty through start_getty, and that through ttyrun. Others hand the line to login or a shell, whose
+port is what the command is redirected to or what the init system opens for it.
 
 agetty: https://man7.org/linux/man-pages/man8/agetty.8.html
+start_getty, ttyrun: meta/recipes-core/sysvinit and busybox in https://git.openembedded.org/openembedded-core
 """
 
 from __future__ import annotations
@@ -14,9 +17,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from imgkit.configtext.serial import SerialConsole
 
-_PROGRAM = re.compile(r"(?:\S*/)?(getty|agetty|mgetty|mingetty|fgetty|ngetty|uugetty|vgetty)")
-_PORT = re.compile(r"(?:/dev/)?((?:tty|hvc|hvsi|xvc|vc/)[A-Za-z]*\d+|ttysclp0|console)")
-_RATES = re.compile(r"\d{3,7}(?:,\d{3,7})*")
+_PROGRAM = re.compile(r"(?:\S*/)?(getty|(?:a|nya|m|min|f|n|uu|v|run)getty|start_getty)")
+# "-" is standard input, which the init system has opened.
+_PORT = re.compile(r"(?:/dev/)?((?:tty|hvc|hvsi|xvc|vc/)[A-Za-z]*\d+|ttysclp0|console)|(-)")
+_RATES = re.compile(r"\d{3,7}(?:,\d{3,7})*|0")
+_SHELL = re.compile(r"-?(?:\S*/)?(?:login|su|sulogin|sh|ash|bash|dash|ksh|mksh|zsh|login\.sh|autologin|cttyhack)")
+_DEVICE = re.compile(r"(?:[012]?[<>]{1,2}&?)?/dev/((?:tty|hvc|hvsi|xvc)[A-Za-z]*\d+|console)")
+_KEEPS_SPEED = ("getty", "agetty", "start_getty", "nyagetty")
 _TERMINAL = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
 _WORD = re.compile(r"[^ \t\r\n]+")
 _SPEED_OPTION = "-s"  # mgetty's
@@ -26,6 +33,7 @@ _SPEED_OPTION = "-s"  # mgetty's
 class GettyCommand:
     """A getty's command line: the program's name and path, the port, the speed as written ("" without one).
 
+    The port "-" is standard input, "console" the kernel's console.
     `speed_range` is the range of the speed in the text, and `terminal_range` that of the terminal type, or None.
     """
 
@@ -39,13 +47,15 @@ class GettyCommand:
 
     def serves(self, console: SerialConsole) -> bool:
         """Whether it answers on the console's port, at its speed where it sets one."""
-        if self.port != console.port:
-            return False
-        if not console.has_speed:
+        return self.port == console.port and self.has_speed_of(console)
+
+    def has_speed_of(self, console: SerialConsole) -> bool:
+        """Whether it leaves the line at the console's speed."""
+        if not console.has_speed or self.speed == "0":
             return True
         if not self.speed:
             # agetty keeps the kernel's speed; mgetty sets one of its own that was compiled in.
-            return self.program in ("getty", "agetty")
+            return self.program in _KEEPS_SPEED
         return str(console.baud) in self.speed.split(",")
 
 
@@ -59,7 +69,7 @@ def find(text: str, start: int = 0, stop: int | None = None) -> GettyCommand | N
     ports = [i for i, word in enumerate(operands) if _PORT.fullmatch(word[0])]
     if not ports:
         return None
-    at = ports[0]
+    at = next((i for i in ports if operands[i][0] != "-"), ports[-1])
     speeds = [i for i in (at + 1, at - 1) if 0 <= i < len(operands) and _RATES.fullmatch(operands[i][0])]
     speeds += [i + 1 for i, word in enumerate(operands[:-1]) if word[0] == _SPEED_OPTION]
     speed = operands[speeds[0]] if speeds else None
@@ -71,12 +81,31 @@ def find(text: str, start: int = 0, stop: int | None = None) -> GettyCommand | N
     return GettyCommand(
         program=name[1],
         path=program[0],
-        port=port[1],
+        port=port[1] or port[2],
         speed=speed[0] if speed else "",
         speed_range=speed.span() if speed else None,
         terminal=named[0] if named else "",
         terminal_range=named.span() if named else None,
     )
+
+
+def has_program(text: str) -> bool:
+    """Whether a getty is among the words of a command, whatever port it names."""
+    return any(_PROGRAM.fullmatch(word) for word in text.split())
+
+
+def shell_terminal(text: str) -> str | None:
+    """The terminal on which a command starts login or a shell, "" where it names none; None for other commands."""
+    words = text.split()
+    if not any(_SHELL.fullmatch(word) for word in words):
+        return None
+    return device(text) or ""
+
+
+def device(text: str) -> str:
+    """The first terminal among the words of a command: ttyS0 for `/dev/ttyS0`, `</dev/ttyS0` and the like; or ""."""
+    matches = (_DEVICE.fullmatch(word) for word in text.split())
+    return next((match[1] for match in matches if match), "")
 
 
 def command(console: SerialConsole, path: str = "/sbin/getty", *, port_first: bool = True) -> str:

@@ -10,6 +10,7 @@ import pytest
 from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from imgkit.filesystem.ext.layout import InodeFlag
+from imgkit.storage.device import MemoryDevice
 from tests.filesystem.images import (
     EXT_FEATURES,
     NOW,
@@ -23,7 +24,6 @@ from tests.filesystem.images import (
     populate,
 )
 from tests.support import oracle
-from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from pathlib import Path

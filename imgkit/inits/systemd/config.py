@@ -21,6 +21,8 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 _FALSE = frozenset({"0", "no", "n", "false", "f", "off"})
 
 TEMPLATE = "serial-getty@.service"
+TARGET = "getty.target"
+GENERATOR = "systemd-getty-generator"
 
 
 def escape(text: str) -> str:
@@ -42,20 +44,28 @@ def getty_unit(console: SerialConsole) -> str:
     return TEMPLATE.replace("@", f"@{escape(console.port)}")
 
 
-def wants_link(console: SerialConsole, units: str = "/lib/systemd/system") -> tuple[str, str]:
-    """(path, target) of the link that starts the getty without the generator; `units` is where the guest's units are.
-
-    The link is what `systemctl enable serial-getty@ttyS0` makes.
-    """
-    return f"/etc/systemd/system/getty.target.wants/{getty_unit(console)}", f"{units}/{TEMPLATE}"
-
-
-def masks(console: SerialConsole) -> tuple[str, ...]:
-    """Paths at which a link to /dev/null keeps the getty from starting."""
-    return tuple(f"/etc/systemd/system/{name}" for name in (getty_unit(console), TEMPLATE))
+def masking_arguments(console: SerialConsole) -> tuple[str, ...]:
+    """The kernel arguments that keep the getty from starting, as systemd-debug-generator(8) has them."""
+    names = (getty_unit(console), TEMPLATE, getty_unit(console).removesuffix(".service"), TARGET)
+    return tuple(f"systemd.mask={name}" for name in names)
 
 
 def generator_is_off(arguments: Iterable[Argument]) -> bool:
-    """Whether a kernel command line switches the getty generator off; the last `systemd.getty_auto=` decides."""
-    values = [argument.value for argument in arguments if argument.name == "systemd.getty_auto"]
+    """Whether a kernel command line switches the getty generator off; the last `systemd.getty_auto=` decides.
+
+    What the kernel does not know it passes to systemd as its environment: SYSTEMD_GETTY_AUTO.
+    """
+    names = ("systemd.getty_auto", "SYSTEMD_GETTY_AUTO")
+    values = [argument.value for argument in arguments if argument.name in names]
     return bool(values) and values[-1] is not None and values[-1].lower() in _FALSE
+
+
+def unit_to_start(arguments: Iterable[Argument]) -> str:
+    """The unit that a kernel command line has systemd start: `systemd.unit=` or a runlevel; "" for the default one."""
+    unit = ""
+    for argument in arguments:
+        if argument.name == "systemd.unit" and argument.value:
+            unit = argument.value if "." in argument.value else f"{argument.value}.service"
+        elif argument.text in ("2", "3", "4", "5"):
+            unit = f"runlevel{argument.text}.target"
+    return unit

@@ -1,0 +1,1 @@
+"""dinit, as Chimera and Artix set it up: service files, started by links in boot.d."""
