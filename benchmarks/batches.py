@@ -23,7 +23,7 @@ from fixtures.catalog import fixture
 from imgkit.configtext.options import EnableOptions
 from imgkit.console.contents import enable
 from imgkit.console.recipe import default_console
-from imgkit.editing import Source, edit_image
+from imgkit.editing import ImageSource, edit_image
 from imgkit.guest.kvm import kvm_works
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _edited_files(name: str, folder: Path) -> list[tuple[Path, str]]:
         return enable(contents, default_console("x86_64"), EnableOptions())
 
     files = []
-    for number, change in enumerate(edit_image(Source(fixture(name)), edit, destination=None).changes):
+    for number, change in enumerate(edit_image(ImageSource(fixture(name)), edit, destination=None).changes):
         file = folder / f"edit-{number}"
         file.write_bytes(change.after or b"")
         files.append((file, change.path))

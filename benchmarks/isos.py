@@ -21,7 +21,7 @@ from fixtures.catalog import fixture
 from imgkit.configtext.options import EnableOptions
 from imgkit.console.contents import enable
 from imgkit.console.recipe import default_console
-from imgkit.editing import Source, edit_image
+from imgkit.editing import ImageSource, edit_image
 
 if TYPE_CHECKING:
     from imgkit.editing import Contents
@@ -78,7 +78,7 @@ def _same_edits(source: Path, folder: Path) -> list[str]:
         return enable(contents, default_console("x86_64"), EnableOptions())
 
     words = []
-    for number, change in enumerate(edit_image(Source(source), edit, destination=None).changes):
+    for number, change in enumerate(edit_image(ImageSource(source), edit, destination=None).changes):
         file = folder / f"edit-{number}"
         file.write_bytes(change.after or b"")
         words += ["-update", str(file), change.path]

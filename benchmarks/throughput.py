@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.console.recipe import default_console, enable
-from imgkit.editing import Source, edit_image
+from imgkit.editing import ImageSource, edit_image
 from imgkit.storage.output import InPlace
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main(images: list[Path]) -> None:
     """Edit and commit each image in place."""
     started = time.perf_counter()
     for image in images:
-        edit_image(Source(image), _edit, InPlace())
+        edit_image(ImageSource(image), _edit, InPlace())
     print(len(images) / (time.perf_counter() - started))
 
 

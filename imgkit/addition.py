@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError, UsageError
-from imgkit.iso.medium import Medium
+from imgkit.iso.medium import IsoImage
 from imgkit.tree import Change, FileType
 from imgkit.units import GIB
 
@@ -61,7 +61,7 @@ def remove(paths: Sequence[str], *, recursive: bool = False) -> Callable[[Conten
 
 
 def _iso_tree(contents: Contents) -> IsoTree:
-    if isinstance(contents, Medium):
+    if isinstance(contents, IsoImage):
         return contents.tree
     raise UnsupportedError("the image is a disk, not an ISO", hint="Use `imgkit write` and `imgkit edit` for disks.")
 

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from imgkit.formats.image import Format, Image
     from imgkit.guest.engines.guestfs.appliance import Appliance
     from imgkit.guest.session import Guest
-    from imgkit.iso.medium import Medium
+    from imgkit.iso.medium import IsoImage
     from imgkit.remote import Address
     from imgkit.storage.copy import Progress
     from imgkit.storage.output import Destination
-    from imgkit.storage.overlay import Plan
+    from imgkit.storage.overlay import PatchPlan
 
 
-Contents: TypeAlias = "Guest | Medium"
+Contents: TypeAlias = "Guest | IsoImage"
 """What an image holds: an installed system, or the files of an ISO. Either has a tree, notices, and `finish`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImageSource:
     """An image and how to open it; the defaults are right for nearly all.
 
     `allow` names files outside the image's folder that it may refer to, `root` chooses among several systems, `keys`
@@ -62,7 +62,7 @@ class Edited:
     """What an edit came to. `changes` is empty where all was already as wished, and then nothing was written."""
 
     changes: tuple[Change, ...]
-    plan: Plan
+    plan: PatchPlan
     engine: str
     notices: tuple[str, ...]
 
@@ -82,14 +82,16 @@ def clock() -> int:
 
 
 @contextmanager
-def opened(source: Source, *, now_ns: int | None = None, writable: bool = False) -> Iterator[tuple[Image, Contents]]:
+def opened(
+    source: ImageSource, *, now_ns: int | None = None, writable: bool = False
+) -> Iterator[tuple[Image, Contents]]:
     """The image and what it holds, an ISO's files or an installed system, open for the time of a `with` block."""
     now_ns = clock() if now_ns is None else now_ns
     with open_file(source, writable=writable) as image, _open_contents(source, image, now_ns) as contents:
         yield image, contents
 
 
-def open_file(source: Source, *, writable: bool = False) -> AbstractContextManager[Image]:
+def open_file(source: ImageSource, *, writable: bool = False) -> AbstractContextManager[Image]:
     """The image alone, whatever it holds, for the time of a `with` block."""
     return open_image(
         source.path,
@@ -101,7 +103,7 @@ def open_file(source: Source, *, writable: bool = False) -> AbstractContextManag
 
 
 @contextmanager
-def _open_contents(source: Source, image: Image, now_ns: int) -> Iterator[Contents]:
+def _open_contents(source: ImageSource, image: Image, now_ns: int) -> Iterator[Contents]:
     now = now_ns // 1_000_000_000
     medium = find_medium(image, now=now)
     if medium is not None:
@@ -134,13 +136,13 @@ def _open_contents(source: Source, image: Image, now_ns: int) -> Iterator[Conten
 
 
 def edit_image(
-    source: Source,
+    source: ImageSource,
     edit: Callable[[Contents], list[Change]],
     destination: Destination | None,
     *,
     undo: Path | None = None,
     progress: Progress = no_progress,
-    on_staged: Callable[[Image, Contents, Plan], None] | None = None,
+    on_staged: Callable[[Image, Contents, PatchPlan], None] | None = None,
 ) -> Edited:
     """Make the changes that `edit` wants and write the image to `destination`; None writes nothing (a dry run).
 
@@ -156,13 +158,13 @@ def edit_image(
 
 @contextmanager
 def staged(
-    source: Source,
+    source: ImageSource,
     edit: Callable[[Contents], list[Change]],
     destination: Destination | None,
     *,
     undo: Path | None = None,
     progress: Progress = no_progress,
-    on_staged: Callable[[Image, Contents, Plan], None] | None = None,
+    on_staged: Callable[[Image, Contents, PatchPlan], None] | None = None,
 ) -> Iterator[Callable[[], Edited]]:
     """The first half of `edit_image`: the changes are made; the value, called once or not at all, does the rest."""
     if destination is not None:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from imgkit.bootloaders.files import BootFile
     from imgkit.configtext.checks import Status
-    from imgkit.editing import Source
+    from imgkit.editing import ImageSource
     from imgkit.formats.image import Format, Image
     from imgkit.guest.session import Guest
-    from imgkit.guest.volume import Volume
+    from imgkit.guest.volume import GuestVolume
     from imgkit.installers.detection import Installer
     from imgkit.iso.description import IsoDescription
-    from imgkit.iso.medium import Medium
+    from imgkit.iso.medium import IsoImage
     from imgkit.layoutmap.model import LayoutMap
     from imgkit.partition.model import PartitionTable
     from imgkit.remote import Address
@@ -63,7 +63,7 @@ class Inspection:
     backing: tuple[Path, ...]
     snapshots: tuple[str, ...]
     table: PartitionTable
-    volumes: tuple[Volume, ...]
+    volumes: tuple[GuestVolume, ...]
     system: System | None
     problem: str
     hint: str
@@ -91,7 +91,7 @@ class IsoInspection:
     map: LayoutMap | None = None
 
 
-def inspect(source: Source, *, with_map: bool = False) -> Inspection | IsoInspection:
+def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoInspection:
     """Look at an image without changing it. Raises what opening it raises; what is inside may be anything.
 
     `with_map` asks for what lies where in it, which takes reading some more of an ISO.
@@ -136,7 +136,7 @@ def inspect(source: Source, *, with_map: bool = False) -> Inspection | IsoInspec
         )
 
 
-def _inspect_iso(image: Image, medium: Medium, *, with_map: bool) -> IsoInspection:
+def _inspect_iso(image: Image, medium: IsoImage, *, with_map: bool) -> IsoInspection:
     from imgkit.installers.detection import find_installer  # noqa: PLC0415
     from imgkit.installers.menufiles import find_menus  # noqa: PLC0415
     from imgkit.iso.description import describe  # noqa: PLC0415

@@ -33,7 +33,7 @@ class Stat:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """One name in a directory, what it is, and where it leads if it is a link ("" otherwise)."""
 
     name: str
@@ -127,16 +127,16 @@ class Change:
         return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
-def list_entries(tree: Tree, path: str) -> list[Entry]:
+def list_entries(tree: Tree, path: str) -> list[DirectoryEntry]:
     """The entries of a directory, sorted by name; of anything else, that one entry."""
     if tree.stat(path).type is not FileType.DIRECTORY:
         return [_entry(tree, path, path)]
     return [_entry(tree, name, f"{path.rstrip('/')}/{name}") for name in tree.listdir(path)]
 
 
-def _entry(tree: Tree, name: str, path: str) -> Entry:
+def _entry(tree: Tree, name: str, path: str) -> DirectoryEntry:
     stat = tree.stat(path, follow=False)
-    return Entry(name, stat, tree.readlink(path) if stat.type is FileType.LINK else "")
+    return DirectoryEntry(name, stat, tree.readlink(path) if stat.type is FileType.LINK else "")
 
 
 def apply_changes(tree: Tree, changes: list[Change]) -> None:

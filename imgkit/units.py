@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NewType
-
-Lba = NewType("Lba", int)
-"""Logical block address: the number of a sector, from 0."""
 
 KIB = 1 << 10
 MIB = 1 << 20

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imgkit.errors import FormatError, TreeError
-from imgkit.storage.device import MemoryDevice, Window
+from imgkit.storage.device import Window
 from imgkit.units import ByteRange, format_size, parse_size, sectors_to_range
+from tests.support.memorydevice import MemoryDevice
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.batch.markup import Html, element, joined
 from imgkit.batch.report import engine_of
-from imgkit.layoutmap.model import Kind, LayoutMap, scale
+from imgkit.layoutmap.model import LayoutMap, RangeKind, scale
 from imgkit.units import format_size
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _WIDTH, _HEIGHT = 1000, 30
 _LEAST = 4  # of the width: what is narrower would not be seen
 _MOST_TOLD = 8
 _MARK = 5  # least width of a mark
-_CLASSES = {kind: f"k{number}" for number, kind in enumerate(Kind)}
+_CLASSES = {kind: f"k{number}" for number, kind in enumerate(RangeKind)}
 _ROW, _DOT, _BINS = 64, 3.2, 130
 _DECADES = dict(enumerate(("0.1 ms", "1 ms", "10 ms", "0.1 s", "1 s", "10 s", "100 s", "17 min", "2.8 h"), -4))
 

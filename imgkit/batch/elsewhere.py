@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import StaleImageError
 from imgkit.remote import Url
-from imgkit.remote.begun import Begun
+from imgkit.remote.begun import UploadNote
 from imgkit.remote.place import open_place
 from imgkit.storage.host import HostFile
 from imgkit.storage.output import NewFile, NewObject
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imgkit.remote import Address
     from imgkit.remote.file import RemoteFile
     from imgkit.storage.host import ImageFile
-    from imgkit.storage.overlay import Plan
+    from imgkit.storage.overlay import PatchPlan
 
 
 def identity_path(undo: Path) -> Path:
@@ -38,7 +38,7 @@ def destination(output: Address, undo: Path) -> NewFile | NewObject:
         return NewFile(output)
     note = _begun_path(undo)
     if note.exists():
-        open_place(output).clear_away(Begun(note))
+        open_place(output).clear_away(UploadNote(note))
     return NewObject(output, begun=note)
 
 
@@ -51,7 +51,7 @@ def note_identity(output: Url, undo: Path) -> None:
     _begun_path(undo).unlink(missing_ok=True)
 
 
-def was_written(output: Address, source: Address, plan: Plan, undo: Path) -> bool:
+def was_written(output: Address, source: Address, plan: PatchPlan, undo: Path) -> bool:
     """Whether `output` is what `plan` makes of `source`, where one of them is elsewhere."""
     if isinstance(output, Url):
         found = open_place(output).identity()
@@ -70,7 +70,7 @@ def was_written(output: Address, source: Address, plan: Plan, undo: Path) -> boo
             return all(file.read_at(number * MIB, len(piece)) == piece for number, piece in enumerate(pieces))
 
 
-def holds(file: ImageFile, plan: Plan) -> bool:
+def holds(file: ImageFile, plan: PatchPlan) -> bool:
     """Whether a file has the size and the bytes that a plan gives it."""
     return file.size == plan.size_after and all(
         file.read_at(patch.offset, len(patch.after)) == patch.after for patch in plan.patches

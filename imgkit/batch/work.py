@@ -22,7 +22,7 @@ from imgkit.batch import elsewhere
 from imgkit.batch.jobs import sha256_of
 from imgkit.batch.ledger import FileChange, Outcome, State
 from imgkit.batch.slots import appliance_slot
-from imgkit.editing import Source, clock, open_file, staged
+from imgkit.editing import ImageSource, clock, open_file, staged
 from imgkit.errors import EngineError, FormatError, ImgkitError, StaleImageError
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.engines.guestfs.appliance import Appliance, may_share
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from imgkit.editing import Contents
     from imgkit.formats.image import Image
     from imgkit.remote import Address
-    from imgkit.storage.overlay import Plan
+    from imgkit.storage.overlay import PatchPlan
     from imgkit.tree import Change
 
 
@@ -191,7 +191,7 @@ def _unheard(image: Address, undo: Path) -> str:
 
 
 @contextmanager
-def _staged(task: Task, source: Source, started: float) -> Iterator[Callable[[], Outcome]]:
+def _staged(task: Task, source: ImageSource, started: float) -> Iterator[Callable[[], Outcome]]:
     """Make the changes; the value commits them."""
     job, undo = task.job, task.undo
     changes: list[Change] = []
@@ -201,7 +201,7 @@ def _staged(task: Task, source: Source, started: float) -> Iterator[Callable[[],
         changes.extend(job.operation.edit(contents))
         return changes
 
-    def take_note(image: Image, contents: Contents, plan: Plan) -> None:
+    def take_note(image: Image, contents: Contents, plan: PatchPlan) -> None:
         nonlocal layout, version
         if undo is None:
             return
@@ -235,9 +235,9 @@ def _staged(task: Task, source: Source, started: float) -> Iterator[Callable[[],
         yield finish
 
 
-def _source(job: Job) -> Source:
+def _source(job: Job) -> ImageSource:
     selector = job.selector
-    return Source(
+    return ImageSource(
         path=job.input,
         image_format=selector.image_format,
         allow=selector.allow,
@@ -246,7 +246,7 @@ def _source(job: Job) -> Source:
     )
 
 
-def _layout_of(source: Source) -> str:
+def _layout_of(source: ImageSource) -> str:
     """The map of an image that could not be edited, "" where that cannot be told either, or not without a download."""
     if isinstance(source.path, Url):
         return ""
@@ -313,13 +313,13 @@ def _was_committed(job: Job, undo: Path) -> bool:
     return done
 
 
-def _holds(image: Path, plan: Plan) -> bool:
+def _holds(image: Path, plan: PatchPlan) -> bool:
     """Whether an image has the bytes that a plan puts there."""
     with HostFile(image) as host:
         return elsewhere.holds(host, plan)
 
 
-def _expected_sha256(image: Path, plan: Plan) -> str:
+def _expected_sha256(image: Path, plan: PatchPlan) -> str:
     """SHA-256 of the new file that a plan makes of an image."""
     digest = hashlib.sha256()
     with HostFile(image) as host:

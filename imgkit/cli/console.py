@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imgkit.cli.options import Delivery
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
-    from imgkit.editing import Contents, Source
+    from imgkit.editing import Contents, ImageSource
     from imgkit.tree import Change
 
 app = typer.Typer(
@@ -96,7 +96,7 @@ def make_wishes(
 
 @composed(source=make_source, console=make_console, options=make_wishes, delivery=make_delivery)
 def enable(
-    source: Source, *, console: ConsoleOptions, options: EnableOptions, delivery: Delivery, as_json: AsJson = False
+    source: ImageSource, *, console: ConsoleOptions, options: EnableOptions, delivery: Delivery, as_json: AsJson = False
 ) -> None:
     """Give the system in an image a serial console: boot menu, kernel and login prompt, now and after updates.
 
@@ -128,7 +128,7 @@ def enable(
 
 
 @composed(source=make_source, console=make_console)
-def status(source: Source, *, console: ConsoleOptions, as_json: AsJson = False) -> None:
+def status(source: ImageSource, *, console: ConsoleOptions, as_json: AsJson = False) -> None:
     """Tell whether the serial console is enabled (exit status 0) or not (1), link by link.
 
     Without options it is the console that the system's kernel uses, or the usual one for its architecture.

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgkit.cli.options import Delivery
-    from imgkit.editing import Contents, Edited, Source
+    from imgkit.editing import Contents, Edited, ImageSource
     from imgkit.tree import Change
 
 _MOST_LISTED = 20
 
 
-def deliver(source: Source, edit: Callable[[Contents], list[Change]], delivery: Delivery, *, as_json: bool) -> Edited:
+def deliver(
+    source: ImageSource, edit: Callable[[Contents], list[Change]], delivery: Delivery, *, as_json: bool
+) -> Edited:
     """Carry out an edit, with a progress bar if it is a long copy."""
     if as_json and isinstance(delivery.destination, Stream):
         raise UsageError("--json and -o - both want standard output", hint="Write the image to a file.")
@@ -28,7 +30,7 @@ def deliver(source: Source, edit: Callable[[Contents], list[Change]], delivery: 
         return edit_image(source, edit, delivery.destination, undo=delivery.undo, progress=progress)
 
 
-def print_edited(source: Source, delivery: Delivery, edited: Edited, *, done: str, unchanged: str) -> None:
+def print_edited(source: ImageSource, delivery: Delivery, edited: Edited, *, done: str, unchanged: str) -> None:
     """Tell a person: a dry run's diffs as data; as prose, what was `done`, or, if it was so before, `unchanged`."""
     for notice in edited.notices:
         note(notice)
@@ -45,7 +47,7 @@ def print_edited(source: Source, delivery: Delivery, edited: Edited, *, done: st
     note(f"{source.path}: {'; '.join(filter(None, told))}")
 
 
-def print_edited_json(kind: str, source: Source, delivery: Delivery, edited: Edited, **more: object) -> None:
+def print_edited_json(kind: str, source: ImageSource, delivery: Delivery, edited: Edited, **more: object) -> None:
     """Tell a program the same, in a document named `kind`, with `more` in it."""
     document = {
         "image": source.path,
@@ -71,7 +73,7 @@ def print_edited_json(kind: str, source: Source, delivery: Delivery, edited: Edi
     print_json(kind, 1, document | more)
 
 
-def print_all(kind: str, source: Source, delivery: Delivery, edited: Edited, *, as_json: bool) -> None:
+def print_all(kind: str, source: ImageSource, delivery: Delivery, edited: Edited, *, as_json: bool) -> None:
     """Tell whoever asked what came of a plain edit of files."""
     if as_json:
         print_edited_json(kind, source, delivery, edited)

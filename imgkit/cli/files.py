@@ -15,12 +15,12 @@ from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from imgkit.cli.options import Delivery
-    from imgkit.editing import Source
+    from imgkit.editing import ImageSource
 
 
 @composed(source=make_source)
 def ls(
-    source: Source,
+    source: ImageSource,
     path: InTree = "/",
     *,
     long: Annotated[bool, typer.Option("-l", "--long", help="Show type, mode, owner, size and time.")] = False,
@@ -47,7 +47,7 @@ def ls(
 
 
 @composed(source=make_source)
-def cat(source: Source, path: InTree, *, as_json: AsJson = False) -> None:
+def cat(source: ImageSource, path: InTree, *, as_json: AsJson = False) -> None:
     """Print a file of the system in an image or of an ISO.
 
     A FAT boot image of an ISO is a file, and a directory to paths that go on.
@@ -74,7 +74,7 @@ def cat(source: Source, path: InTree, *, as_json: AsJson = False) -> None:
 
 @composed(source=make_source, delivery=make_delivery)
 def write(
-    source: Source,
+    source: ImageSource,
     path: InTree,
     contents: Annotated[
         Path,
@@ -106,7 +106,7 @@ def write(
 
 
 @composed(source=make_source, delivery=make_delivery)
-def edit(source: Source, path: InTree, *, delivery: Delivery, as_json: AsJson = False) -> None:
+def edit(source: ImageSource, path: InTree, *, delivery: Delivery, as_json: AsJson = False) -> None:
     """Edit a file of the system in an image with $VISUAL, $EDITOR or vi.
 
     Examples:

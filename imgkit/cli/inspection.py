@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.configtext.checks import Status
-    from imgkit.editing import Source
-    from imgkit.guest.volume import Volume
+    from imgkit.editing import ImageSource
+    from imgkit.guest.volume import GuestVolume
     from imgkit.inspection import Inspection, IsoInspection
 
 
 @composed(source=make_source)
 def inspect(
-    source: Source,
+    source: ImageSource,
     *,
     with_map: Annotated[bool, typer.Option("--map", help="Draw what lies where in it, to scale.")] = False,
     as_json: AsJson = False,
@@ -83,7 +83,7 @@ def _lines(found: Inspection) -> Iterator[str]:
         yield from _system(found)
 
 
-def _volume(volume: Volume, point: str, found: Inspection) -> str:
+def _volume(volume: GuestVolume, point: str, found: Inspection) -> str:
     from imgkit.units import format_size
 
     partition = next((p for p in found.table.partitions if p.number == volume.number), None)

@@ -12,14 +12,14 @@ from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgkit.editing import Source
+    from imgkit.editing import ImageSource
 
 app = typer.Typer(no_args_is_help=True, help="Work on installer ISOs.")
 
 
 @composed(source=make_source, delivery=make_delivery)
 def add(
-    source: Source,
+    source: ImageSource,
     paths: Annotated[
         list[str],
         typer.Argument(metavar="HOSTFILE... AT", help="Files and directories, and where they go.", show_default=False),
@@ -52,7 +52,7 @@ def add(
 
 @composed(source=make_source, delivery=make_delivery)
 def rm(
-    source: Source,
+    source: ImageSource,
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="What to remove.", show_default=False)],
     *,
     delivery: Delivery,
@@ -77,7 +77,7 @@ def rm(
 
 @composed(source=make_source)
 def extract(
-    source: Source,
+    source: ImageSource,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder to be made, with the files in it.")],
     path: Annotated[str, typer.Argument(metavar="[PATH]", help="What to copy.", show_default=False)] = "/",
     *,

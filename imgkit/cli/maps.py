@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from imgkit.cli.render import clean, colour
-from imgkit.layoutmap.model import Kind, LayoutMap, coarsened, columns
+from imgkit.layoutmap.model import LayoutMap, RangeKind, coarsened, columns
 from imgkit.units import format_size
 
 if TYPE_CHECKING:
@@ -24,38 +24,38 @@ _MARGIN = 2
 _LAST_DIGIT = 9
 _TAKEN, _LEFT = "█", "▒"
 _GLYPHS = {
-    Kind.TABLE: "▚",
-    Kind.FILE_SYSTEM: "▓",
-    Kind.SWAP: "▞",
-    Kind.CONTAINER: "▓",
-    Kind.PARTITION: "░",
-    Kind.FREE: "·",
-    Kind.SYSTEM_AREA: "▚",
-    Kind.DESCRIPTORS: "▞",
-    Kind.PATH_TABLES: "▞",
-    Kind.DIRECTORIES: "▓",
-    Kind.FILES: "█",
-    Kind.BOOT: "▒",
-    Kind.PADDING: "·",
-    Kind.OTHER: "░",
-    Kind.MIXED: "▚",
+    RangeKind.TABLE: "▚",
+    RangeKind.FILE_SYSTEM: "▓",
+    RangeKind.SWAP: "▞",
+    RangeKind.CONTAINER: "▓",
+    RangeKind.PARTITION: "░",
+    RangeKind.FREE: "·",
+    RangeKind.SYSTEM_AREA: "▚",
+    RangeKind.DESCRIPTORS: "▞",
+    RangeKind.PATH_TABLES: "▞",
+    RangeKind.DIRECTORIES: "▓",
+    RangeKind.FILES: "█",
+    RangeKind.BOOT: "▒",
+    RangeKind.PADDING: "·",
+    RangeKind.OTHER: "░",
+    RangeKind.MIXED: "▚",
 }
 _ASCII = str.maketrans("█▓▒░▚▞·", "#@=-%/.")
 _GREEN, _YELLOW, _BLUE, _MAGENTA, _CYAN, _DIM, _RESET = (f"\x1b[{n}m" for n in (32, 33, 34, 35, 36, 2, 0))
 _COLOURS = {
-    Kind.TABLE: _MAGENTA,
-    Kind.FILE_SYSTEM: _GREEN,
-    Kind.SWAP: _CYAN,
-    Kind.CONTAINER: _BLUE,
-    Kind.PARTITION: _YELLOW,
-    Kind.SYSTEM_AREA: _MAGENTA,
-    Kind.DESCRIPTORS: _MAGENTA,
-    Kind.PATH_TABLES: _CYAN,
-    Kind.DIRECTORIES: _CYAN,
-    Kind.FILES: _GREEN,
-    Kind.BOOT: _YELLOW,
-    Kind.OTHER: _BLUE,
-    Kind.MIXED: _BLUE,
+    RangeKind.TABLE: _MAGENTA,
+    RangeKind.FILE_SYSTEM: _GREEN,
+    RangeKind.SWAP: _CYAN,
+    RangeKind.CONTAINER: _BLUE,
+    RangeKind.PARTITION: _YELLOW,
+    RangeKind.SYSTEM_AREA: _MAGENTA,
+    RangeKind.DESCRIPTORS: _MAGENTA,
+    RangeKind.PATH_TABLES: _CYAN,
+    RangeKind.DIRECTORIES: _CYAN,
+    RangeKind.FILES: _GREEN,
+    RangeKind.BOOT: _YELLOW,
+    RangeKind.OTHER: _BLUE,
+    RangeKind.MIXED: _BLUE,
 }
 
 
@@ -96,7 +96,7 @@ def _numbers(counts: list[int]) -> str:
     return line
 
 
-def _painted(blocks: str, kind: Kind, painted: bool) -> str:
+def _painted(blocks: str, kind: RangeKind, painted: bool) -> str:
     return f"{_COLOURS.get(kind, _DIM)}{blocks}{_RESET}" if painted else blocks
 
 

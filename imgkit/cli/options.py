@@ -15,7 +15,7 @@ import typer
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgkit.editing import Source
+    from imgkit.editing import ImageSource
     from imgkit.remote import Address
     from imgkit.storage.output import Destination
 
@@ -68,16 +68,16 @@ def make_source(
             metavar="FILE", readable=False, help="A file with a LUKS volume's passphrase (guestfs engine). Repeatable."
         ),
     ] = None,
-) -> Source:
+) -> ImageSource:
     """The image that the options describe. UsageError for words that are none of the choices."""
     from imgkit.cli.render import download_bar, note
-    from imgkit.editing import Source
+    from imgkit.editing import ImageSource
     from imgkit.formats.image import Format
     from imgkit.guest.engines.choice import EngineChoice
     from imgkit.remote import parse_address
 
     address = parse_address(image)
-    return Source(
+    return ImageSource(
         path=address,
         image_format=Format(choice("format", image_format, Format)) if image_format else None,
         allow=tuple(allow or ()),

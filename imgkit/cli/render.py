@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from imgkit.errors import ImgkitError
     from imgkit.storage.copy import Progress
-    from imgkit.tree import Change, Entry
+    from imgkit.tree import Change, DirectoryEntry
 
 _PROGRESS_FROM = 64 << 20  # bytes; a shorter copy is over before a bar is read
 _RED, _GREEN, _CYAN, _BOLD, _RESET = "\x1b[31m", "\x1b[32m", "\x1b[36m", "\x1b[1m", "\x1b[0m"
@@ -102,7 +102,7 @@ def print_diffs(changes: tuple[Change, ...]) -> None:
             emit(shown + "\n")
 
 
-def long_line(entry: Entry) -> str:
+def long_line(entry: DirectoryEntry) -> str:
     """An entry as `ls -l` shows it: type and mode, owner, size, time in UTC, name."""
     info = entry.stat
     letter = {FileType.DIRECTORY: "d", FileType.LINK: "l", FileType.DEVICE: "c", FileType.OTHER: "?"}.get(

@@ -13,8 +13,8 @@ from imgkit.cli.options import AsJson, make_source
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgkit.editing import Source
-    from imgkit.vm.verification import Trial
+    from imgkit.editing import ImageSource
+    from imgkit.vm.verification import BootTest
 
 
 def make_trial(
@@ -37,23 +37,23 @@ def make_trial(
     login: Annotated[
         str | None, typer.Option(metavar="USER:PASSWORD", help="Log in, too, and have a shell answer.")
     ] = None,
-) -> Trial:
+) -> BootTest:
     """How to boot. UsageError for words that make no sense."""
     from imgkit.vm.spec import Firmware
-    from imgkit.vm.verification import Trial
+    from imgkit.vm.verification import BootTest
 
     user, colon, password = (login or "").partition(":")
     if login is not None and not (user and colon):
         raise UsageError("--login wants a user and a password", hint="For example: --login root:secret")
     firmware = Firmware.SECURE_BOOT if secure_boot else Firmware.UEFI if uefi else Firmware.BIOS
-    return Trial(firmware, usb, memory, timeout, expect, (user, password) if login is not None else None)
+    return BootTest(firmware, usb, memory, timeout, expect, (user, password) if login is not None else None)
 
 
 @composed(source=make_source, trial=make_trial)
 def verify(
-    source: Source,
+    source: ImageSource,
     *,
-    trial: Trial,
+    trial: BootTest,
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", readable=False, help="Keep what comes over the line.")
     ] = None,

@@ -14,7 +14,7 @@ from imgkit.cli.options import AsJson
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from imgkit.vm.install.installation import Begun
+    from imgkit.vm.install.installation import StartedMachine
     from imgkit.vm.install.request import Prepared, Request
     from imgkit.vm.serial.dialogue import Conversation, Expect
     from imgkit.vm.spec import VmSpec
@@ -24,7 +24,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The machine's name.",
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class ConsoleMode:
     """What becomes of the terminal when the machine runs: attached, or text is waited for, or neither."""
 
     connect: str
@@ -82,18 +82,18 @@ def make_talk(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print libvirt's XML of the machine; make nothing.")
     ] = False,
-) -> Talk:
+) -> ConsoleMode:
     """How to go on when the machine runs. UsageError for what is no regular expression."""
     from imgkit.vm.serial.dialogue import Expect
 
-    return Talk(connect, no_console, None if expect is None else Expect(expect), timeout, dry_run)
+    return ConsoleMode(connect, no_console, None if expect is None else Expect(expect), timeout, dry_run)
 
 
 @composed(spec=make_spec, talk=make_talk)
 def install(
     spec: VmSpec,
     *,
-    talk: Talk,
+    talk: ConsoleMode,
     location: Annotated[
         str | None, typer.Option(metavar="LOCATION", help="Install tree: a URL (http, https, ftp, nfs), folder or ISO.")
     ] = None,
@@ -187,7 +187,7 @@ def import_(
         Path, typer.Argument(metavar="DISK", readable=False, help="A disk that has a system.", show_default=False)
     ],
     *,
-    talk: Talk,
+    talk: ConsoleMode,
     no_enable: Annotated[
         bool, typer.Option("--no-enable", help="Start the disk as it is, without enabling its serial console.")
     ] = False,
@@ -208,7 +208,7 @@ def import_(
     _carry_out("vm-import", request, talk, wait=False, as_json=as_json)
 
 
-def _carry_out(kind: str, request: Request, talk: Talk, *, wait: bool, as_json: bool) -> None:
+def _carry_out(kind: str, request: Request, talk: ConsoleMode, *, wait: bool, as_json: bool) -> None:
     from imgkit.cli.render import note, out, print_json, progress_bar
     from imgkit.vm.connection import connect
     from imgkit.vm.domain import domain_xml
@@ -252,7 +252,7 @@ def _carry_out(kind: str, request: Request, talk: Talk, *, wait: bool, as_json: 
         raise typer.Exit(1)
 
 
-def _talk(connection: Any, begun: Begun, talk: Talk, *, as_json: bool) -> Conversation | None:
+def _talk(connection: Any, begun: StartedMachine, talk: ConsoleMode, *, as_json: bool) -> Conversation | None:
     """Let the machine run, with whoever listens there from the first byte; what was heard, if this was for a script."""
     from imgkit.cli.vmconsole import Shown, attach_here
     from imgkit.vm.serial.attach import Attachment
@@ -282,7 +282,7 @@ def _tell_prepared(request: Request, prepared: Prepared, *, as_json: bool) -> No
         note(f"{request.cdrom}: has no serial console; started from a copy that has one, {iso}")
 
 
-def _document(request: Request, prepared: Prepared, talk: Talk) -> dict[str, Any]:
+def _document(request: Request, prepared: Prepared, talk: ConsoleMode) -> dict[str, Any]:
     """What was asked for and found, for a program."""
     plan, files = prepared.blueprint, prepared.files
     kernel = plan.installer.kernel

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 _QUIET = ("quiet", "rhgb", "splash")
 _GRAPHICS = ("vga",)
+
+
+class DefaultEntry(StrEnum):
+    """What `--default` can say beside an entry's title."""
+
+    KEEP = "keep"
+    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +23,10 @@ class EnableOptions:
     `recovery` changes the recovery entries too, `quiet_off` makes the kernel speak (quiet, rhgb and splash go), and
     `timeout` is how long the boot menu shows, in seconds; None leaves it alone. `installer` says that the menus are
     those of an installer: there "---" marks what the installed system inherits, and graphics modes have to go.
+
+    `default` is what an installer's menu boots by itself: "keep" changes neither entry nor timeout, "text" makes the
+    text twin of a graphical installer the default and starts an installer that asks after 10 seconds where the menu
+    would wait without end, and an entry's title makes that entry the default.
     `unwanted` are patterns of kernel arguments that keep the console from working, as the init system names them.
     """
 
@@ -22,6 +34,7 @@ class EnableOptions:
     quiet_off: bool = False
     timeout: int | None = None
     installer: bool = False
+    default: str = DefaultEntry.TEXT
     unwanted: tuple[str, ...] = ()
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.iso.medium import Medium
+from imgkit.iso.medium import IsoImage
 
 if TYPE_CHECKING:
     from imgkit.configtext.checks import Status
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def architecture(contents: Contents) -> str:
     """The machine that the system or the installer is for, as `uname -m` names it; "" where that is not known."""
-    if isinstance(contents, Medium):
+    if isinstance(contents, IsoImage):
         from imgkit.installers.detection import find_installer  # noqa: PLC0415  only for ISOs
 
         found = find_installer(contents.tree)
@@ -28,7 +28,7 @@ def architecture(contents: Contents) -> str:
 
 def enable(contents: Contents, console: SerialConsole, options: EnableOptions) -> list[Change]:
     """The changes that enable the console. Raises what the recipes raise."""
-    if isinstance(contents, Medium):
+    if isinstance(contents, IsoImage):
         from imgkit.installers import recipe as installer  # noqa: PLC0415
 
         return installer.enable(contents.tree, console, options, roots=contents.tree.boot_roots())
@@ -39,7 +39,7 @@ def enable(contents: Contents, console: SerialConsole, options: EnableOptions) -
 
 def status(contents: Contents, console: SerialConsole | None) -> Status:
     """Whether the console is enabled, link by link; None is the console that the contents themselves suggest."""
-    if isinstance(contents, Medium):
+    if isinstance(contents, IsoImage):
         from imgkit.installers import status as installer  # noqa: PLC0415
 
         return installer.status(contents.tree, console, roots=contents.tree.boot_roots())

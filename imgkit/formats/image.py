@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imgkit.storage.copy import Progress
     from imgkit.storage.device import BlockDevice, BlockReader
     from imgkit.storage.host import ImageFile
-    from imgkit.storage.overlay import Plan
+    from imgkit.storage.overlay import PatchPlan
 
 _MAX_CHAIN = 64
 _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")  # QEMU's path_has_protocol: json:, nbd://, file:
@@ -69,7 +69,7 @@ class Image:
     chain: tuple[Path, ...]
     notices: tuple[str, ...]
 
-    def plan(self) -> Plan:
+    def plan(self) -> PatchPlan:
         """The staged edits as patches of the host file."""
         return self.overlay.plan()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from imgkit.guest.volume import Volume
+    from imgkit.guest.volume import GuestVolume
 
 _NOT_OF_A_DISK = frozenset(
     "swap tmpfs proc sysfs devpts devtmpfs cgroup cgroup2 debugfs nfs nfs4 cifs smb3 9p virtiofs overlay autofs ignore "
@@ -51,7 +51,7 @@ def parse_fstab(text: str) -> list[Mount]:
     return sorted(mounts, key=lambda mount: mount.point)
 
 
-def find_volumes(source: str, volumes: Sequence[Volume]) -> list[Volume]:
+def find_volumes(source: str, volumes: Sequence[GuestVolume]) -> list[GuestVolume]:
     """The volumes that a source in fstab can mean: none if it is on another disk, several if a UUID is not unique."""
     if tagged := _TAG.fullmatch(source):
         return _with_tag(tagged["tag"], tagged["value"], volumes)
@@ -64,14 +64,14 @@ def find_volumes(source: str, volumes: Sequence[Volume]) -> list[Volume]:
     return [volume for volume in volumes if source in _names(volume)]
 
 
-def _with_tag(tag: str, value: str, volumes: Sequence[Volume]) -> list[Volume]:
+def _with_tag(tag: str, value: str, volumes: Sequence[GuestVolume]) -> list[GuestVolume]:
     field = tag.lower()
     if tag in ("UUID", "PARTUUID"):
         return [volume for volume in volumes if value and getattr(volume, field).lower() == value.lower()]
     return [volume for volume in volumes if value and getattr(volume, field) == value]
 
 
-def _names(volume: Volume) -> Iterator[str]:
+def _names(volume: GuestVolume) -> Iterator[str]:
     yield volume.name
     # A logical volume has two names: /dev/group/volume and /dev/mapper/group-volume, hyphens doubled.
     parts = volume.name.removeprefix("/dev/").split("/")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imgkit.filesystem.base import FileSystem
-    from imgkit.guest.volume import Engine, Volume
+    from imgkit.guest.volume import Engine, GuestVolume
 
 # What may hold an installed system's root, as blkid says it. A FAT volume never does.
 _NO_ROOT = frozenset({"", "vfat", "swap", "exfat", "ntfs", "iso9660", "squashfs", "udf"})
@@ -28,13 +28,13 @@ _XBOOTLDR = "BC13C2FF-59E6-4262-A352-B275FD6F7172"
 class RootSearch:
     """The root volumes of a disk; what was found on the others that might have been roots, by volume name."""
 
-    roots: tuple[Volume, ...]
+    roots: tuple[GuestVolume, ...]
     unreadable: dict[str, UnsupportedError | FormatError]
 
 
 def find_roots(engine: Engine) -> RootSearch:
     """Look at every volume that may hold a root file system. What cannot be read is kept, not raised."""
-    roots: list[Volume] = []
+    roots: list[GuestVolume] = []
     unreadable: dict[str, UnsupportedError | FormatError] = {}
     for volume in engine.volumes():
         if volume.kind in _NO_ROOT:
@@ -47,7 +47,7 @@ def find_roots(engine: Engine) -> RootSearch:
     return RootSearch(tuple(roots), unreadable)
 
 
-def choose_root(search: RootSearch, wanted: str | None) -> Volume:
+def choose_root(search: RootSearch, wanted: str | None) -> GuestVolume:
     """The root to use: the one that is `wanted` (name, partition number, UUID=, LABEL=), else the only one.
 
     Raises NoRootError where there is none, GuestError where the choice is open, and what kept volumes from being read
@@ -73,9 +73,9 @@ def choose_root(search: RootSearch, wanted: str | None) -> Volume:
     )
 
 
-def find_mounts(root: FileSystem, volumes: Sequence[Volume]) -> tuple[dict[str, Volume], list[str]]:
+def find_mounts(root: FileSystem, volumes: Sequence[GuestVolume]) -> tuple[dict[str, GuestVolume], list[str]]:
     """The volumes that the system on `root` mounts, by mount point, without "/"; and what could not be followed."""
-    mounts: dict[str, Volume] = {}
+    mounts: dict[str, GuestVolume] = {}
     notices: list[str] = []
     for mount in parse_fstab(_read_fstab(root)):
         if mount.point == "/":
@@ -104,7 +104,7 @@ def _read_fstab(root: FileSystem) -> str:
         return ""
 
 
-def _discoverable(root: FileSystem, volumes: Sequence[Volume]) -> Iterator[tuple[str, Volume]]:
+def _discoverable(root: FileSystem, volumes: Sequence[GuestVolume]) -> Iterator[tuple[str, GuestVolume]]:
     """What systemd mounts by partition type: XBOOTLDR at /boot, the ESP at /efi or, without XBOOTLDR, at /boot."""
     esp = [volume for volume in volumes if volume.type_id == _ESP and volume.kind == "vfat"]
     extended = [volume for volume in volumes if volume.type_id == _XBOOTLDR]
@@ -124,6 +124,6 @@ def _is_empty_directory(root: FileSystem, path: str) -> bool:
         return False
 
 
-def _listed(volumes: Sequence[Volume]) -> str:
+def _listed(volumes: Sequence[GuestVolume]) -> str:
     names = (f"{v.name} ({', '.join(filter(None, (v.kind, v.label)))})" for v in volumes)
     return ", ".join(names) or "none"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from imgkit.formats.image import Image
     from imgkit.guest.engines.guestfs.appliance import Appliance
-    from imgkit.guest.volume import Engine, Volume
+    from imgkit.guest.volume import Engine, GuestVolume
     from imgkit.partition.model import PartitionTable
 
 # Where boot and login configuration lives: these mounts have to be served, others only when a path leads into them.
@@ -36,9 +36,9 @@ class Guest:
 
     tree: JoinedTree
     table: PartitionTable
-    volumes: tuple[Volume, ...]
-    roots: tuple[Volume, ...]
-    mounts: dict[str, Volume]
+    volumes: tuple[GuestVolume, ...]
+    roots: tuple[GuestVolume, ...]
+    mounts: dict[str, GuestVolume]
     engine: str
     fell_back: str
     notices: tuple[str, ...]

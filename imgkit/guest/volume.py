@@ -20,7 +20,7 @@ WHOLE_DISK = "/dev/sda"
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class GuestVolume:
     """A partition, a logical volume or a whole disk: whatever can hold one file system.
 
     `name` is what the guest calls it if this is its first disk: /dev/sda3, /dev/vg/root. `kind` is its type as blkid
@@ -46,11 +46,11 @@ class Engine(Protocol):
         """`native` or `guestfs`."""
         ...
 
-    def volumes(self) -> tuple[Volume, ...]:
+    def volumes(self) -> tuple[GuestVolume, ...]:
         """All volumes of the disk, in the order of their names."""
         ...
 
-    def open(self, volume: Volume, /) -> FileSystem:
+    def open(self, volume: GuestVolume, /) -> FileSystem:
         """The file system of a volume; the same object each time.
 
         Raises UnsupportedError for what this engine does not serve, FormatError for what is damaged.
@@ -66,7 +66,7 @@ class Engine(Protocol):
         ...
 
 
-def disk_volumes(disk: BlockDevice, table: PartitionTable) -> Iterator[tuple[Volume, Window]]:
+def disk_volumes(disk: BlockDevice, table: PartitionTable) -> Iterator[tuple[GuestVolume, Window]]:
     """All partitions, or the disk itself where it has no table, and where each lies."""
     if not table.partitions:
         window = Window(disk, ByteRange(0, disk.size))
@@ -77,12 +77,12 @@ def disk_volumes(disk: BlockDevice, table: PartitionTable) -> Iterator[tuple[Vol
             yield _volume(f"{WHOLE_DISK}{partition.number}", window, partition), window
 
 
-def _volume(name: str, window: Window, partition: Partition | None) -> Volume:
+def _volume(name: str, window: Window, partition: Partition | None) -> GuestVolume:
     identity = probe(window)
     kind, uuid, label = (identity.kind, identity.uuid, identity.label) if identity else ("", "", "")
     if partition is None:
-        return Volume(name, kind, window.size, uuid, label)
-    return Volume(
+        return GuestVolume(name, kind, window.size, uuid, label)
+    return GuestVolume(
         name,
         kind,
         window.size,

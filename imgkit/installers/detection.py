@@ -80,11 +80,6 @@ def find_installer(tree: Tree) -> Installer | None:
     return None
 
 
-def is_installer(tree: Tree) -> bool:
-    """Whether the tree is that of an installer that is known."""
-    return find_installer(tree) is not None
-
-
 def _name(edits: TreeEdits) -> str:
     """What the medium says of itself, on one line of one of the places where families say it."""
     discinfo = _lines(edits, "/.discinfo")

@@ -15,13 +15,14 @@ from imgkit.bootloaders.grub2 import loader as grub
 from imgkit.configtext.options import EnableOptions
 from imgkit.errors import UnsupportedError
 from imgkit.installers import coreos
+from imgkit.installers.answers import answer_file
 from imgkit.installers.arguments import ask_in_text
 from imgkit.installers.detection import find_installer
 from imgkit.installers.menufiles import boots_normally, find_menus
 from imgkit.treeedits import TreeEdits, named
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from imgkit.configtext.checks import KernelLine
     from imgkit.configtext.serial import SerialConsole
@@ -29,20 +30,23 @@ if TYPE_CHECKING:
     from imgkit.installers.menufiles import MenuFile
     from imgkit.tree import Change, Tree
 
-DEFAULT_TIMEOUT = 10
-"""Seconds that an installer's menu shows, unless something else is wished. Many wait for ever by themselves."""
-
 _MAX_NAMED = 12
 
 
 def enable(
-    tree: Tree, console: SerialConsole, options: EnableOptions | None = None, *, roots: Sequence[str] = ()
+    tree: Tree,
+    console: SerialConsole,
+    options: EnableOptions | None = None,
+    *,
+    roots: Sequence[str] = (),
+    announce: Callable[[str], None] | None = None,
 ) -> list[Change]:
     """The changes that give an installer a serial console; none where it has it.
 
     `roots` are directories of the tree that firmware or a boot loader takes for a root of its own, such as a place
-    where a FAT boot image is mounted. Raises UnsupportedError where no boot menu is known, or all are sealed or
-    signed; ConfigError where a configuration file cannot be understood.
+    where a FAT boot image is mounted. `announce` is told of each change in what the medium does by itself. Raises
+    UnsupportedError where no boot menu is known, or all are sealed or signed; ConfigError where a configuration file
+    cannot be understood; UsageError where `options.default` names no entry.
     """
     edits, installer = TreeEdits(tree), find_installer(tree)
     menus, areas = find_menus(edits, roots), coreos.find_areas(edits)
@@ -51,21 +55,29 @@ def enable(
     if not areas:
         _require_kernels(edits, menus, kernels)
         coreos.check_unlisted(edits, tuple(menu.boot.path for menu in menus))
+    shown = [menu.boot for menu in menus if menu.is_start]
+    before = defaults.all_menus(edits, shown)
+    defaults.check_title(before, options.default)
+    answered = answer_file(edits, before) != ""
     coreos.enable(edits, areas, console, options)
     held = coreos.contents(edits, areas)
     for menu in menus:
         with named(menu.boot.path):
             _enable_menu(edits, menu, console, options, installer)
+            if menu.is_start:
+                defaults.improve(edits, menu.boot, default=options.default, answered=answered)
+    defaults.announce(edits, before, defaults.all_menus(edits, shown), default=options.default)
     coreos.follow(edits, areas, held)
     changes = edits.changes()
     _refuse_signed(edits, changes)
+    if announce is not None:
+        for sentence in edits.announcements:
+            announce(sentence)
     return changes
 
 
 def _for_installer(options: EnableOptions, kernels: Sequence[KernelLine]) -> EnableOptions:
-    timeout = DEFAULT_TIMEOUT if options.timeout is None else options.timeout
-    recovery = options.recovery or not boots_normally(kernels)
-    return replace(options, installer=True, timeout=timeout, recovery=recovery)
+    return replace(options, installer=True, recovery=options.recovery or not boots_normally(kernels))
 
 
 def _enable_menu(
@@ -77,8 +89,6 @@ def _enable_menu(
     else:
         loaders.module_for(menu.boot).enable(edits, path, console, options)
     ask_in_text(edits, menu.boot, installer.family if installer else None, recovery=options.recovery)
-    if menu.is_start:
-        defaults.improve(edits, menu.boot)
 
 
 def _require_kernels(edits: TreeEdits, menus: Sequence[MenuFile], kernels: Sequence[KernelLine]) -> None:

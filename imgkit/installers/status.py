@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import menus as defaults
+from imgkit.bootloaders.bootmenu import Behaviour
 from imgkit.bootloaders.files import Loader
 from imgkit.bootloaders.syslinux import menu as syslinuxmenus
 from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
@@ -67,24 +68,26 @@ def _menu_checks(edits: TreeEdits, menu: MenuFile, console: SerialConsole) -> It
 
 
 def _default_check(menu: BootMenu) -> Check:
-    """It holds where nothing better could be had, too: an image for rescue boots a rescue system."""
-    default, better = menu.default, menu.better_default()
+    """What boots by itself, and whether it shows on a serial line; nothing else about it is good or bad."""
+    default = menu.default
     if default is None:
-        file, line, message, why = menu.file, 0, "nothing boots by itself", ""
-    else:
-        file, line, why = default.file, default.line, default.unfitness()
-        message = f"{default.title!r} {why or 'boots by itself'}"
-    if better is not None:
-        message += f", {better.title!r} fits a serial line"
-    elif why or default is None:
-        message += ", and no other entry fits better"
-    return Check(CheckKind.DEFAULT, better is None, file, line, message)
+        return Check(CheckKind.DEFAULT, True, menu.file, 0, "nothing boots by itself")
+    behaviour = default.behaviour()
+    message = f"{default.title!r} boots by itself and {behaviour}"
+    if behaviour is Behaviour.GRAPHICAL:
+        message += ", in text where there is only a serial line"
+    ok = behaviour is not Behaviour.DESKTOP
+    fit = [choice.full_title for choice in menu.choices if choice.name and choice.kernel and not choice.unfitness()]
+    hint = f"Choose another entry with --default, such as {fit[0]!r}." if fit else "Use an image with a text installer."
+    return Check(
+        CheckKind.DEFAULT, ok, default.file, default.line, message, hint="" if ok else hint, entry=default.full_title
+    )
 
 
 def _timeout_check(menu: BootMenu) -> Check:
-    waits = menu.seconds is None
-    message = "waits for a key for ever" if waits else f"boots after {menu.seconds:g} s"
-    return Check(CheckKind.TIMEOUT, not waits, *menu.timer, message)
+    """A menu that waits is on the line as well, where somebody can press the key."""
+    message = "waits for a key without end" if menu.seconds is None else f"boots after {menu.seconds:g} s"
+    return Check(CheckKind.TIMEOUT, True, *menu.timer, message)
 
 
 def _kernels_check(kernels: Sequence[KernelLine], console: SerialConsole) -> Check:

@@ -39,7 +39,7 @@ def find_fat_images(volume: IsoVolume) -> tuple[FatImage, ...]:
     found: dict[int, FatImage] = {}
     for name, where in _places(volume):
         if where.start not in found and holds_fat(volume, where):
-            path = volume.census.path(volume, where.start)
+            path = volume.extents.path(volume, where.start)
             extent = _extent(volume, where.start)
             found[where.start] = FatImage(path or f"/[{name}]", extent or where, bool(path))
     return tuple(sorted(found.values(), key=lambda image: image.where))
@@ -65,7 +65,7 @@ def open_image(volume: IsoVolume, where: ByteRange, *, writable: bool, now: int)
 def _places(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
     """Partitions first: a boot catalogue tells less of their size."""
     for slot in volume.tables.slots:
-        if not volume.census.is_whole(slot.where) and slot.where.size >= _SECTOR:
+        if not volume.extents.is_whole(slot.where) and slot.where.size >= _SECTOR:
             yield f"partition {slot.number}", slot.where
     for image in volume.catalog.images if volume.catalog else ():
         yield f"boot image {image.number}", image.least_extent
@@ -73,5 +73,5 @@ def _places(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
 
 def _extent(volume: IsoVolume, start: int) -> ByteRange | None:
     """Range of the file that begins at a position, if there is one."""
-    uses = volume.census.files.get(start)
+    uses = volume.extents.files.get(start)
     return ByteRange(start, start + uses[0].size) if uses else None

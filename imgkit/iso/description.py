@@ -50,7 +50,7 @@ def describe(tree: IsoTree) -> IsoDescription:
         volume.primary.space.size,
         volume.device.size,
         images,
-        tuple(volume.census.path(volume, image.start) for image in images),
+        tuple(volume.extents.path(volume, image.start) for image in images),
         volume.tables.slots,
         tree.fat_images(),
         carried_sums(tree),

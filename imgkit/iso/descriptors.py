@@ -34,7 +34,7 @@ _EMULATED_SESSION = 32 * layout.SECTOR
 _HINT = "Get the image again; it is truncated or damaged."
 
 
-class Kind(StrEnum):
+class DescriptorKind(StrEnum):
     """What names a descriptor's tree has."""
 
     PRIMARY = "primary"
@@ -50,7 +50,7 @@ class Descriptor:
     the end of a truncated image. `root` that of the root directory, `path_tables` those of the tables that are there.
     """
 
-    kind: Kind
+    kind: DescriptorKind
     position: int
     base: int
     volume_id: str
@@ -154,8 +154,8 @@ def _read_set(device: BlockReader, first: int, base: int) -> DescriptorSet:
                 catalog = base + record.catalog_block * layout.SECTOR
         elif sector[0] in (_PRIMARY, _SUPPLEMENTARY):
             descriptors.append(_descriptor(sector, position, base, first - layout.FIRST_DESCRIPTOR))
-    descriptors.sort(key=lambda each: each.kind is not Kind.PRIMARY)
-    if not descriptors or descriptors[0].kind is not Kind.PRIMARY:
+    descriptors.sort(key=lambda each: each.kind is not DescriptorKind.PRIMARY)
+    if not descriptors or descriptors[0].kind is not DescriptorKind.PRIMARY:
         raise _damage("there is no primary volume descriptor", first, "type")
     return DescriptorSet(tuple(descriptors), catalog, ByteRange(first, end), udf=_has_udf(device, end))
 
@@ -184,7 +184,7 @@ def _descriptor(sector: bytes, position: int, base: int, origin: int) -> Descrip
     if block_size not in (512, 1024, 2048):
         raise _damage(f"logical blocks of {block_size:,} bytes", position, "logical_block_size")
     kind = _kind(parsed.type, parsed.version, parsed.escape_sequences)
-    encoding = "utf-16-be" if kind is Kind.JOLIET else "utf-8"
+    encoding = "utf-16-be" if kind is DescriptorKind.JOLIET else "utf-8"
     root = layout.DIRECTORY_RECORD.unpack_from(parsed.root_directory_record)
     tables = (parsed.l_path_table, parsed.optional_l_path_table, parsed.m_path_table, parsed.optional_m_path_table)
 
@@ -204,10 +204,12 @@ def _descriptor(sector: bytes, position: int, base: int, origin: int) -> Descrip
     )
 
 
-def _kind(descriptor_type: int, version: int, escape_sequences: bytes) -> Kind:
+def _kind(descriptor_type: int, version: int, escape_sequences: bytes) -> DescriptorKind:
     if descriptor_type == _PRIMARY:
-        return Kind.PRIMARY
-    return Kind.JOLIET if version != _ENHANCED and escape_sequences[:3] in _JOLIET else Kind.ENHANCED
+        return DescriptorKind.PRIMARY
+    return (
+        DescriptorKind.JOLIET if version != _ENHANCED and escape_sequences[:3] in _JOLIET else DescriptorKind.ENHANCED
+    )
 
 
 def _damage(message: str, position: int, field: str) -> FormatError:

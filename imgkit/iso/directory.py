@@ -116,9 +116,11 @@ class Namespace:
 
     def matches(self, node: Node, name: str) -> bool:
         """Whether a node has that name: without Rock Ridge and Joliet, case does not matter, nor a version number."""
-        if self.naming is not Naming.PLAIN:
-            return node.name == name
-        return node.name.upper() == plain_name(name).upper()
+        return self.key(node.name) == self.key(name)
+
+    def key(self, name: str) -> str:
+        """What is the same of all spellings that lead to one file."""
+        return name if self.naming is not Naming.PLAIN else plain_name(name).upper()
 
 
 def records(device: BlockReader, descriptor: Descriptor, where: ByteRange) -> Iterator[Record]:

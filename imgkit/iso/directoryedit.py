@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import layout, relocation
-from imgkit.iso.census import whole_sectors
 from imgkit.iso.directory import Naming, Record, find_record, own_record, records
+from imgkit.iso.extentmap import whole_sectors
 from imgkit.iso.linkcount import own_links, recount
 from imgkit.iso.names import identifier, sort_key
 from imgkit.iso.newrecord import Posix, continuation, pack, split, system_use
@@ -28,8 +28,8 @@ from imgkit.iso.writer import check_editable, namespace_of, rewritten
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
-    from imgkit.iso.census import Directory
     from imgkit.iso.directory import Namespace, Node
+    from imgkit.iso.extentmap import Directory
     from imgkit.iso.volume import IsoVolume
 
 _REBUILD = "Rebuild the image with xorriso."
@@ -59,7 +59,7 @@ def add_file(volume: IsoVolume, path: str, data: bytes, *, now: int) -> None:
         start = find_room(volume, len(data))
         volume.device.write_at(start, data)
         where = ByteRange(start, start + len(data))
-        volume.census.reserved.add(ByteRange(start, start + whole_sectors(len(data))))
+        volume.extents.reserved.add(ByteRange(start, start + whole_sectors(len(data))))
     mode = _PROGRAM if data.startswith(_PROGRAM_MAGIC) else _FILE
     _insert(volume, path, where, mode, now)
 
@@ -125,7 +125,7 @@ def _check_depth(volume: IsoVolume, path: str) -> None:
         branch = _branch(volume, position, path.rpartition("/")[0])
         depth, directory = 2, branch.directory
         while directory.record is not None:
-            depth, directory = depth + 1, volume.census.directories[directory.parent]
+            depth, directory = depth + 1, volume.extents.directories[directory.parent]
         if depth > _DEEPEST and branch.namespace.naming in (Naming.ROCK_RIDGE, Naming.PLAIN):
             raise UnsupportedError(f"{volume.name}: {path} lies deeper than {_DEEPEST} levels", hint=_REBUILD)
 
@@ -163,7 +163,7 @@ def _branch(volume: IsoVolume, position: int, path: str) -> _Branch:
                 f"{volume.name}: {path} has another name in the {descriptor.kind} tree, or none", hint=_REBUILD
             )
         start = record.start
-    directory = next((each for each in volume.census.directories if each.where.start == start), None)
+    directory = next((each for each in volume.extents.directories if each.where.start == start), None)
     if directory is None:
         raise _damage(f"{path} is a directory that no directory holds", start)
     return _Branch(namespace, directory)
@@ -279,7 +279,7 @@ def _store(volume: IsoVolume, branch: _Branch, raws: list[bytes]) -> None:
     if new != old:
         _follow(volume, branch, new)
     volume.hfs_plus_differs |= bool(volume.hfs_plus)
-    vars(volume).pop("census", None)
+    vars(volume).pop("extents", None)
     volume.refresh()
     if new != old:
         rewrite_path_tables(volume)

@@ -73,14 +73,6 @@ CONTINUATION = Packing("<I4xI4xI4x")
 POSIX_ATTRIBUTES = Packing("<I4xI4xI4xI4x")
 
 CATALOG_ENTRY_SIZE = 32
-VALIDATION_ENTRY = Struct(
-    "header_id" / Const(b"\x01"),
-    "platform_id" / Int8ul,
-    "reserved" / Bytes(2),
-    "id_string" / Bytes(24),
-    "checksum" / Int16ul,
-    "key" / Const(b"\x55\xaa"),
-)
 SECTION_HEADER = Struct("indicator" / Int8ul, "platform_id" / Int8ul, "entries" / Int16ul, "id_string" / Bytes(28))
 SECTION_ENTRY = Struct(
     "boot_indicator" / Int8ul,

@@ -17,8 +17,8 @@ from imgkit.iso.rockridge import located_entries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.iso.census import Directory
     from imgkit.iso.directory import Namespace, Record
+    from imgkit.iso.extentmap import Directory
     from imgkit.iso.volume import IsoVolume
 
 _OF_ITS_OWN = 2

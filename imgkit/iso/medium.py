@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Medium:
+class IsoImage:
     """An ISO, open. `tree` is where it is read and edited; `finish` brings the edits into the overlay.
 
     `engine` and `notices` are as an installed system has them; some notices are known when all is finished.
@@ -31,7 +31,7 @@ class Medium:
         return self.tree.notices
 
 
-def find_medium(image: Image, *, now: int) -> Medium | None:
+def find_medium(image: Image, *, now: int) -> IsoImage | None:
     """The ISO that an image file is, or None. `now`, in seconds, stamps what is edited in FAT boot images.
 
     Raises FormatError for an ISO whose descriptors or boot catalogue are damaged.
@@ -42,4 +42,4 @@ def find_medium(image: Image, *, now: int) -> Medium | None:
     from imgkit.iso.volume import IsoVolume  # noqa: PLC0415
 
     tree = IsoTree(IsoVolume.open(image.overlay, str(image.path)), now=now)
-    return Medium(tree, tree.finish)
+    return IsoImage(tree, tree.finish)

@@ -1,6 +1,6 @@
 """Path tables: all directories of a tree by number, for readers that do not want to walk it (ECMA-119, 10.4).
 
-There are two, little-endian (L) and big-endian (M), and perhaps a copy of each. They are made anew from the census
+There are two, little-endian (L) and big-endian (M), and perhaps a copy of each. They are made anew from the extents
 after directories came, went or moved.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from imgkit.errors import UnsupportedError
-from imgkit.iso.census import whole_sectors
+from imgkit.iso.extentmap import whole_sectors
 from imgkit.iso.newrecord import both_32
 from imgkit.iso.placement import find_room
 
 if TYPE_CHECKING:
-    from imgkit.iso.census import Directory
     from imgkit.iso.descriptors import Descriptor
+    from imgkit.iso.extentmap import Directory
     from imgkit.iso.volume import IsoVolume
 
     ByteOrder = Literal["little", "big"]
@@ -36,7 +36,7 @@ def rewrite_path_tables(volume: IsoVolume) -> None:
 def build_table(volume: IsoVolume, descriptor: Descriptor, byteorder: ByteOrder) -> bytes:
     """A descriptor's table: directories by level, then by number of the parent, then by identifier."""
     children: dict[int, list[int]] = {}
-    directories = volume.census.directories
+    directories = volume.extents.directories
     for number, directory in enumerate(directories):
         children.setdefault(directory.parent, []).append(number)
     roots = [number for number in children[-1] if directories[number].where.start == descriptor.root.start]

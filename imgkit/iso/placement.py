@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import hybrid, layout
-from imgkit.iso.census import whole_sectors
 from imgkit.iso.descriptors import set_end
 from imgkit.iso.eltorito import rewrite
+from imgkit.iso.extentmap import whole_sectors
 from imgkit.units import KIB, MIB, ByteRange, format_size
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def find_room(volume: IsoVolume, size: int) -> int:
         return place
     new = ByteRange(end := reach(volume), end + needed)
     _grow(volume, needed)
-    if reach(volume) < new.stop or any(claim.overlaps(new) for claim in volume.census.claims()):
+    if reach(volume) < new.stop or any(claim.overlaps(new) for claim in volume.extents.claims()):
         raise UnsupportedError(
             f"{volume.name}: no room for {format_size(size)} where both a CD drive and a USB disk would show it",
             hint="Rebuild the image with xorriso.",
@@ -52,7 +52,7 @@ def find_room(volume: IsoVolume, size: int) -> int:
 def release(volume: IsoVolume, where: ByteRange) -> None:
     """Make zeros of data that nobody claims any more, up to 1 MiB, so that it counts as room again."""
     sectors = ByteRange(where.start, min(where.start + whole_sectors(where.size), volume.device.size))
-    if 0 < sectors.size <= _LARGEST_CLEARED and not any(claim.overlaps(sectors) for claim in volume.census.claims()):
+    if 0 < sectors.size <= _LARGEST_CLEARED and not any(claim.overlaps(sectors) for claim in volume.extents.claims()):
         volume.device.write_at(sectors.start, bytes(sectors.size))
 
 
@@ -62,7 +62,7 @@ def reach(volume: IsoVolume) -> int:
     A backup GPT, which has to stay the last thing, ends it too.
     """
     ends = [descriptor.space.stop for each in volume.sets for descriptor in each.descriptors]
-    ends += [slot.where.stop for slot in volume.tables.slots if volume.census.is_whole(slot.where)]
+    ends += [slot.where.stop for slot in volume.tables.slots if volume.extents.is_whole(slot.where)]
     ends += [where.start for _, where in volume.tables.backup_ranges()]
     return min(ends) // layout.SECTOR * layout.SECTOR
 
@@ -81,8 +81,8 @@ def _gaps(volume: IsoVolume, end: int) -> list[ByteRange]:
 
     Before it, between path tables and directories, there is room that other tools leave for these to grow.
     """
-    gaps, free = [], min(volume.census.files, default=volume.census.data_end)
-    for claim in sorted(volume.census.claims()):
+    gaps, free = [], min(volume.extents.files, default=volume.extents.data_end)
+    for claim in sorted(volume.extents.claims()):
         if free < min(claim.start, end):
             gaps.append(ByteRange(free, min(claim.start, end) // layout.SECTOR * layout.SECTOR))
         free = max(free, whole_sectors(claim.stop))
@@ -110,8 +110,8 @@ def _grow(volume: IsoVolume, needed: int) -> None:
 
 def _next_claim(volume: IsoVolume, end: int) -> int:
     """Where the volume would run into something: a structure, the end of a partition that holds it, or of the image."""
-    stops = [claim.start for claim in volume.census.claims() if claim.start >= end]
-    stops += [slot.where.stop for slot in volume.tables.slots if volume.census.is_whole(slot.where)]
+    stops = [claim.start for claim in volume.extents.claims() if claim.start >= end]
+    stops += [slot.where.stop for slot in volume.tables.slots if volume.extents.is_whole(slot.where)]
     return min([*stops, volume.device.size])
 
 
@@ -136,7 +136,7 @@ def _insert(volume: IsoVolume, end: int, needed: int) -> None:
     def change(where: ByteRange) -> ByteRange:
         if where.start >= end:
             return ByteRange(where.start + added, where.stop + added)
-        grows = where.stop > end or (where.stop == end and volume.census.is_whole(where))
+        grows = where.stop > end or (where.stop == end and volume.extents.is_whole(where))
         return ByteRange(where.start, where.stop + added) if grows else where
 
     # The catalogue lies in the volume, before the seam.
@@ -154,7 +154,7 @@ def _check_seam(volume: IsoVolume, end: int) -> None:
             f"{volume.name}: {format_size(tail)} follow the volume and would have to be moved to let it grow",
             hint="Rebuild the image with xorriso.",
         )
-    for claim in volume.census.claims():
+    for claim in volume.extents.claims():
         if claim.start < end < claim.stop:
             raise FormatError(
                 "a file, structure or partition reaches across the end of the volume",

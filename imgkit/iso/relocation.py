@@ -29,7 +29,7 @@ def follow(volume: IsoVolume, namespace: Namespace, old: ByteRange, new: ByteRan
     device, descriptor = volume.device, namespace.descriptor
     blocks = (both_32(descriptor.block(where.start)) for where in (old, new))
     before, after = blocks
-    for directory in volume.census.directories:
+    for directory in volume.extents.directories:
         if directory.descriptor.position != descriptor.position or directory.where == old:
             continue
         for record in records(device, descriptor, directory.where):

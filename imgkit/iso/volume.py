@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import hybrid
-from imgkit.iso.census import Census, take_census, update_structures
-from imgkit.iso.descriptors import Kind, find_later_session, read_descriptors, read_further_sets
+from imgkit.iso.descriptors import DescriptorKind, find_later_session, read_descriptors, read_further_sets
 from imgkit.iso.directory import Namespace, Naming, Node, directory_at, nodes, own_record, records
 from imgkit.iso.eltorito import BootCatalog, read_catalog
+from imgkit.iso.extentmap import ExtentMap, map_extents, update_structures
 from imgkit.iso.hfsplus import is_hfs_plus
 from imgkit.iso.rockridge import find_skip
 from imgkit.units import MIB, ByteRange
@@ -42,6 +42,7 @@ class IsoVolume:
         self.device, self.name = device, name
         self._first = first
         self._listings: dict[int, dict[str, Node]] = {}
+        self._keyed: dict[int, dict[str, Node]] = {}
         self._found: dict[tuple[int, str], Node | None] = {}
         self.hfs_plus_differs = False
 
@@ -51,23 +52,24 @@ class IsoVolume:
         return cls(device, name, read_descriptors(device, name=name))
 
     def refresh(self) -> None:
-        """Read descriptors, catalogue and tables anew; the census is kept up to date by whoever changes records."""
+        """Read descriptors, catalogue and tables anew; the extents is kept up to date by whoever changes records."""
         self._first = read_descriptors(self.device, name=self.name)
         for name in ("sets", "tables", "catalog", "namespace", "root"):
             vars(self).pop(name, None)
         self.forget_files()
-        if "census" in vars(self):
-            update_structures(self, self.census)
+        if "extents" in vars(self):
+            update_structures(self, self.extents)
 
     def forget_files(self) -> None:
         """Read files' records anew: some have changed, and nothing else has."""
         self._listings.clear()
+        self._keyed.clear()
         self._found.clear()
 
     @cached_property
-    def census(self) -> Census:
+    def extents(self) -> ExtentMap:
         """Who uses which bytes, of the whole volume."""
-        return take_census(self)
+        return map_extents(self)
 
     @cached_property
     def tables(self) -> hybrid.Tables:
@@ -88,7 +90,7 @@ class IsoVolume:
     @property
     def joliet(self) -> Descriptor | None:
         """The descriptor of the Joliet tree."""
-        return next((each for each in self._first.descriptors if each.kind is Kind.JOLIET), None)
+        return next((each for each in self._first.descriptors if each.kind is DescriptorKind.JOLIET), None)
 
     @cached_property
     def has_later_session(self) -> bool:
@@ -140,18 +142,21 @@ class IsoVolume:
                 listing.setdefault(node.name, node)
             if sum(map(len, self._listings.values())) > _MOST_REMEMBERED:
                 self._listings.clear()
-            self._listings[key] = listing
+                self._keyed.clear()
+            keyed: dict[str, Node] = {}
+            for node in listing.values():
+                keyed.setdefault(self.namespace.key(node.name), node)
+            self._listings[key], self._keyed[key] = listing, keyed
         return listing
 
     def lookup(self, directory: Node, name: str) -> Node | None:
         """The file of a name in a directory, or None."""
         key = directory.extents[0].start
+        if key in self._keyed:
+            return self._keyed[key].get(self.namespace.key(name))
         if (key, name) not in self._found:
-            if key in self._listings:
-                found = iter(self._listings[key].values())
-            else:
-                likely = self.namespace.candidates(self._records(directory), name)
-                found = nodes(self.device, self.namespace, likely)
+            likely = self.namespace.candidates(self._records(directory), name)
+            found = nodes(self.device, self.namespace, likely)
             match = next((node for node in found if self.namespace.matches(node, name)), None)
             self._found[key, name] = match
         return self._found[key, name]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.iso import bootinfo, eltorito, hfsplus, hybrid, layout
-from imgkit.iso.census import Use, whole_sectors
-from imgkit.iso.descriptors import Kind
+from imgkit.iso.descriptors import DescriptorKind
 from imgkit.iso.directory import Namespace, Naming, find_record
+from imgkit.iso.extentmap import Use, whole_sectors
 from imgkit.iso.placement import find_room, release
 from imgkit.units import ByteRange
 
@@ -83,7 +83,7 @@ def _check_file(volume: IsoVolume, node: Node, path: str, size: int) -> None:
         raise UnsupportedError(f"{volume.name}: {path} would need more than one extent", hint=_REBUILD)
     for extent in node.extents:
         if extent.size:
-            volume.census.check_alone(extent, path)
+            volume.extents.check_alone(extent, path)
 
 
 def _write_extent(volume: IsoVolume, old: ByteRange, data: bytes) -> None:
@@ -97,11 +97,11 @@ def _write_extent(volume: IsoVolume, old: ByteRange, data: bytes) -> None:
     end = min(start + whole_sectors(new.size), max(new.stop, volume.device.size))
     volume.device.write_at(start, after + bytes(end - new.stop))
     if new != old:
-        _rewrite_records(volume, volume.census.files[old.start], new)
+        _rewrite_records(volume, volume.extents.files[old.start], new)
         for start in volume.hfs_plus:
             volume.hfs_plus_differs |= not hfsplus.follow(volume.device, start, old, new)
         follows = _follow_boot_image(volume, old, new)
-        volume.census.move(old.start, new)
+        volume.extents.move(old.start, new)
         volume.refresh() if follows else volume.forget_files()
         left = max(old.start, end if start == old.start else 0)
         release(volume, ByteRange(left, max(left, old.stop)))
@@ -128,7 +128,7 @@ def _fill_empty(volume: IsoVolume, node: Node, path: str, data: bytes) -> None:
     volume.device.write_at(start, data)
     new = ByteRange(start, start + len(data))
     _rewrite_records(volume, uses, new)
-    volume.census.add(new, uses)
+    volume.extents.add(new, uses)
     volume.hfs_plus_differs |= bool(volume.hfs_plus)
     volume.forget_files()
 
@@ -149,9 +149,9 @@ def _same_path_elsewhere(volume: IsoVolume, path: str) -> Iterator[Record]:
 
 def namespace_of(volume: IsoVolume, descriptor: Descriptor) -> Namespace:
     """How another tree than the one whose names are used names its files."""
-    if descriptor.kind is Kind.JOLIET:
+    if descriptor.kind is DescriptorKind.JOLIET:
         return Namespace(descriptor, Naming.JOLIET)
-    if descriptor.kind is Kind.ENHANCED and descriptor.root not in _other_roots(volume):
+    if descriptor.kind is DescriptorKind.ENHANCED and descriptor.root not in _other_roots(volume):
         return Namespace(descriptor, Naming.ENHANCED)
     if volume.namespace.naming is Naming.ROCK_RIDGE:
         return Namespace(descriptor, Naming.ROCK_RIDGE, volume.namespace.skip)
@@ -161,18 +161,18 @@ def namespace_of(volume: IsoVolume, descriptor: Descriptor) -> Namespace:
 def _other_roots(volume: IsoVolume) -> set[ByteRange]:
     """The roots of all trees but those of ISO 9660:1999, whose descriptor may name one of these."""
     descriptors = (descriptor for each in volume.sets for descriptor in each.descriptors)
-    return {descriptor.root for descriptor in descriptors if descriptor.kind is not Kind.ENHANCED}
+    return {descriptor.root for descriptor in descriptors if descriptor.kind is not DescriptorKind.ENHANCED}
 
 
 def _directory_of(volume: IsoVolume, record: Record) -> int:
     """Number of the directory that a record lies in."""
-    directories = enumerate(volume.census.directories)
+    directories = enumerate(volume.extents.directories)
     return next(number for number, each in directories if each.where.start <= record.position < each.where.stop)
 
 
 def _rewrite_records(volume: IsoVolume, uses: list[Use], new: ByteRange) -> None:
     for use in uses:
-        descriptor = volume.census.directories[use.directory].descriptor
+        descriptor = volume.extents.directories[use.directory].descriptor
         raw = volume.device.read_at(use.position, volume.device.read_at(use.position, 1)[0])
         block = descriptor.block(new.start)
         volume.device.write_at(use.position, rewritten(raw, use.position, block, new.size))

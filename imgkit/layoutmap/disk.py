@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.filesystem.usage import used_bytes
 from imgkit.guest.volume import WHOLE_DISK
-from imgkit.layoutmap.model import Claim, Kind, make_map
+from imgkit.layoutmap.model import Claim, RangeKind, make_map
 from imgkit.partition.model import Scheme
 from imgkit.storage.device import Window
 from imgkit.units import KIB, ByteRange
@@ -14,7 +14,7 @@ from imgkit.units import KIB, ByteRange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from imgkit.guest.volume import Volume
+    from imgkit.guest.volume import GuestVolume
     from imgkit.layoutmap.model import LayoutMap
     from imgkit.partition.model import Partition, PartitionTable
     from imgkit.storage.device import BlockDevice
@@ -24,17 +24,17 @@ _CONTAINERS = ("LVM2_member", "crypto_LUKS", "linux_raid_member", "zfs_member")
 
 
 def disk_map(
-    disk: BlockDevice, table: PartitionTable, volumes: Iterable[Volume], changed: Iterable[ByteRange] = ()
+    disk: BlockDevice, table: PartitionTable, volumes: Iterable[GuestVolume], changed: Iterable[ByteRange] = ()
 ) -> LayoutMap:
     """The map of a disk with that table; `volumes` say what its partitions hold, or the whole of it."""
-    known: dict[int, Volume] = {}
+    known: dict[int, GuestVolume] = {}
     for volume in volumes:
         if volume.number or volume.name == WHOLE_DISK:
             known[volume.number] = volume
     return make_map(disk.size, _claims(disk, table, known), changed)
 
 
-def _claims(disk: BlockDevice, table: PartitionTable, volumes: dict[int, Volume]) -> Iterator[Claim]:
+def _claims(disk: BlockDevice, table: PartitionTable, volumes: dict[int, GuestVolume]) -> Iterator[Claim]:
     yield from _tables(table, disk.size)
     if not table.partitions and 0 in volumes:
         yield _claim(disk, ByteRange(0, disk.size), volumes[0], None)
@@ -43,31 +43,31 @@ def _claims(disk: BlockDevice, table: PartitionTable, volumes: dict[int, Volume]
         if not partition.extended and partition.number in volumes:
             yield _claim(disk, partition.where, volumes[partition.number], partition)
     for partition in containers:
-        yield Claim(partition.where, Kind.FREE, f"in extended partition {partition.number}")
+        yield Claim(partition.where, RangeKind.FREE, f"in extended partition {partition.number}")
 
 
 def _tables(table: PartitionTable, size: int) -> Iterator[Claim]:
     sector = table.sector_size
     if table.scheme is Scheme.MBR:
-        yield Claim(ByteRange(0, sector), Kind.TABLE, "MBR")
+        yield Claim(ByteRange(0, sector), RangeKind.TABLE, "MBR")
     elif table.scheme is Scheme.GPT:
         usable = table.usable or ByteRange(2 * sector + _GPT_ARRAY, size)
-        yield Claim(ByteRange(0, usable.start), Kind.TABLE, "MBR and GPT")
-        yield Claim(ByteRange(usable.stop, usable.stop + _GPT_ARRAY + sector), Kind.TABLE, "backup GPT")
+        yield Claim(ByteRange(0, usable.start), RangeKind.TABLE, "MBR and GPT")
+        yield Claim(ByteRange(usable.stop, usable.stop + _GPT_ARRAY + sector), RangeKind.TABLE, "backup GPT")
 
 
-def _claim(disk: BlockDevice, where: ByteRange, volume: Volume, partition: Partition | None) -> Claim:
+def _claim(disk: BlockDevice, where: ByteRange, volume: GuestVolume, partition: Partition | None) -> Claim:
     used = None
     if not volume.kind:
-        kind, holds = Kind.PARTITION, partition.type_name if partition else ""
+        kind, holds = RangeKind.PARTITION, partition.type_name if partition else ""
         if "BIOS boot" in holds:
-            kind = Kind.BOOT
+            kind = RangeKind.BOOT
     elif volume.kind in _CONTAINERS:
-        kind, holds = Kind.CONTAINER, volume.kind
+        kind, holds = RangeKind.CONTAINER, volume.kind
     elif volume.kind == "swap":
-        kind, holds = Kind.SWAP, "swap"
+        kind, holds = RangeKind.SWAP, "swap"
     else:
-        kind, holds = Kind.FILE_SYSTEM, volume.kind
+        kind, holds = RangeKind.FILE_SYSTEM, volume.kind
         used = used_bytes(Window(disk, where), volume.kind)
     label = repr(volume.label) if volume.label else ""
     return Claim(where, kind, " ".join(filter(None, (volume.name, holds or "empty", label))), used)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit.guest.volume import disk_volumes
-from imgkit.iso.medium import Medium, find_medium
+from imgkit.iso.medium import IsoImage, find_medium
 from imgkit.partition.table import read_table
 from imgkit.units import ByteRange
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from imgkit.formats.image import Image
     from imgkit.guest.session import Guest
     from imgkit.layoutmap.model import LayoutMap
-    from imgkit.storage.overlay import Plan
+    from imgkit.storage.overlay import PatchPlan
 
 
-def map_of(image: Image, contents: Guest | Medium, plan: Plan) -> LayoutMap:
+def map_of(image: Image, contents: Guest | IsoImage, plan: PatchPlan) -> LayoutMap:
     """The map of an image that is open, with the ranges that its plan, made of all that is staged, changes.
 
     Raises FormatError where what is described is damaged.
     """
-    if isinstance(contents, Medium):
+    if isinstance(contents, IsoImage):
         from imgkit.layoutmap.iso import iso_map  # noqa: PLC0415  here and below: an image is one or the other
 
         return iso_map(contents.tree, changed_ranges(image, plan))
@@ -42,7 +42,7 @@ def map_of_file(image: Image) -> LayoutMap:
     return disk_map(image.disk, table, [volume for volume, _ in disk_volumes(image.disk, table)])
 
 
-def changed_ranges(image: Image, plan: Plan) -> tuple[ByteRange, ...]:
+def changed_ranges(image: Image, plan: PatchPlan) -> tuple[ByteRange, ...]:
     """The ranges of the disk, not of the host file, that a plan changes."""
     if image.disk is image.overlay:
         return tuple(ByteRange(patch.offset, patch.offset + len(patch.after)) for patch in plan.patches)

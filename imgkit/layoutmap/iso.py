@@ -1,6 +1,6 @@
 """The map of an ISO: system area, descriptors, path tables, directories, files, boot images, what was appended.
 
-Files that follow each other are one area; only the largest are named. It says what the census of the volume says.
+Files that follow each other are one area; only the largest are named. It says what the extents of the volume says.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit.iso import layout
-from imgkit.iso.census import whole_sectors
+from imgkit.iso.extentmap import whole_sectors
 from imgkit.iso.placement import is_zero
-from imgkit.layoutmap.model import Claim, Kind, make_map
+from imgkit.layoutmap.model import Claim, RangeKind, make_map
 from imgkit.units import MIB, ByteRange
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def iso_map(tree: IsoTree, changed: Iterable[ByteRange] = ()) -> LayoutMap:
     volume = tree.volume
     left = _MOST_LOOKED_AT
 
-    def gap(where: ByteRange) -> tuple[Kind, str]:
+    def gap(where: ByteRange) -> tuple[RangeKind, str]:
         nonlocal left
         left -= where.size
         if left >= 0 and is_zero(volume.device, where):
-            return Kind.PADDING, ""
-        return Kind.OTHER, "named by no directory"
+            return RangeKind.PADDING, ""
+        return RangeKind.OTHER, "named by no directory"
 
     return make_map(volume.device.size, _claims(tree), changed, gap=gap)
 
@@ -42,55 +42,55 @@ def iso_map(tree: IsoTree, changed: Iterable[ByteRange] = ()) -> LayoutMap:
 def _claims(tree: IsoTree) -> Iterator[Claim]:
     volume = tree.volume
     for fat in tree.fat_images():
-        yield Claim(fat.where, Kind.BOOT, f"{fat.path} FAT")
+        yield Claim(fat.where, RangeKind.BOOT, f"{fat.path} FAT")
     yield from _boot(volume)
     yield from _structures(volume)
     yield from _files(volume)
     for slot in volume.tables.slots:
-        if not slot.is_filler and not volume.census.is_whole(slot.where):
+        if not slot.is_filler and not volume.extents.is_whole(slot.where):
             name = f" {slot.name!r}" if slot.name else ""
-            yield Claim(slot.where, Kind.PARTITION, f"{slot.scheme} partition {slot.number} {slot.type}{name}")
+            yield Claim(slot.where, RangeKind.PARTITION, f"{slot.scheme} partition {slot.number} {slot.type}{name}")
 
 
 def _boot(volume: IsoVolume) -> Iterator[Claim]:
     if volume.catalog is not None:
         where = volume.catalog.where
-        yield Claim(_file(volume, where.start) or _in_sectors(where), Kind.BOOT, "boot catalogue")
+        yield Claim(_file(volume, where.start) or _in_sectors(where), RangeKind.BOOT, "boot catalogue")
         for image in volume.catalog.images:
-            label = volume.census.path(volume, image.start) or f"boot image {image.number}"
-            yield Claim(_file(volume, image.start) or image.least_extent, Kind.BOOT, label)
+            label = volume.extents.path(volume, image.start) or f"boot image {image.number}"
+            yield Claim(_file(volume, image.start) or image.least_extent, RangeKind.BOOT, label)
 
 
 def _structures(volume: IsoVolume) -> Iterator[Claim]:
     for each in volume.sets:
-        yield Claim(each.where, Kind.DESCRIPTORS, "")
+        yield Claim(each.where, RangeKind.DESCRIPTORS, "")
     for name, where in volume.tables.ranges():
         if where.start >= layout.FIRST_DESCRIPTOR:
-            yield Claim(where, Kind.TABLE, name)
-    yield Claim(ByteRange(0, layout.FIRST_DESCRIPTOR), Kind.SYSTEM_AREA, _system_area(volume))
+            yield Claim(where, RangeKind.TABLE, name)
+    yield Claim(ByteRange(0, layout.FIRST_DESCRIPTOR), RangeKind.SYSTEM_AREA, _system_area(volume))
     for descriptor in (descriptor for each in volume.sets for descriptor in each.descriptors):
         for where in descriptor.path_tables:
-            yield Claim(_in_sectors(where), Kind.PATH_TABLES, "")
-    for where in (*(directory.where for directory in volume.census.directories), *volume.census.continuations):
-        yield Claim(_in_sectors(where), Kind.DIRECTORIES, "")
+            yield Claim(_in_sectors(where), RangeKind.PATH_TABLES, "")
+    for where in (*(directory.where for directory in volume.extents.directories), *volume.extents.continuations):
+        yield Claim(_in_sectors(where), RangeKind.DIRECTORIES, "")
 
 
 def _files(volume: IsoVolume) -> Iterator[Claim]:
     """The large files by name, and then the others in runs."""
-    census = volume.census
+    extents = volume.extents
     large = volume.device.size // _NAMED_FROM
     runs: list[tuple[int, int, int]] = []  # start, stop, number of files
-    for start in sorted(census.files):
-        size = max(use.size for use in census.files[start])
+    for start in sorted(extents.files):
+        size = max(use.size for use in extents.files[start])
         stop = start + whole_sectors(size)
-        if size >= large and start not in census.disputed:
-            yield Claim(ByteRange(start, stop), Kind.FILES, census.path(volume, start) or "a file")
+        if size >= large and start not in extents.disputed:
+            yield Claim(ByteRange(start, stop), RangeKind.FILES, extents.path(volume, start) or "a file")
         elif runs and start <= runs[-1][1]:
             runs[-1] = (runs[-1][0], max(stop, runs[-1][1]), runs[-1][2] + 1)
         else:
             runs.append((start, stop, 1))
     for start, stop, number in runs:
-        yield Claim(ByteRange(start, stop), Kind.FILES, f"{number:,} files" if number > 1 else "1 file")
+        yield Claim(ByteRange(start, stop), RangeKind.FILES, f"{number:,} files" if number > 1 else "1 file")
 
 
 def _system_area(volume: IsoVolume) -> str:
@@ -99,7 +99,7 @@ def _system_area(volume: IsoVolume) -> str:
 
 
 def _file(volume: IsoVolume, start: int) -> ByteRange | None:
-    uses = volume.census.files.get(start)
+    uses = volume.extents.files.get(start)
     return _in_sectors(ByteRange(start, start + uses[0].size)) if uses else None
 
 

@@ -28,7 +28,7 @@ _LONGEST_LABEL = 60
 _FINEST = 2048  # changes that lie closer than this part of an image are one: no drawing tells them apart
 
 
-class Kind(StrEnum):
+class RangeKind(StrEnum):
     """What an area is for."""
 
     TABLE = "table"
@@ -53,7 +53,7 @@ class Claim:
     """What something says of a range; it may leave the image. `used` are the bytes of it that are taken, if known."""
 
     where: ByteRange
-    kind: Kind
+    kind: RangeKind
     label: str
     used: int | None = None
 
@@ -64,7 +64,7 @@ class Area:
 
     start: int
     length: int
-    kind: Kind
+    kind: RangeKind
     label: str
     used: int | None = None
 
@@ -88,7 +88,7 @@ def make_map(
     claims: Iterable[Claim],
     changed: Iterable[ByteRange] = (),
     *,
-    gap: Callable[[ByteRange], tuple[Kind, str]] = lambda _where: (Kind.FREE, ""),
+    gap: Callable[[ByteRange], tuple[RangeKind, str]] = lambda _where: (RangeKind.FREE, ""),
 ) -> LayoutMap:
     """The map of an image of `size` bytes; `gap` says what a range is that nothing claims."""
     areas = coarsened(tile(size, claims, gap), MOST_AREAS)
@@ -96,7 +96,9 @@ def make_map(
 
 
 def tile(
-    size: int, claims: Iterable[Claim], gap: Callable[[ByteRange], tuple[Kind, str]] = lambda _where: (Kind.FREE, "")
+    size: int,
+    claims: Iterable[Claim],
+    gap: Callable[[ByteRange], tuple[RangeKind, str]] = lambda _where: (RangeKind.FREE, ""),
 ) -> tuple[Area, ...]:
     """Areas that cover [0, size) exactly. Where claims overlap, the one that comes first counts."""
     ranked = list(claims)
@@ -200,7 +202,9 @@ def encode(drawn: LayoutMap) -> str:
 def decode(line: str) -> LayoutMap:
     """The map that `encode` wrote."""
     content = json.loads(line)
-    areas = tuple(Area(start, length, Kind(kind), label, used) for start, length, kind, label, used in content["areas"])
+    areas = tuple(
+        Area(start, length, RangeKind(kind), label, used) for start, length, kind, label, used in content["areas"]
+    )
     return LayoutMap(content["size"], areas, tuple(ByteRange(*pair) for pair in content["changed"]))
 
 
@@ -221,7 +225,7 @@ def _area(where: ByteRange, claim: Claim) -> Area:
     return Area(where.start, where.size, claim.kind, claim.label, used)
 
 
-def _gap(where: ByteRange, gap: Callable[[ByteRange], tuple[Kind, str]]) -> Area:
+def _gap(where: ByteRange, gap: Callable[[ByteRange], tuple[RangeKind, str]]) -> Area:
     kind, label = gap(where)
     return Area(where.start, where.size, kind, label)
 
@@ -242,4 +246,4 @@ def _merged(run: list[Area]) -> Area:
     label = ", ".join(dict.fromkeys(area.label or str(area.kind) for area in run))
     if len(label) > _LONGEST_LABEL:
         label = f"{len(run)} small areas"
-    return Area(first.start, length, kinds.pop() if len(kinds) == 1 else Kind.MIXED, label)
+    return Area(first.start, length, kinds.pop() if len(kinds) == 1 else RangeKind.MIXED, label)

@@ -11,7 +11,7 @@ from configparser import Error as ParserError
 from typing import TYPE_CHECKING
 
 from imgkit.errors import LocationError
-from imgkit.location.model import Family, InstallTree, architecture_name, inner_path
+from imgkit.location.model import InstallTree, TreeFamily, architecture_name, inner_path
 from imgkit.location.probe import first_pair, no_kernel, text
 from imgkit.location.source import shown
 
@@ -108,11 +108,11 @@ def find_discinfo(source: Source, location: str, architecture: str | None) -> In
     return InstallTree(location, _family(name or lines[1]), name or lines[1], version, machine, kernel, initrd)
 
 
-def _family(name: str) -> Family:
+def _family(name: str) -> TreeFamily:
     lowered = name.lower()
     if "fedora" in lowered:
-        return Family.FEDORA
-    return Family.SUSE if "suse" in lowered else Family.RHEL
+        return TreeFamily.FEDORA
+    return TreeFamily.SUSE if "suse" in lowered else TreeFamily.RHEL
 
 
 def _first(info: ConfigParser, *places: tuple[str, str]) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from imgkit.configtext import kernelargs
 from imgkit.errors import UnsupportedError, UsageError
-from imgkit.location.model import Family, InstallTree
+from imgkit.location.model import InstallTree, TreeFamily
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _MODES = ("text", "cmdline", "vnc", "rdp", "sshd", "graphical")
 _SOURCES = ("repo", "stage2", "method")
 _KEPT = "---"
-_PREFIX_SINCE = {Family.FEDORA: 17, Family.RHEL: 7}
+_PREFIX_SINCE = {TreeFamily.FEDORA: 17, TreeFamily.RHEL: 7}
 
 
 def installer_arguments(
-    installer: InstallTree | Family, console: SerialConsole, extra: Sequence[str] = (), *, answers: str = ""
+    installer: InstallTree | TreeFamily, console: SerialConsole, extra: Sequence[str] = (), *, answers: str = ""
 ) -> str:
     """The command line of an installer: the console, text mode, where its packages are, and `extra` arguments.
 
@@ -44,14 +44,14 @@ def installer_arguments(
     names = {argument.name for argument in given}
     words = list(_answers(family, tree, answers)) if answers else []
     match family:
-        case Family.DEBIAN | Family.UBUNTU:
+        case TreeFamily.DEBIAN | TreeFamily.UBUNTU:
             arguments = kernelargs.add(kernelargs.new(words), kernelargs.texts(given))
             if _KEPT not in kernelargs.texts(arguments):
                 arguments = (*arguments, *kernelargs.new([_KEPT]))
             return kernelargs.join(kernelargs.set_console(arguments, console, installer=True))
-        case Family.FEDORA | Family.RHEL:
+        case TreeFamily.FEDORA | TreeFamily.RHEL:
             words += _anaconda(tree, names)
-        case Family.SUSE:
+        case TreeFamily.SUSE:
             words += _suse(tree, names)
     arguments = kernelargs.add(kernelargs.new(words), kernelargs.texts(given))
     return kernelargs.join(kernelargs.set_console(arguments, console))
@@ -101,13 +101,13 @@ def _address(tree: InstallTree | None) -> str:
     return "" if secret else parts._replace(query="").geturl()
 
 
-def _answers(family: Family, tree: InstallTree | None, answers: str) -> tuple[str, ...]:
+def _answers(family: TreeFamily, tree: InstallTree | None, answers: str) -> tuple[str, ...]:
     is_url = "://" in answers
     if not (is_url or answers.startswith("/")):
         raise UsageError(
             f"{answers!r} is neither a URL nor an absolute path", hint="Write /preseed.cfg for an injected file."
         )
-    if family is Family.UBUNTU and tree is not None and "casper" in tree.kernel:
+    if family is TreeFamily.UBUNTU and tree is not None and "casper" in tree.kernel:
         if not is_url:
             raise UnsupportedError(
                 "Ubuntu's installer does not look for its answers in the initial RAM disk",
@@ -115,9 +115,9 @@ def _answers(family: Family, tree: InstallTree | None, answers: str) -> tuple[st
             )
         return ("autoinstall", f"ds=nocloud-net;s={answers.rstrip('/')}/")
     match family:
-        case Family.DEBIAN | Family.UBUNTU:
+        case TreeFamily.DEBIAN | TreeFamily.UBUNTU:
             return ("auto=true", "priority=critical", f"preseed/{'url' if is_url else 'file'}={answers}")
-        case Family.FEDORA | Family.RHEL:
+        case TreeFamily.FEDORA | TreeFamily.RHEL:
             return (f"{_prefix(tree)}ks={answers if is_url else 'file:' + answers}",)
-        case Family.SUSE:
+        case TreeFamily.SUSE:
             return (f"autoyast={answers if is_url else 'file://' + answers}",)

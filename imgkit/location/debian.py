@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.location.checksums import sums
-from imgkit.location.model import Family, InstallTree, architecture_name
+from imgkit.location.model import InstallTree, TreeFamily, architecture_name
 from imgkit.location.probe import checksums, first_pair, no_kernel, text
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _netboot(source: Source, location: str, images: str, manifest: str, machine:
     suite = _SUITE.search(location)
     return InstallTree(
         location,
-        Family(kin),
+        TreeFamily(kin),
         version[1] if version else kin.capitalize(),
         version[2] if version else suite[1] if suite else "",
         machine,
@@ -111,7 +111,7 @@ def find_cd(source: Source, location: str, architecture: str | None) -> InstallT
     found, listed = checksums(
         source, (kernel, initrd), [(name, sums) for name in ("sha256sum.txt", "md5sum.txt", "MD5SUMS")]
     )
-    family = Family.UBUNTU if is_ubuntu else Family.DEBIAN
+    family = TreeFamily.UBUNTU if is_ubuntu else TreeFamily.DEBIAN
     version = match["version"] or "" if match else ""
     return InstallTree(location, family, name, version, machine, kernel, initrd, found, listed)
 

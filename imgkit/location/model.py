@@ -25,7 +25,7 @@ _ARCHITECTURES = {
 _CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):([0-9a-f]{32,128})")
 
 
-class Family(StrEnum):
+class TreeFamily(StrEnum):
     """Installers that take the same arguments; derivatives count with what they are made from."""
 
     DEBIAN = "debian"
@@ -45,7 +45,7 @@ class InstallTree:
     """
 
     location: str
-    family: Family
+    family: TreeFamily
     distribution: str
     version: str
     architecture: str

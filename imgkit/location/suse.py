@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imgkit.location.checksums import content_hashes, sums
-from imgkit.location.model import Family, InstallTree, architecture_name
+from imgkit.location.model import InstallTree, TreeFamily, architecture_name
 from imgkit.location.probe import checksums, first_pair, text
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _tree(source: Source, location: str, name: str, version: str, machines: list
     pairs = {pair: machine for machine in machines for pair in _places(machine)}
     kernel, initrd = first_pair(source, location, list(pairs))
     found, listed = checksums(source, (kernel, initrd), [("content", content_hashes), ("CHECKSUMS", sums)])
-    return InstallTree(location, Family.SUSE, name, version, pairs[kernel, initrd], kernel, initrd, found, listed)
+    return InstallTree(location, TreeFamily.SUSE, name, version, pairs[kernel, initrd], kernel, initrd, found, listed)
 
 
 def _places(machine: str) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from imgkit.partition.types import gpt_type_name
 from imgkit.units import MIB, ByteRange, sectors_to_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from imgkit.storage.device import BlockReader
 
@@ -120,31 +120,6 @@ def build_header(header: GptHeader) -> bytes:
     built = build(GPT_HEADER, values).ljust(header.header_size, b"\0")
     crc = _header_crc(built).to_bytes(4, "little")
     return built[:_CRC_OFFSET] + crc + built[_CRC_OFFSET + 4 :]
-
-
-def build_array(partitions: Iterable[Partition], *, sector_size: int, count: int = 128, entry_size: int = 128) -> bytes:
-    """The partition entry array; its checksum (`zlib.crc32`) goes into both headers.
-
-    ValueError for a number above `count`, an empty or unaligned range, or a name of more than 36 UTF-16 units.
-    """
-    array = bytearray(count * entry_size)
-    for partition in partitions:
-        where = partition.where
-        if not 1 <= partition.number <= count or not where.size or (where.start | where.stop) % sector_size:
-            raise ValueError(f"no GPT of {count} entries and {sector_size}-byte sectors can hold {partition}")
-        offset = (partition.number - 1) * entry_size
-        array[offset : offset + GPT_ENTRY_SIZE] = build(
-            GPT_ENTRY,
-            {
-                "partition_type_guid": partition.type_id,
-                "unique_partition_guid": partition.partuuid,
-                "starting_lba": where.start // sector_size,
-                "ending_lba": where.stop // sector_size - 1,
-                "attributes": partition.attributes,
-                "partition_name": partition.name,
-            },
-        )
-    return bytes(array)
 
 
 def parse_array(array: bytes, *, entry_size: int, sector_size: int) -> Iterator[Partition]:

@@ -58,8 +58,3 @@ class PartitionTable:
     hybrid: bool = False
     notices: tuple[str, ...] = ()
     usable: ByteRange | None = None
-
-    def with_partuuid(self, partuuid: str) -> tuple[Partition, ...]:
-        """All partitions with that PARTUUID, in any case: more than one means that the UUID identifies nothing."""
-        wanted = partuuid.lower()
-        return tuple(partition for partition in self.partitions if wanted and partition.partuuid == wanted)

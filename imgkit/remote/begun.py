@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Begun:
+class UploadNote:
     """A note of things, each a dict of strings, that a store holds for us until we are done; None keeps no note."""
 
     def __init__(self, path: Path | None) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from imgkit.errors import UnclassifiedImageError, UnsupportedError
-from imgkit.remote.object import Patience
+from imgkit.remote.object import RetryPolicy
 from imgkit.remote.place import missing_library
 from imgkit.storage import durable
 from imgkit.storage.copy import copy_to_file, copy_to_pipe, no_progress
@@ -45,10 +45,10 @@ class RemoteFile:
     writable = False
     mode = 0o644
 
-    def __init__(self, url: Url, *, progress: Progress = no_progress, patience: Patience | None = None) -> None:
+    def __init__(self, url: Url, *, progress: Progress = no_progress, retry_policy: RetryPolicy | None = None) -> None:
         self.path = url
         self.notices: tuple[str, ...] = ()
-        self.object = _open(url, patience or Patience())
+        self.object = _open(url, retry_policy or RetryPolicy())
         self._whole: int | None = None
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._next, self._ahead = 0, 1
@@ -171,16 +171,16 @@ class RemoteFile:
         return size
 
 
-def _open(url: Url, patience: Patience) -> RemoteObject:
+def _open(url: Url, retry_policy: RetryPolicy) -> RemoteObject:
     try:
         if url.scheme in ("http", "https"):
             from imgkit.remote.http import HttpObject  # noqa: PLC0415 - an extra, and 0.1 s to import
 
-            return HttpObject(url, patience)
+            return HttpObject(url, retry_policy)
         if url.scheme == "s3":
             from imgkit.remote.s3 import S3Object  # noqa: PLC0415 - as above
 
-            return S3Object(url, patience)
+            return S3Object(url, retry_policy)
         from imgkit.remote.filesystem import FilesystemObject  # noqa: PLC0415 - as above
     except ImportError as error:
         raise missing_library(url, error) from error

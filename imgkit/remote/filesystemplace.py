@@ -19,7 +19,7 @@ from imgkit.units import MIB
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from imgkit.remote.begun import Begun
+    from imgkit.remote.begun import UploadNote
     from imgkit.storage.copy import Progress
     from imgkit.storage.result import Result
 
@@ -54,7 +54,7 @@ class FilesystemPlace:
             found = sorted(map(str, self._files.glob(self._path)))
             return [Url(self._files.unstrip_protocol(name)) for name in found]
 
-    def clear_away(self, begun: Begun) -> None:
+    def clear_away(self, begun: UploadNote) -> None:
         """Remove files of temporary name."""
         with self._translated():
             for thing in begun.things():
@@ -62,7 +62,9 @@ class FilesystemPlace:
                     self._files.rm_file(thing["path"])
         begun.clear()
 
-    def put(self, result: Result, *, ready: Callable[[], None], force: bool, progress: Progress, begun: Begun) -> None:
+    def put(
+        self, result: Result, *, ready: Callable[[], None], force: bool, progress: Progress, begun: UploadNote
+    ) -> None:
         """Write the file beside its name, and move it there."""
         folder, slash, name = self._path.rpartition("/")
         temporary = f"{folder}{slash}.{name}.imgkit-new-{secrets.token_hex(8)}"

@@ -21,7 +21,7 @@ from imgkit.errors import StaleImageError, UnclassifiedImageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.remote.object import Patience
+    from imgkit.remote.object import RetryPolicy
     from imgkit.remote.url import Url
 
 _PIECE = 64 << 10  # what of a piece has come is lost when the connection breaks
@@ -51,9 +51,9 @@ class _Version:
 class HttpObject:
     """A file on a web server; see RemoteObject. Raises UnclassifiedImageError if it cannot be had."""
 
-    def __init__(self, url: Url, patience: Patience) -> None:
+    def __init__(self, url: Url, retry_policy: RetryPolicy) -> None:
         self._url = url
-        self._patience = patience
+        self._patience = retry_policy
         self._session = requests.Session()
         self._session.max_redirects = 10
         self._session.headers["Accept-Encoding"] = "identity"  # ranges count the bytes of the file itself

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for a server: seconds to connect, seconds of silence, and attempts that bring nothing new.
 
     `pause` is the time before the second of these attempts; each one after it waits twice as long.

@@ -9,7 +9,7 @@ from imgkit.errors import OutputError, UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imgkit.remote.begun import Begun
+    from imgkit.remote.begun import UploadNote
     from imgkit.remote.url import Url
     from imgkit.storage.copy import Progress
     from imgkit.storage.result import Result
@@ -26,7 +26,9 @@ class Place(Protocol):
         """Raise OutputError if it is known already that nothing can be written there."""
         ...
 
-    def put(self, result: Result, *, ready: Callable[[], None], force: bool, progress: Progress, begun: Begun) -> None:
+    def put(
+        self, result: Result, *, ready: Callable[[], None], force: bool, progress: Progress, begun: UploadNote
+    ) -> None:
         """Write a new image there. It appears when it is whole, or not at all.
 
         `ready` is called before it appears, and may raise. Without `force` nothing is replaced. `begun` notes what
@@ -34,7 +36,7 @@ class Place(Protocol):
         """
         ...
 
-    def clear_away(self, begun: Begun) -> None:
+    def clear_away(self, begun: UploadNote) -> None:
         """Remove what a kill left of a `put`. What is complete stays."""
         ...
 

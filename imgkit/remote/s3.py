@@ -29,7 +29,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from imgkit.errors import OutputError, StaleImageError, UnclassifiedImageError
-from imgkit.remote.object import Patience
+from imgkit.remote.object import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,9 +87,9 @@ def locate(url: Url) -> dict[str, str]:
 class S3Object:
     """An object by its URL; see RemoteObject. Raises UnclassifiedImageError if it cannot be had."""
 
-    def __init__(self, url: Url, patience: Patience | None = None) -> None:
+    def __init__(self, url: Url, retry_policy: RetryPolicy | None = None) -> None:
         self._url = url
-        self._patience = patience or Patience()
+        self._patience = retry_policy or RetryPolicy()
         self.where = locate(url)
         with translated(url):
             found = head(self.where)

@@ -46,7 +46,7 @@ from imgkit.remote.url import Url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from imgkit.remote.begun import Begun
+    from imgkit.remote.begun import UploadNote
     from imgkit.remote.s3parts import Part
     from imgkit.storage.copy import Progress
     from imgkit.storage.host import ImageFile
@@ -90,7 +90,7 @@ class S3Place:
             keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
         return [Url(f"s3://{bucket}/{key}") for key in sorted(keys) if wanted.fullmatch(key)]
 
-    def clear_away(self, begun: Begun) -> None:
+    def clear_away(self, begun: UploadNote) -> None:
         """Abort uploads, and delete stitches."""
         with translated(self._url, OutputError):
             for thing in begun.things():
@@ -104,7 +104,9 @@ class S3Place:
                         raise
         begun.clear()
 
-    def put(self, result: Result, *, ready: Callable[[], None], force: bool, progress: Progress, begun: Begun) -> None:
+    def put(
+        self, result: Result, *, ready: Callable[[], None], force: bool, progress: Progress, begun: UploadNote
+    ) -> None:
         """Make the object of parts; where the store cannot copy them, all of it is sent."""
         try:
             self._put(_Maker(result, _in_store(result.host), progress), ready, force=force, begun=begun)
@@ -112,7 +114,7 @@ class S3Place:
             self._put(_Maker(result, None, progress), ready, force=force, begun=begun)
         begun.clear()
 
-    def _put(self, maker: _Maker, ready: Callable[[], None], *, force: bool, begun: Begun) -> None:
+    def _put(self, maker: _Maker, ready: Callable[[], None], *, force: bool, begun: UploadNote) -> None:
         mark = secrets.token_hex(16)
         source = maker.source
         try:
@@ -129,7 +131,7 @@ class S3Place:
             raise source.stale() from error
 
     @contextmanager
-    def _upload(self, where: dict[str, str], metadata: dict[str, str], begun: Begun) -> Iterator[dict[str, str]]:
+    def _upload(self, where: dict[str, str], metadata: dict[str, str], begun: UploadNote) -> Iterator[dict[str, str]]:
         """A multipart upload; aborted if it is left by an exception."""
         with translated(self._url, OutputError):
             answer = client().create_multipart_upload(**where, Metadata=metadata)
@@ -143,7 +145,7 @@ class S3Place:
             raise
 
     @contextmanager
-    def _stitched(self, maker: _Maker, begun: Begun) -> Iterator[dict[Stitch, dict[str, Any]]]:
+    def _stitched(self, maker: _Maker, begun: UploadNote) -> Iterator[dict[Stitch, dict[str, Any]]]:
         """The objects of all stitches, with what copies them whole; they are there only in the `with` block."""
         prefix = f"{self._where['Key']}.imgkit-new-{secrets.token_hex(8)}"
         objects: list[dict[str, str]] = []

@@ -21,7 +21,7 @@ from imgkit.storage.syscalls import reserve
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imgkit.storage.overlay import Patch, Plan
+    from imgkit.storage.overlay import Patch, PatchPlan
 
 _SECTOR = 512
 
@@ -31,7 +31,7 @@ def journal_path(image: Path) -> Path:
     return image.with_name(f".{image.name}.imgkit-journal")
 
 
-def commit(host: HostFile, plan: Plan, *, mtime_ns: int, undo: Path | None = None) -> None:
+def commit(host: HostFile, plan: PatchPlan, *, mtime_ns: int, undo: Path | None = None) -> None:
     """Write `plan` to the image, atomically; the image's modification time becomes `mtime_ns`.
 
     `host` was opened writable. With `undo`, an undo file is made first; it must not exist. After the return, `host`
@@ -95,7 +95,7 @@ def recover(path: Path) -> bool:
     return True
 
 
-def undo(path: Path, undo_file: Path, *, mtime_ns: int, force: bool = False) -> Plan:
+def undo(path: Path, undo_file: Path, *, mtime_ns: int, force: bool = False) -> PatchPlan:
     """Take back the commit that wrote `undo_file`; the plan that did so. The image's time becomes `mtime_ns`.
 
     Raises StaleImageError unless the image is as that commit left it. A copy has another modification time: `force`
@@ -153,7 +153,7 @@ def _check_either(host: HostFile, patch: Patch, journal: Path) -> None:
             )
 
 
-def _reserve(host: HostFile, plan: Plan) -> None:
+def _reserve(host: HostFile, plan: PatchPlan) -> None:
     """Have the file system set blocks aside for every byte that will be written, so that none can fail for space."""
     try:
         for patch in plan.patches:
@@ -163,7 +163,7 @@ def _reserve(host: HostFile, plan: Plan) -> None:
         raise durable.no_space(host.path, error) from error
 
 
-def _abandon(host: HostFile, plan: Plan, made: list[Path]) -> None:
+def _abandon(host: HostFile, plan: PatchPlan, made: list[Path]) -> None:
     for path in made:
         path.unlink(missing_ok=True)
     if Identity.of(host.fd).size != plan.size_before:

@@ -79,27 +79,3 @@ class Window:
         if offset < 0 or offset + len(data) > self._size:
             check_bounds(self, offset, len(data))
         self._parent.write_at(self._start + offset, data)
-
-
-class MemoryDevice:
-    """A block device in memory: a decompressed backing layer, a parser's test input."""
-
-    __slots__ = ("_data",)
-
-    def __init__(self, data: bytes | bytearray) -> None:
-        self._data = bytearray(data)
-
-    @property
-    def size(self) -> int:
-        """Length in bytes."""
-        return len(self._data)
-
-    def read_at(self, offset: int, length: int, /) -> bytes:
-        """The `length` bytes at `offset`."""
-        check_bounds(self, offset, length)
-        return bytes(self._data[offset : offset + length])
-
-    def write_at(self, offset: int, data: bytes, /) -> None:
-        """Replace the bytes at `offset`."""
-        check_bounds(self, offset, len(data))
-        self._data[offset : offset + len(data)] = data

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from imgkit.remote.url import Address
     from imgkit.storage.copy import Progress
     from imgkit.storage.host import ImageFile
-    from imgkit.storage.overlay import Plan
+    from imgkit.storage.overlay import PatchPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def delivery(
     mtime_ns: int,
     undo: Path | None = None,
     progress: Progress = no_progress,
-) -> Iterator[Callable[[Plan], None]]:
+) -> Iterator[Callable[[PatchPlan], None]]:
     """Get ready to write to `destination`; the value carries out a plan there, once or not at all.
 
     Every way out gives the same bytes. A new file is complete under its name or not there at all: it is copied under a
@@ -127,7 +127,7 @@ def delivery(
 
 def deliver(
     host: ImageFile,
-    plan: Plan,
+    plan: PatchPlan,
     destination: Destination,
     *,
     mtime_ns: int,
@@ -193,9 +193,9 @@ def _check_object(source: Address, destination: NewObject) -> None:
 
 
 def _put_object(
-    host: ImageFile, destination: NewObject, mtime_ns: int, undo: Path | None, progress: Progress, plan: Plan
+    host: ImageFile, destination: NewObject, mtime_ns: int, undo: Path | None, progress: Progress, plan: PatchPlan
 ) -> None:
-    from imgkit.remote.begun import Begun  # noqa: PLC0415 - few images go elsewhere
+    from imgkit.remote.begun import UploadNote  # noqa: PLC0415 - few images go elsewhere
     from imgkit.remote.place import open_place  # noqa: PLC0415 - as above
 
     made: list[Path] = []
@@ -212,7 +212,7 @@ def _put_object(
             ready=ready,
             force=destination.force,
             progress=progress,
-            begun=Begun(destination.begun),
+            begun=UploadNote(destination.begun),
         )
     except BaseException:
         for path in made:
@@ -228,7 +228,7 @@ def _finish_new_file(
     fd: int,
     temporary: Path,
     copied: Callable[[], None],
-    plan: Plan,
+    plan: PatchPlan,
 ) -> None:
     target = destination.path
     with _translated(target):
@@ -256,7 +256,7 @@ def _finish_new_file(
         durable.sync_directory(target.parent)
 
 
-def _write_stream(host: ImageFile, fd: int, progress: Progress, plan: Plan) -> None:
+def _write_stream(host: ImageFile, fd: int, progress: Progress, plan: PatchPlan) -> None:
     def watched(done: int, _total: int) -> None:
         progress(done, plan.size_after)
 

@@ -41,7 +41,7 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PatchPlan:
     """What a commit will do to the host file: sorted, non-overlapping patches, and the file's size in bytes."""
 
     patches: tuple[Patch, ...]
@@ -54,9 +54,9 @@ class Plan:
         return not self.patches and self.size_before == self.size_after
 
     @property
-    def inverse(self) -> Plan:
+    def inverse(self) -> PatchPlan:
         """The plan that undoes this one."""
-        return Plan(tuple(patch.inverse for patch in self.patches), self.size_after, self.size_before)
+        return PatchPlan(tuple(patch.inverse for patch in self.patches), self.size_after, self.size_before)
 
     @property
     def changed_bytes(self) -> int:
@@ -114,9 +114,9 @@ class Overlay:
             offset += len(piece)
             view = view[len(piece) :]
 
-    def plan(self) -> Plan:
+    def plan(self) -> PatchPlan:
         """The bytes that differ from the host file, as patches."""
-        return Plan(tuple(_joined(self._page_patches())), self._base.size, self._size)
+        return PatchPlan(tuple(_joined(self._page_patches())), self._base.size, self._size)
 
     def _page(self, number: int) -> bytearray:
         page = self._pages.get(number)

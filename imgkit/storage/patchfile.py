@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from imgkit.errors import FormatError
-from imgkit.storage.overlay import Patch, Plan
+from imgkit.storage.overlay import Patch, PatchPlan
 
 
 @dataclass(frozen=True, slots=True)
 class PatchFile:
     """A plan and the image it belongs to: its file name, and the modification time (ns) that the commit gives it."""
 
-    plan: Plan
+    plan: PatchPlan
     name: str
     mtime_ns: int
 
@@ -46,7 +46,7 @@ def parse(data: bytes, source: str) -> PatchFile:
         raise _error(f"written by another version of imgkit ({error})", len(MAGIC), "version", source) from error
     patches = tuple(Patch(item.offset, item.before, item.after) for item in fields.patches)
     name = fields.name.decode(errors="surrogateescape")
-    return PatchFile(Plan(patches, fields.size_before, fields.size_after), name, fields.mtime_ns)
+    return PatchFile(PatchPlan(patches, fields.size_before, fields.size_after), name, fields.mtime_ns)
 
 
 def _digest(body: bytes) -> bytes:

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.storage.host import ImageFile
-    from imgkit.storage.overlay import Plan
+    from imgkit.storage.overlay import PatchPlan
 
 
 class Result:
     """What `plan` makes of `host`; a block reader. Only one thread may read, as only one may read from `host`."""
 
-    def __init__(self, host: ImageFile, plan: Plan) -> None:
+    def __init__(self, host: ImageFile, plan: PatchPlan) -> None:
         self.host = host
         self.plan = plan
         self._offsets = [patch.offset for patch in plan.patches]

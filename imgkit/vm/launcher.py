@@ -8,16 +8,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from imgkit.errors import MachineError
-from imgkit.vm.connection import binding, host_of, translated
-from imgkit.vm.domain import domain_xml
+from imgkit.vm.connection import binding, translated
 from imgkit.vm.ptylocks import locked_ones_taken
-
-if TYPE_CHECKING:
-    from imgkit.vm.spec import VmSpec
 
 _POLL = 0.2  # seconds between looks at a machine that is going off
 
@@ -37,15 +33,6 @@ def machines(connection: Any) -> list[Listed]:
     """All machines of a connection, by name. Raises MachineError where libvirt does not tell."""
     with translated("the machines cannot be listed"):
         return sorted(map(_listed, connection.listAllDomains()), key=lambda machine: machine.name)
-
-
-def define(connection: Any, spec: VmSpec) -> None:
-    """Make a machine that stays, off. Raises MachineError if its name is taken, or libvirt refuses it."""
-    libvirt = binding()
-    check_name(connection, spec.name)
-    xml = domain_xml(spec, host_of(connection))
-    with translated(f"the machine {spec.name} cannot be made"):
-        connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
 
 def check_name(connection: Any, name: str) -> None:

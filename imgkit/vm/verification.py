@@ -20,7 +20,7 @@ from imgkit.console.contents import status
 from imgkit.editing import open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, UnsupportedError
 from imgkit.installers.detection import Family, find_installer
-from imgkit.iso.medium import Medium
+from imgkit.iso.medium import IsoImage
 from imgkit.remote.url import Url
 from imgkit.vm.connection import connect, embedded, swept_if_killed
 from imgkit.vm.machine import powered_on
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imgkit.configtext.checks import Status
-    from imgkit.editing import Contents, Source
+    from imgkit.editing import Contents, ImageSource
     from imgkit.vm.serial.line import Line
     from imgkit.vm.spec import Firmware
 
@@ -50,7 +50,7 @@ _ANSWER = 30.0  # seconds for a shell to answer
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class BootTest:
     """How to boot: memory in MiB, an ISO as `usb` stick or as CD, seconds to wait, text instead of the usual.
 
     `login` is a user and a password to log in with, to have a shell answer. UsageError for a text that is no regular
@@ -88,7 +88,7 @@ class Verification:
 
 
 def verify(
-    source: Source, trial: Trial, *, on_output: Callable[[bytes], None] | None = None, log: Path | None = None
+    source: ImageSource, trial: BootTest, *, on_output: Callable[[bytes], None] | None = None, log: Path | None = None
 ) -> Verification:
     """Boot an image on a throw-away layer and wait for its words on the serial line.
 
@@ -127,11 +127,11 @@ def verify(
     )
 
 
-def _look(source: Source) -> tuple[Status | None, str, bool]:
+def _look(source: ImageSource) -> tuple[Status | None, str, bool]:
     """What the files say of the console, the text that a boot should end at, and whether the image is an ISO."""
     try:
         with opened(source) as (_, contents):
-            return _status(contents), _page(contents), isinstance(contents, Medium)
+            return _status(contents), _page(contents), isinstance(contents, IsoImage)
     except (GuestError, EngineError, UnsupportedError, ConfigError):
         return None, _LOGIN, False  # not understood by us; that says nothing about whether it boots
 
@@ -144,13 +144,13 @@ def _status(contents: Contents) -> Status | None:
 
 
 def _page(contents: Contents) -> str:
-    if not isinstance(contents, Medium):
+    if not isinstance(contents, IsoImage):
         return _LOGIN
     found = find_installer(contents.tree)
     return _FIRST_PAGES.get(found.family, _LOGIN) if found else _ANY_PAGE
 
 
-def _machine(image: Path, image_format: str, trial: Trial, folder: Path, *, as_cdrom: bool) -> VmSpec:
+def _machine(image: Path, image_format: str, trial: BootTest, folder: Path, *, as_cdrom: bool) -> VmSpec:
     name = f"imgkit-verify-{folder.name.rpartition('-')[2]}"
     plain = VmSpec(name, memory=trial.memory, firmware=trial.firmware, network=Network(NetworkKind.NONE))
     if as_cdrom:
@@ -167,7 +167,7 @@ def _machine(image: Path, image_format: str, trial: Trial, folder: Path, *, as_c
     return replace(plain, disks=(Disk(layer, "qcow2", bus),))
 
 
-def _wait(line: Line, expected: str, trial: Trial) -> str:
+def _wait(line: Line, expected: str, trial: BootTest) -> str:
     """Wait for the text, and log in if that is wanted; what went wrong, or "" if nothing did."""
     try:
         line.expect(expected, trial.timeout)
@@ -206,7 +206,7 @@ def _explained(failure: str, stage: Stage, console: Status | None) -> str:
     return "; ".join([failure, came, *missing])
 
 
-def _remedy(source: Source, console: Status | None) -> str:
+def _remedy(source: ImageSource, console: Status | None) -> str:
     if console is not None and not console.enabled:
         return f"Enable its console: imgkit console enable {source.path} --in-place"
     if console is None:

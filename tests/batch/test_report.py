@@ -15,7 +15,7 @@ from imgkit.batch.plan import read_plan
 from imgkit.batch.report import Image, Report, causes, shape, timings
 from imgkit.batch.reportpage import render
 from imgkit.batch.work import Task, carry_out
-from imgkit.layoutmap.model import Claim, Kind, decode, make_map
+from imgkit.layoutmap.model import Claim, RangeKind, decode, make_map
 from imgkit.units import ByteRange
 from tests.cli.command import assert_refused, imgkit
 
@@ -32,8 +32,8 @@ HOSTILE = (
 MAP = make_map(
     10 << 20,
     [
-        Claim(ByteRange(0, 512), Kind.TABLE, "MBR"),
-        Claim(ByteRange(1 << 20, 8 << 20), Kind.FILE_SYSTEM, "/dev/sda1 ext4", 1 << 20),
+        Claim(ByteRange(0, 512), RangeKind.TABLE, "MBR"),
+        Claim(ByteRange(1 << 20, 8 << 20), RangeKind.FILE_SYSTEM, "/dev/sda1 ext4", 1 << 20),
     ],
     [ByteRange(2 << 20, (2 << 20) + 512)],
 )
@@ -72,7 +72,7 @@ class Page(HTMLParser):
 def test_nothing_from_an_image_becomes_markup(hostile):
     told = {"error": hostile, "message": hostile, "hint": hostile, "notices": (hostile,), "engine": hostile}
     told |= {"changes": (FileChange(hostile, f"--- a\n+++ b\n@@ {hostile}\n-{hostile}\n+{hostile}\n {hostile}\n"),)}
-    drawn = make_map(1 << 20, [Claim(ByteRange(0, 4096), Kind.FILES, hostile)])
+    drawn = make_map(1 << 20, [Claim(ByteRange(0, 4096), RangeKind.FILES, hostile)])
     bad = [replace(image(n, hostile, state, **told), layout=drawn) for n, state in enumerate(State, 1)]
     bad = [replace(each, operation=hostile, output=hostile, input=hostile) for each in bad]
     page = Page(render(replace(report(bad), batch=hostile, folder=hostile), 0))
@@ -215,7 +215,7 @@ def test_what_lies_where_is_known_after_a_kill_and_of_what_failed(disks):
     first, again = carry_out(task), carry_out(task)  # the second one finds that the first one committed
     assert first.layout == again.layout
     drawn = decode(first.layout)
-    systems = [area for area in drawn.areas if area.kind is Kind.FILE_SYSTEM]
+    systems = [area for area in drawn.areas if area.kind is RangeKind.FILE_SYSTEM]
     assert len(systems) == 3
     assert drawn.changed
     assert all(any(s.start <= each.start and each.stop <= s.stop for s in systems) for each in drawn.changed)

@@ -7,7 +7,7 @@ from tests.support.disks import sha256
 
 def verify(image, *words):
     before = sha256(image), image.stat().st_mtime_ns
-    # It ends by itself, after its own patience of five minutes; killed, it would leave its machine.
+    # It ends by itself, after its own retry_policy of five minutes; killed, it would leave its machine.
     done = imgkit("verify", image, "--json", *words, timeout=800)
     assert done.status in (0, 1), done.stderr
     assert (sha256(image), image.stat().st_mtime_ns) == before

@@ -10,7 +10,7 @@ from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole, default_console
 from imgkit.console.recipe import enable
 from imgkit.console.status import status
-from imgkit.editing import Source, edit_image, opened
+from imgkit.editing import ImageSource, edit_image, opened
 from imgkit.errors import ConfigError, UnsupportedError
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.storage.output import InPlace
@@ -56,13 +56,13 @@ def system(tmp_path):
 
 @contextmanager
 def tree_of(image):
-    with opened(Source(image, engine=EngineChoice.NATIVE)) as (_, guest):
+    with opened(ImageSource(image, engine=EngineChoice.NATIVE)) as (_, guest):
         yield guest.tree
 
 
 def enabled(image, console=CONSOLE, options=None):
     """Enable in place, check that this is all that it takes, and return the changed files."""
-    source = Source(image, engine=EngineChoice.NATIVE)
+    source = ImageSource(image, engine=EngineChoice.NATIVE)
     edited = edit_image(source, lambda guest: enable(guest.tree, console, options), InPlace())
     assert oracle.run("e2fsck", "-fn", image).returncode == 0
     with tree_of(image) as tree:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
-from imgkit.storage.device import MemoryDevice, check_bounds
+from imgkit.storage.device import check_bounds
 from tests.support import oracle
+from tests.support.memorydevice import MemoryDevice
 
 NOW = 1_700_000_001
 _CHUNK = 1 << 20

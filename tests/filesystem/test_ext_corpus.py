@@ -13,10 +13,10 @@ from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import library
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from imgkit.filesystem.ext.volume import open_volume
-from imgkit.storage.device import MemoryDevice
 from imgkit.tree import FileType
 from tests.filesystem.images import NOW, TREE, assert_ext_clean, contents, device_tree
 from tests.support import corpus
+from tests.support.memorydevice import MemoryDevice
 
 pytestmark = pytest.mark.corpus
 

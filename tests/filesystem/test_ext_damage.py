@@ -14,9 +14,9 @@ from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import directory, library
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from imgkit.filesystem.ext.volume import open_volume, read_inode
-from imgkit.storage.device import MemoryDevice
 from imgkit.storage.overlay import Overlay
 from tests.filesystem.images import NOW, changed_by_debugfs, contents, ext_bytes, ext_device, fsck_ext
+from tests.support.memorydevice import MemoryDevice
 
 JOURNALLED = "-t ext4 -b 1024"
 WITHOUT_CHECKSUMS = "-t ext4 -b 1024 -O ^metadata_csum"
@@ -225,7 +225,7 @@ def test_large_file_systems_are_checked_where_they_are_edited() -> None:
             fs.write(f"/{number}", b"x" * number)
         fs.flush()
     volume = open_volume(device, library.load(), writable=True)
-    victim = directory.lookup(volume, read_inode(volume, 2), b"77")
+    victim = next(entry for entry in directory.iterate(volume, read_inode(volume, 2)) if entry.name == b"77")
     assert victim is not None
     offset = volume.inode_offset(victim.inode) + 0x1A  # its link count
     device.write_at(offset, bytes([device.read_at(offset, 1)[0] ^ 4]))

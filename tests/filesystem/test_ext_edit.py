@@ -10,7 +10,6 @@ import pytest
 from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from imgkit.filesystem.ext.layout import InodeFlag
-from imgkit.storage.device import MemoryDevice
 from tests.filesystem.images import (
     EXT_FEATURES,
     NOW,
@@ -24,6 +23,7 @@ from tests.filesystem.images import (
     populate,
 )
 from tests.support import oracle
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 from imgkit.errors import EngineError, OutputError, TreeError, UnsupportedError
 from imgkit.filesystem.ext import library
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
-from imgkit.storage.device import MemoryDevice
 from tests.filesystem.images import NOW, changed_by_debugfs, contents, edited, ext_device, populate
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,6 @@ from imgkit.errors import OutputError, PathNotFoundError, TreeError, Unsupported
 from imgkit.filesystem.fat.directory import decode_time, encode_time
 from imgkit.filesystem.fat.filesystem import FatFileSystem, open_fat
 from imgkit.filesystem.probe import open_filesystem
-from imgkit.storage.device import MemoryDevice
 from imgkit.tree import FileType
 from tests.filesystem.images import (
     FAT_FORMATS,
@@ -26,6 +25,7 @@ from tests.filesystem.images import (
     mtools,
     mtools_changed,
 )
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

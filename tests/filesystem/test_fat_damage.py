@@ -10,11 +10,11 @@ import pytest
 
 from imgkit.errors import EngineError, FormatError, ImgkitError, UnsupportedError
 from imgkit.filesystem.fat.filesystem import FatFileSystem, open_fat
-from imgkit.filesystem.fat.volume import Volume, open_volume
-from imgkit.storage.device import MemoryDevice
+from imgkit.filesystem.fat.volume import FatVolume, open_volume
 from imgkit.storage.overlay import Overlay
 from tests.filesystem.images import FAT_FORMATS, NOW, assert_fat_clean, contents, fat_bytes, fat_device
 from tests.support import corpus
+from tests.support.memorydevice import MemoryDevice
 
 FAT12, FAT16, FAT32 = FAT_FORMATS[0], FAT_FORMATS[1], FAT_FORMATS[3]
 
@@ -29,7 +29,7 @@ def populated(options: str, size: str) -> MemoryDevice:
     return device
 
 
-def with_entry(volume: Volume, cluster: int, value: int) -> MemoryDevice:
+def with_entry(volume: FatVolume, cluster: int, value: int) -> MemoryDevice:
     """A copy of a FAT16 or FAT32 volume with one entry changed in both tables."""
     raw, boot = bytearray(contents(volume.device)), volume.boot
     size = boot.bits // 8

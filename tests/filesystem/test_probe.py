@@ -9,9 +9,9 @@ import pytest
 
 from imgkit.errors import UnclassifiedImageError, UnsupportedError
 from imgkit.filesystem.probe import open_filesystem, probe
-from imgkit.storage.device import MemoryDevice
 from tests.filesystem.images import EXT_FEATURES, FAT_FORMATS, FileDevice, ext_bytes, fat_bytes
 from tests.support import corpus, oracle
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from imgkit.iso.tree import IsoTree
 from imgkit.iso.volume import IsoVolume
-from imgkit.storage.device import MemoryDevice
 from imgkit.storage.overlay import Overlay
 from tests.support import corpus, oracle
+from tests.support.memorydevice import MemoryDevice
 
 NOW = 1_700_000_000
 MENU = b"set timeout=5\nmenuentry 'Install' {\n    linux /install/vmlinuz --- quiet\n}\n"

@@ -16,11 +16,11 @@ from imgkit.iso.description import describe
 from imgkit.iso.detection import is_iso
 from imgkit.iso.tree import IsoTree
 from imgkit.layoutmap.iso import iso_map
-from imgkit.storage.device import MemoryDevice
 from imgkit.tree import FileType
 from tests.iso import images
 from tests.iso.damage import SECTOR, assert_refused, bounded, made, patched, record_of
 from tests.support import corpus
+from tests.support.memorydevice import MemoryDevice
 
 
 def use_all(data: bytes) -> None:
@@ -237,8 +237,8 @@ def test_links_without_end(tmp_path: Path) -> None:
 def test_flipped_bytes(name: str, seed: int) -> None:
     """In the structures, which are a few sectors out of 1,500: tables, descriptors, directories, catalogue."""
     tree = images.open_tree(made(name))
-    census = tree.volume.census
-    ranges = [where for where in census.claims() if where.start not in census.files and where.size < 100_000]
+    extents = tree.volume.extents
+    ranges = [where for where in extents.claims() if where.start not in extents.files and where.size < 100_000]
     noise = random.Random(f"{name} {seed}")
     for _ in range(12):
         data = bytearray(made(name))

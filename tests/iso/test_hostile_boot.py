@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from imgkit.errors import FormatError, ImgkitError
 from imgkit.iso import eltorito, layout
 from imgkit.partition.gpt import build_header
-from imgkit.storage.device import MemoryDevice
 from tests.iso import images
 from tests.iso.damage import SECTOR, assert_refused, bounded, made, patched
+from tests.support.memorydevice import MemoryDevice
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from imgkit.iso.directory import Namespace
 from imgkit.iso.tree import IsoTree
 from imgkit.iso.volume import IsoVolume
 from imgkit.storage.host import HostFile
 from imgkit.storage.overlay import Overlay
+from imgkit.tree import list_entries
 from tests.iso import images
 from tests.support import oracle
 
@@ -86,6 +88,22 @@ def test_a_directory_of_thousands(large: Path) -> None:
         assert tree.read("/pool/3/package-019999_1.0-1_amd64.deb") == b"19999"
         assert len(tree.listdir("/pool/3")) == 5000
         assert tree.stat("/pool/3/package-015000_1.0-1_amd64.deb").size == 5
+
+
+def test_listing_compares_each_name_a_few_times(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = 0
+    key = Namespace.key
+
+    def counting(namespace: Namespace, name: str) -> str:
+        nonlocal compared
+        compared += 1
+        return key(namespace, name)
+
+    monkeypatch.setattr(Namespace, "key", counting)
+    with HostFile(large) as host:
+        tree = IsoTree(IsoVolume.open(Overlay(host), "large.iso"), now=0)
+        assert len(list_entries(tree, "/pool/3")) == 5000
+    assert compared < 6 * 5000
 
 
 def test_detection_imports_nothing_heavy() -> None:

@@ -7,22 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgkit.editing import Source
+from imgkit.editing import ImageSource
 from imgkit.errors import ImgkitError
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.volume import disk_volumes
 from imgkit.inspection import inspect
 from imgkit.layoutmap.disk import disk_map
 from imgkit.layoutmap.iso import iso_map
-from imgkit.layoutmap.model import Kind
+from imgkit.layoutmap.model import RangeKind
 from imgkit.partition.model import Partition, PartitionTable, Scheme
-from imgkit.storage.device import MemoryDevice
 from imgkit.units import ByteRange
 from tests.iso import images
 from tests.layoutmap.test_model import check_tiles
 from tests.support import corpus, oracle
 from tests.support.guests import Part, make_disk, make_file_system
 from tests.support.images import fixture
+from tests.support.memorydevice import MemoryDevice
 
 SIZE = 1 << 20
 PACKED = (".xz", ".gz", ".bz2", ".zst")
@@ -39,7 +39,7 @@ def in_corpus():
 
 
 def map_of(path):
-    found = inspect(Source(path, engine=EngineChoice.NATIVE), with_map=True)
+    found = inspect(ImageSource(path, engine=EngineChoice.NATIVE), with_map=True)
     check_tiles(found.map.areas, found.map.size)
     assert found.map.changed == ()
     return found.map
@@ -90,9 +90,9 @@ def test_partitions_lie_where_sfdisk_says(tmp_path, scheme):
     drawn = map_of(image)
     found = [(area.start, area.length) for area in drawn.areas if area.label.startswith("/dev/sda")]
     assert found == expected
-    kinds = [area.kind for area in drawn.areas if area.kind is not Kind.FREE]
-    tables = [Kind.TABLE] if scheme == "dos" else [Kind.TABLE, Kind.TABLE]
-    assert kinds == [tables[0], Kind.FILE_SYSTEM, Kind.FILE_SYSTEM, Kind.PARTITION, *tables[1:]]
+    kinds = [area.kind for area in drawn.areas if area.kind is not RangeKind.FREE]
+    tables = [RangeKind.TABLE] if scheme == "dos" else [RangeKind.TABLE, RangeKind.TABLE]
+    assert kinds == [tables[0], RangeKind.FILE_SYSTEM, RangeKind.FILE_SYSTEM, RangeKind.PARTITION, *tables[1:]]
 
 
 @pytest.mark.parametrize("kind", ["ext4", "ext2", "vfat"])
@@ -124,9 +124,9 @@ def test_what_an_iso_holds_lies_where_xorriso_says(tmp_path, name):
             first, last = int(lba) * 2048, int(lba) * 2048 + int(size) - 1
             for position in (first, last):
                 area = next(area for area in drawn.areas if area.start <= position < area.stop)
-                assert area.kind in (Kind.FILES, Kind.BOOT, Kind.MIXED), f"{file} lies in {area}"
+                assert area.kind in (RangeKind.FILES, RangeKind.BOOT, RangeKind.MIXED), f"{file} lies in {area}"
     kinds = {area.kind for area in drawn.areas}
-    assert {Kind.SYSTEM_AREA, Kind.DESCRIPTORS, Kind.FILES} <= kinds
+    assert {RangeKind.SYSTEM_AREA, RangeKind.DESCRIPTORS, RangeKind.FILES} <= kinds
 
 
 def test_large_files_are_named_and_appended_partitions_told(tmp_path):

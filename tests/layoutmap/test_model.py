@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from imgkit.layoutmap.model import (
     MOST_AREAS,
     Claim,
-    Kind,
+    RangeKind,
     coarsened,
     columns,
     decode,
@@ -24,7 +24,8 @@ from imgkit.units import ByteRange
 NUMBERS = st.integers(0, 3000)
 RANGES = st.tuples(NUMBERS, NUMBERS).map(lambda pair: ByteRange(min(pair), max(pair)))
 CLAIMS = st.lists(
-    st.builds(Claim, RANGES, st.sampled_from(Kind), st.sampled_from(["", "a", "b"]), st.none() | NUMBERS), max_size=20
+    st.builds(Claim, RANGES, st.sampled_from(RangeKind), st.sampled_from(["", "a", "b"]), st.none() | NUMBERS),
+    max_size=20,
 )
 SIZES = st.integers(0, 2000)
 
@@ -45,7 +46,7 @@ def test_areas_tile_the_image_and_the_first_claim_counts(size, claims):
     for area in areas:
         for position in {area.start, area.stop - 1, area.start + area.length // 2}:
             owner = next((c for c in claims if c.where.start <= position < c.where.stop), None)
-            expected = (owner.kind, owner.label) if owner else (Kind.FREE, "")
+            expected = (owner.kind, owner.label) if owner else (RangeKind.FREE, "")
             assert (area.kind, area.label) == expected
 
 
@@ -57,7 +58,7 @@ def test_coarse_areas_tile_too(size, claims, most):
 
 
 def test_a_hostile_number_of_areas_is_bounded():
-    claims = [Claim(ByteRange(n * 4096, n * 4096 + 2048), Kind.FILES, f"{n}") for n in range(20_000)]
+    claims = [Claim(ByteRange(n * 4096, n * 4096 + 2048), RangeKind.FILES, f"{n}") for n in range(20_000)]
     drawn = make_map(20_000 * 4096, claims)
     check_tiles(drawn.areas, drawn.size)
     assert len(drawn.areas) <= MOST_AREAS
@@ -100,7 +101,7 @@ def test_a_scale_rises_and_shows_every_area(size, claims, least, positions):
 
 
 def test_a_scale_is_true_where_nothing_is_too_narrow():
-    drawn = make_map(1000, [Claim(ByteRange(100, 400), Kind.FILES, "")])
+    drawn = make_map(1000, [Claim(ByteRange(100, 400), RangeKind.FILES, "")])
     assert [round(edge, 6) for edge in scale(drawn, 500, 1).edges] == [0, 50, 200, 500]
 
 

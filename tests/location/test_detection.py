@@ -7,7 +7,7 @@ import platform
 import pytest
 
 from imgkit.errors import ImgkitError, LocationError, UnclassifiedImageError
-from imgkit.location.model import Family
+from imgkit.location.model import TreeFamily
 from imgkit.location.tree import find_tree
 from tests.location import servers, trees
 from tests.support.images import fixture
@@ -33,7 +33,7 @@ def test_debians_mirror_from_any_folder_above(mirror, above, road):
     with servers.http(mirror) as server:
         tree = find_tree(f"{mirror if road == 'folder' else server.address}/{above}", architecture="amd64")
     assert (tree.family, tree.distribution, tree.version, tree.architecture) == (
-        Family.DEBIAN,
+        TreeFamily.DEBIAN,
         "Debian",
         "12",
         "x86_64",
@@ -132,14 +132,14 @@ def test_the_files_of_a_cd(tmp_path, info, kernel, initrd, expected):
     tree = find_tree(str(tmp_path))
     assert (tree.distribution, tree.version, tree.architecture) == expected
     assert (tree.kernel, tree.initrd) == (kernel, initrd)
-    assert tree.family is (Family.UBUNTU if "Ubuntu" in info else Family.DEBIAN)
+    assert tree.family is (TreeFamily.UBUNTU if "Ubuntu" in info else TreeFamily.DEBIAN)
     with pytest.raises(LocationError, match="not riscv64"):
         find_tree(str(tmp_path), architecture="riscv64")
 
 
 def test_an_iso_without_mounting_it():
     tree = find_tree(str(fixture("iso-debian")))
-    assert (tree.family, tree.architecture) == (Family.DEBIAN, "x86_64")
+    assert (tree.family, tree.architecture) == (TreeFamily.DEBIAN, "x86_64")
     assert (tree.kernel, tree.initrd) == ("install.amd/vmlinuz", "install.amd/initrd.gz")
     assert tree.checksums_from == "md5sum.txt"
     assert find_tree(fixture("iso-debian").as_uri()).kernel == tree.kernel
@@ -151,7 +151,7 @@ def test_a_newer_suse_without_treeinfo(tmp_path, sums):
     if sums:
         files[sums] = "".join(f"{c * 64}  boot/x86_64/loader/{name}\n" for c, name in (("a", "linux"), ("b", "initrd")))
     tree = find_tree(str(trees.write(tmp_path, files)))
-    assert (tree.family, tree.distribution, tree.version) == (Family.SUSE, "openSUSE-Leap", "15.6")
+    assert (tree.family, tree.distribution, tree.version) == (TreeFamily.SUSE, "openSUSE-Leap", "15.6")
     assert tree.checksums == ({tree.kernel: "sha256:" + "a" * 64, tree.initrd: "sha256:" + "b" * 64} if sums else {})
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 from uuid import UUID
 
 from hypothesis import strategies as st
 
-from imgkit.partition.gpt import GptHeader, build_array, build_header
-from imgkit.partition.layout import GPT_ENTRY_SIZE
+from imgkit.partition.gpt import GptHeader, build_header
+from imgkit.partition.layout import GPT_ENTRY, GPT_ENTRY_SIZE, build
 from imgkit.partition.mbr import BootRecord, MbrEntry, build_boot_record, chs_address
 from imgkit.partition.model import Partition
 from imgkit.partition.types import gpt_type_name
@@ -133,3 +134,28 @@ mbr_entries = st.builds(
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**32 - 1),
 )
+
+
+def build_array(partitions: Iterable[Partition], *, sector_size: int, count: int = 128, entry_size: int = 128) -> bytes:
+    """The partition entry array; its checksum (`zlib.crc32`) goes into both headers.
+
+    ValueError for a number above `count`, an empty or unaligned range, or a name of more than 36 UTF-16 units.
+    """
+    array = bytearray(count * entry_size)
+    for partition in partitions:
+        where = partition.where
+        if not 1 <= partition.number <= count or not where.size or (where.start | where.stop) % sector_size:
+            raise ValueError(f"no GPT of {count} entries and {sector_size}-byte sectors can hold {partition}")
+        offset = (partition.number - 1) * entry_size
+        array[offset : offset + GPT_ENTRY_SIZE] = build(
+            GPT_ENTRY,
+            {
+                "partition_type_guid": partition.type_id,
+                "unique_partition_guid": partition.partuuid,
+                "starting_lba": where.start // sector_size,
+                "ending_lba": where.stop // sector_size - 1,
+                "attributes": partition.attributes,
+                "partition_name": partition.name,
+            },
+        )
+    return bytes(array)

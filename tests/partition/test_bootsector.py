@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from imgkit.partition.table import read_table
-from imgkit.storage.device import MemoryDevice
 from tests.partition import disks, listing
 from tests.support import oracle
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgkit.partition.gpt import GptHeader, build_array, build_header, parse_array, parse_header
+from imgkit.partition.gpt import GptHeader, build_header, parse_array, parse_header
 from imgkit.partition.mbr import BootRecord, build_boot_record, chs_address, parse_boot_record
 from imgkit.partition.table import read_table
-from imgkit.storage.device import MemoryDevice
 from tests.partition import disks, listing
 from tests.support import oracle
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,14 +66,14 @@ def test_header_round_trip(data: st.DataObject, sector_size: int) -> None:
 @given(st.data(), st.sampled_from([512, 4096]), st.sampled_from([128, 256, 4096]), st.sampled_from([4, 128, 200]))
 def test_array_round_trip(data: st.DataObject, sector_size: int, entry_size: int, count: int) -> None:
     partitions = data.draw(disks.gpt_partitions(count, sector_size))
-    array = build_array(partitions, sector_size=sector_size, count=count, entry_size=entry_size)
+    array = disks.build_array(partitions, sector_size=sector_size, count=count, entry_size=entry_size)
     assert len(array) == count * entry_size
     assert list(parse_array(array, entry_size=entry_size, sector_size=sector_size)) == partitions
 
 
 def test_what_an_entry_cannot_hold_is_refused() -> None:
     good = disks.gpt_partition(1, 100, 200)
-    build_array([good], sector_size=512)
+    disks.build_array([good], sector_size=512)
     for bad in (
         replace(good, number=0),
         replace(good, number=129),
@@ -86,8 +86,8 @@ def test_what_an_entry_cannot_hold_is_refused() -> None:
         replace(good, name="\U0001f427" * 19),
     ):
         with pytest.raises(ValueError):
-            build_array([bad], sector_size=512)
-    assert build_array([replace(good, name="\U0001f427" * 18)], sector_size=512)
+            disks.build_array([bad], sector_size=512)
+    assert disks.build_array([replace(good, name="\U0001f427" * 18)], sector_size=512)
 
 
 def test_what_a_field_cannot_hold_is_refused() -> None:

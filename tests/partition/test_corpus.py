@@ -10,9 +10,9 @@ import pytest
 from imgkit.errors import FormatError
 from imgkit.partition.model import PartitionTable, Scheme
 from imgkit.partition.table import read_table
-from imgkit.storage.device import MemoryDevice
 from tests.partition import listing
 from tests.support import corpus
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,13 +233,6 @@ def test_recovery_from_the_backup_is_visible(image: str, reason: str) -> None:
 )
 def test_notices(image: str, notice: str) -> None:
     assert [said for said in ours(image).notices if notice in said]
-
-
-def test_a_shared_partuuid_gives_all_that_share_it() -> None:
-    table = ours("derived-gpt-duplicate-guid")
-    shared = table.with_partuuid("216AEE77-8E33-4747-8D40-97D39A458AA4")
-    assert [partition.number for partition in shared] == [1, 5]
-    assert table.with_partuuid("") == ()
 
 
 def test_hybrid_is_visible() -> None:

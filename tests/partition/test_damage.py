@@ -14,8 +14,9 @@ from imgkit.errors import FormatError, UsageError
 from imgkit.partition.gpt import MAX_ARRAY_SIZE, build_header
 from imgkit.partition.mbr import MbrEntry
 from imgkit.partition.table import read_table
-from imgkit.storage.device import MemoryDevice, check_bounds
+from imgkit.storage.device import check_bounds
 from tests.partition import disks, listing
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

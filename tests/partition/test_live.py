@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from imgkit.partition.mbr import chs_address, parse_boot_record
 from imgkit.partition.table import read_table
-from imgkit.storage.device import MemoryDevice
 from tests.partition import listing
 from tests.support import oracle
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from pathlib import Path

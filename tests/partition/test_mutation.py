@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from imgkit.errors import FormatError
 from imgkit.partition.model import PartitionTable, Scheme
 from imgkit.partition.table import read_table
-from imgkit.storage.device import MemoryDevice
 from tests.partition import disks, listing
 from tests.support import oracle
+from tests.support.memorydevice import MemoryDevice
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,13 +12,13 @@ import pytest
 from imgkit.errors import FormatError, ImgkitError, StaleImageError, UnclassifiedImageError, UnsupportedError
 from imgkit.remote import Url, parse_address
 from imgkit.remote.file import RemoteFile
-from imgkit.remote.object import Patience
+from imgkit.remote.object import RetryPolicy
 from imgkit.storage.copy import no_progress
 from tests.support.certificate import self_signed, server_context
 from tests.support.webserver import Manners, serving
 
 SIZE = 5_000_003
-HASTY = Patience(connect=2, silence=0.5, attempts=3, pause=0.01)
+HASTY = RetryPolicy(connect=2, silence=0.5, attempts=3, pause=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def certificate(tmp_path_factory):
 
 @contextmanager
 def remote(manners, **served):
-    with serving(manners, **served) as url, RemoteFile(Url(url), patience=HASTY) as opened:
+    with serving(manners, **served) as url, RemoteFile(Url(url), retry_policy=HASTY) as opened:
         yield opened
 
 
@@ -210,7 +210,7 @@ def test_only_a_server_whose_certificate_is_trusted_is_read(file, certificate, m
 
 def test_nobody_listens():
     with pytest.raises(UnclassifiedImageError, match="cannot be reached"):
-        RemoteFile(Url("http://127.0.0.1:9/x.iso"), patience=HASTY)
+        RemoteFile(Url("http://127.0.0.1:9/x.iso"), retry_policy=HASTY)
 
 
 def test_a_pipe_gets_what_is_asked_for(file):

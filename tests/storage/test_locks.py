@@ -9,7 +9,7 @@ from imgkit.errors import InUseError
 from imgkit.formats.image import open_image
 from imgkit.storage.commit import commit
 from imgkit.storage.host import HostFile
-from imgkit.storage.overlay import Patch, Plan
+from imgkit.storage.overlay import Patch, PatchPlan
 from tests.support import oracle
 
 
@@ -39,7 +39,7 @@ def opened_by_qemu(path):
 
 
 def write_one_byte(host):
-    commit(host, Plan((Patch(0, b"\0", b"x"),), 1 << 20, 1 << 20), mtime_ns=0)
+    commit(host, PatchPlan((Patch(0, b"\0", b"x"),), 1 << 20, 1 << 20), mtime_ns=0)
 
 
 def test_an_image_open_for_writing_is_refused(image):

@@ -3,8 +3,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgkit.storage.device import MemoryDevice
 from imgkit.storage.overlay import Overlay
+from tests.support.memorydevice import MemoryDevice
 
 SIZE = 20_000
 

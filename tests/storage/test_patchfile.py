@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from imgkit.errors import FormatError
 from imgkit.storage import patchfile
-from imgkit.storage.overlay import Patch, Plan
+from imgkit.storage.overlay import Patch, PatchPlan
 from imgkit.storage.patchfile import PatchFile
 
 offsets = st.integers(0, 2**63)
 patches = st.lists(st.builds(Patch, offsets, st.binary(max_size=50), st.binary(max_size=50)), max_size=5).map(tuple)
 files = st.builds(
-    PatchFile, st.builds(Plan, patches, offsets, offsets), st.text(max_size=20), st.integers(-(2**63), 2**63 - 1)
+    PatchFile, st.builds(PatchPlan, patches, offsets, offsets), st.text(max_size=20), st.integers(-(2**63), 2**63 - 1)
 )
 
 
@@ -26,14 +26,14 @@ def test_it_reads_back(file):
 
 
 def test_names_that_are_not_utf_8_survive():
-    file = PatchFile(Plan((), 1, 1), b"\xff\xfe.img".decode(errors="surrogateescape"), 0)
+    file = PatchFile(PatchPlan((), 1, 1), b"\xff\xfe.img".decode(errors="surrogateescape"), 0)
     assert patchfile.parse(patchfile.serialise(file), "x") == file
 
 
 @pytest.mark.parametrize("seed", range(200))
 def test_a_damaged_one_is_refused(seed):
     noise = random.Random(seed)
-    data = bytearray(patchfile.serialise(PatchFile(Plan((Patch(5, b"abc", b"xyz"),), 10, 20), "disk", 7)))
+    data = bytearray(patchfile.serialise(PatchFile(PatchPlan((Patch(5, b"abc", b"xyz"),), 10, 20), "disk", 7)))
     if seed % 2:
         data[noise.randrange(len(data))] ^= 1 << noise.randrange(8)
     else:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imgkit.errors import OutputError, UnsupportedError
 from imgkit.remote import Url
-from imgkit.remote.begun import Begun
+from imgkit.remote.begun import UploadNote
 from imgkit.remote.place import open_place
 from imgkit.storage.copy import no_progress
 from imgkit.storage.host import HostFile
@@ -108,7 +108,7 @@ def test_a_file_system_replaces_only_by_force(tmp_path, memory):
         put(tmp_path)
     with edited(tmp_path, []) as (host, plan), pytest.raises(OutputError, match="exists"):
         open_place(TARGET).put(
-            Result(host, plan), ready=lambda: None, force=False, progress=no_progress, begun=Begun(None)
+            Result(host, plan), ready=lambda: None, force=False, progress=no_progress, begun=UploadNote(None)
         )
     assert memory.cat("/out/new.img") == b"precious"
     assert memory.find("/") == ["/out/new.img"]

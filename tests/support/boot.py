@@ -78,15 +78,15 @@ class Line:
         """Type `text`."""
         self.socket.sendall(text.encode())
 
-    def expect(self, pattern: str, patience: float = PATIENCE) -> re.Match[bytes]:
+    def expect(self, pattern: str, retry_policy: float = PATIENCE) -> re.Match[bytes]:
         """Wait for `pattern` in what was not consumed yet, and consume it. Fails, never returns, without it."""
         wanted = re.compile(pattern.encode(), re.DOTALL)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + retry_policy
         with self._changed:
             while not (found := wanted.search(bytes(self.received), self._consumed)):
                 missing = f"no {pattern!r} on the serial line, which said\n{self.tail()}"
                 assert not self._closed, f"QEMU ended: {missing}"
-                assert self._changed.wait(deadline - time.monotonic()), f"in {patience:.0f} s: {missing}"
+                assert self._changed.wait(deadline - time.monotonic()), f"in {retry_policy:.0f} s: {missing}"
             self._consumed = found.end()
         return found
 
@@ -113,10 +113,10 @@ class Json:
         self._buffer = rest
         return json.loads(line)  # type: ignore[no-any-return]
 
-    def command(self, name: str, patience: float = PATIENCE, **arguments: object) -> Any:
+    def command(self, name: str, retry_policy: float = PATIENCE, **arguments: object) -> Any:
         """Run a command; its return value. Events that arrive meanwhile are passed over."""
         self.socket.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + retry_policy
         while True:
             answer = self.receive(deadline)
             assert "error" not in answer, f"{name}: {answer['error']}"
@@ -152,18 +152,18 @@ class Guest:
         self.line.send("exec env PS1= PS2= sh\nstty -echo\n")
         assert self.run("true").returncode == 0
 
-    def run(self, command: str, patience: float = PATIENCE) -> CompletedProcess[str]:
+    def run(self, command: str, retry_policy: float = PATIENCE) -> CompletedProcess[str]:
         """Run a shell command on the logged-in line: status and output, found by tokens that only the shell can say."""
         token = f"run{next(self._tokens)}"
         self.line.send(f"echo {token}-'begin'; {{ {command}\n}} 2>&1; echo {token}-'end' $?\n")
-        found = self.line.expect(rf"{token}-begin\r\n(.*?){token}-end (\d+)\r\n", patience)
+        found = self.line.expect(rf"{token}-begin\r\n(.*?){token}-end (\d+)\r\n", retry_policy)
         return CompletedProcess(command, int(found[2]), found[1].decode().replace("\r\n", "\n"))
 
     # Past the serial line.
 
-    def wait_until_up(self, patience: float = PATIENCE) -> None:
+    def wait_until_up(self, retry_policy: float = PATIENCE) -> None:
         """Wait until the agent answers, `login:` stands on the VGA screen, and the init system has no more to start."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + retry_policy
         self._wait_for_agent(deadline)
         while "login:" not in self.screen():
             assert time.monotonic() < deadline, f"no login prompt on the screen, which shows\n{self.screen()}"
@@ -174,13 +174,13 @@ class Guest:
         """Text of the first virtual terminal."""
         return self.ask("cat /dev/vcs1").stdout
 
-    def ask(self, command: str, patience: float = PATIENCE) -> CompletedProcess[str]:
+    def ask(self, command: str, retry_policy: float = PATIENCE) -> CompletedProcess[str]:
         """Run a shell command through the guest agent: status and output."""
         call = {"path": "/bin/sh", "arg": ["-c", f"{{ {command}\n}} 2>&1"], "capture-output": True}
         process = self._agent.command("guest-exec", **call)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + retry_policy
         while not (status := self._agent.command("guest-exec-status", **process))["exited"]:
-            assert time.monotonic() < deadline, f"in {patience:.0f} s the guest did not finish: {command}"
+            assert time.monotonic() < deadline, f"in {retry_policy:.0f} s the guest did not finish: {command}"
             time.sleep(0.2)
         output = base64.b64decode(status.get("out-data", "")).decode(errors="replace")
         return CompletedProcess(command, status.get("exitcode", -1), output)
@@ -189,10 +189,10 @@ class Guest:
         """Restart the guest in an orderly way; `wait_until_up` or `login` then wait for it to be back."""
         self._agent_shutdown("reboot")
 
-    def power_off(self, patience: float = PATIENCE) -> None:
+    def power_off(self, retry_policy: float = PATIENCE) -> None:
         """Shut the guest down in an orderly way and wait for QEMU to end."""
         self._agent_shutdown("powerdown")
-        assert self.process.wait(patience) == 0
+        assert self.process.wait(retry_policy) == 0
 
     def _agent_shutdown(self, mode: str) -> None:
         # On success it answers nothing.

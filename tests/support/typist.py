@@ -50,9 +50,9 @@ class Typist:
     def type(self, text: str | bytes) -> None:
         os.write(self.master, text.encode() if isinstance(text, str) else text)
 
-    def read(self, pattern: str, patience: float = PATIENCE) -> re.Match[bytes]:
+    def read(self, pattern: str, retry_policy: float = PATIENCE) -> re.Match[bytes]:
         """Wait for text on the screen, behind what was read last. Fails, never returns, without it."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + retry_policy
         while not (found := re.search(pattern.encode(), bytes(self.shown[self._read :]), re.DOTALL)):
             told = f"no {pattern!r} on the screen, which shows\n{self.shown[-2000:].decode(errors='replace')}"
             assert time.monotonic() < deadline, told
@@ -60,16 +60,16 @@ class Typist:
         self._read += found.end()
         return found
 
-    def wait(self, patience: float = PATIENCE) -> int:
+    def wait(self, retry_policy: float = PATIENCE) -> int:
         """Wait for the program's end; its status."""
-        assert self.ended(patience), f"it did not end; {self.shown[-2000:].decode(errors='replace')}"
+        assert self.ended(retry_policy), f"it did not end; {self.shown[-2000:].decode(errors='replace')}"
         assert self.process is not None
         return self.process.returncode
 
-    def ended(self, patience: float) -> bool:
+    def ended(self, retry_policy: float) -> bool:
         """Wait for the program's end; whether it came."""
         assert self.process is not None
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + retry_policy
         while self.process.poll() is None:
             if time.monotonic() >= deadline:
                 return False
@@ -78,20 +78,20 @@ class Typist:
             pass
         return True
 
-    def wait_until_raw(self, patience: float = PATIENCE) -> None:
-        deadline = time.monotonic() + patience
+    def wait_until_raw(self, retry_policy: float = PATIENCE) -> None:
+        deadline = time.monotonic() + retry_policy
         while not self.is_raw:
             assert time.monotonic() < deadline, f"the terminal is not raw; {self.shown!r}"
             self._take(0.05)
 
-    def wait_until_restored(self, patience: float = PATIENCE) -> None:
-        deadline = time.monotonic() + patience
+    def wait_until_restored(self, retry_policy: float = PATIENCE) -> None:
+        deadline = time.monotonic() + retry_policy
         while self.settings != self.before:
             assert time.monotonic() < deadline, f"the terminal is {self.settings}, it was {self.before}"
             time.sleep(0.02)
 
-    def _take(self, patience: float) -> bool:
-        if not select.select([self.master], [], [], patience)[0]:
+    def _take(self, retry_policy: float) -> bool:
+        if not select.select([self.master], [], [], retry_policy)[0]:
             return False
         self.shown += os.read(self.master, 65536)
         return True

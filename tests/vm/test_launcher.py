@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from imgkit.errors import MachineError
-from imgkit.vm.connection import connect
-from imgkit.vm.launcher import Listed, define, disks_of, machines, remove, start, stop
+from imgkit.vm.connection import connect, host_of
+from imgkit.vm.domain import domain_xml
+from imgkit.vm.launcher import Listed, check_name, disks_of, machines, remove, start, stop
 from imgkit.vm.spec import Disk, Network, NetworkKind, VmSpec
 
 pytestmark = pytest.mark.boot  # needs libvirt's binding, which is not everywhere
@@ -23,6 +24,11 @@ def connection():
                 if domain.isActive():
                     domain.destroy()
                 domain.undefine()
+
+
+def define(connection, spec):
+    check_name(connection, spec.name)
+    connection.defineXML(domain_xml(spec, host_of(connection)))
 
 
 def listed(connection):

@@ -63,7 +63,7 @@ class Kernel:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MenuEntry:
     """A menu entry, or a submenu with its entries. `title` and `id` are as written, with variables.
 
     `is_certain` says that no condition decides whether it is there, `is_hidden` that only a key leads to it.
@@ -76,7 +76,7 @@ class Entry:
     is_hidden: bool
     kernels: tuple[Kernel, ...]
     initrds: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[MenuEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class GrubFacts:
     hold variables, of which `prefixes` are the values of `prefix`.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[MenuEntry, ...]
     kernels: tuple[Kernel, ...]
     terminals: tuple[Setting, ...]
     states: frozenset[Terminals]
@@ -296,7 +296,7 @@ def _kernel(text: str, loader: _Loader) -> Kernel:
     )
 
 
-def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[Entry]:
+def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[MenuEntry]:
     unconditional = {statement.start for statement in block}
     for command in _all_commands(block):
         if command.block is None or command.name not in _ENTRIES:
@@ -305,7 +305,7 @@ def _entries(text: str, block: Block, *, inherited: bool) -> Iterator[Entry]:
         title, identifier = _title_and_id(command)
         # Kernels of nested entries belong to those.
         own = tuple(statement for statement in command.block if not _holds_entry(statement))
-        yield Entry(
+        yield MenuEntry(
             line=line_number(text, command.start),
             title=title,
             id=identifier,

@@ -60,7 +60,7 @@ def _has_menu(found: grubcfg.GrubFacts) -> bool:
     return bool(found.kernels or found.entries) or any(include.name == "blscfg" for include in found.includes)
 
 
-def _titles(entries: Iterable[grubcfg.Entry]) -> Iterator[tuple[int, str]]:
+def _titles(entries: Iterable[grubcfg.MenuEntry]) -> Iterator[tuple[int, str]]:
     for entry in entries:
         yield from ((kernel.line, entry.title) for kernel in entry.kernels)
         yield from _titles(entry.entries)

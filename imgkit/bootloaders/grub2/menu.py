@@ -17,7 +17,7 @@ from imgkit.bootloaders.grub2 import config as grubcfg
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from imgkit.bootloaders.grub2.config import Entry
+    from imgkit.bootloaders.grub2.config import MenuEntry
     from imgkit.configtext.text import Setting
     from imgkit.treeedits import TreeEdits
 
@@ -47,7 +47,12 @@ def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
     edits.edit(menu.file, partial(grubcfg.set_default, entry=choice.name))
 
 
-def _choice(path: str, entry: Entry, name: str) -> Choice:
+def set_timeout(edits: TreeEdits, menu: BootMenu, seconds: int) -> None:
+    """Have the menu wait for `seconds`."""
+    edits.edit(menu.file, partial(grubcfg.set_timeout, seconds=seconds))
+
+
+def _choice(path: str, entry: MenuEntry, name: str) -> Choice:
     kernel = entry.kernels[0] if entry.kernels else None
     return Choice(
         file=path,
@@ -61,7 +66,7 @@ def _choice(path: str, entry: Entry, name: str) -> Choice:
     )
 
 
-def _names(entries: Sequence[Entry], *, numbered: bool) -> Iterator[str]:
+def _names(entries: Sequence[MenuEntry], *, numbered: bool) -> Iterator[str]:
     """For each entry a name that means it alone, whatever conditions decide; "" where there is none."""
     uses = Counter(name for entry in entries for name in {entry.id, entry.title})
     for place, entry in enumerate(entries):
@@ -75,14 +80,14 @@ def _is_plain(name: str) -> bool:
     return bool(name) and not name.isdecimal() and not {"$", ">"} & set(name)
 
 
-def _default(entries: Sequence[Entry], choices: Sequence[Choice], settings: Sequence[Setting]) -> Choice:
+def _default(entries: Sequence[MenuEntry], choices: Sequence[Choice], settings: Sequence[Setting]) -> Choice:
     """What boots by itself; where conditions decide among several, one that should not."""
     values = [setting.value for setting in settings if "$" not in setting.value] or ["0"]
     found = [_named(value, entries, choices) for value in values]
     return next((choice for choice in found if choice.unfitness()), found[-1])
 
 
-def _named(value: str, entries: Sequence[Entry], choices: Sequence[Choice]) -> Choice:
+def _named(value: str, entries: Sequence[MenuEntry], choices: Sequence[Choice]) -> Choice:
     """The entry of this number, title or id; GRUB takes the first where there is none (Fedora CoreOS: 1 of 1)."""
     name = value.partition(">")[0]
     place = number(name)

@@ -209,6 +209,12 @@ def set_default(text: str, old: str, new: str) -> str:
     return splice(text, [change for d in named for change in set_value(text, d, new)])
 
 
+def set_on_timeout(text: str, new: str) -> str:
+    """`text` in which each ONTIMEOUT names the label `new`."""
+    found = [d for d in _outside(read_directives(text)) if d.keyword == "ontimeout"]
+    return splice(text, [change for d in found for change in set_value(text, d, new)])
+
+
 def move_menu_default(text: str, *, gain: Collection[int], lose: Collection[int]) -> str:
     """`text` with MENU DEFAULT in the labels of lines `gain`, and without it in those of lines `lose`."""
     changes: list[Splice] = []

@@ -39,10 +39,10 @@ def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableO
         edits.edit(file, partial(edit, included=file != path))
     if options.timeout is not None:
         for menu in first_menus(menus):
-            _set_timeout(edits, menu, options.timeout)
+            set_timeout(edits, menu, options.timeout)
 
 
-def _set_timeout(edits: TreeEdits, menu: syslinuxmenu.Menu, seconds: int) -> None:
+def set_timeout(edits: TreeEdits, menu: syslinuxmenu.Menu, seconds: int) -> None:
     """Have a menu wait, wherever one of its files says how long."""
     is_new = menu.last("timeout") is None
     for file in menu.files:

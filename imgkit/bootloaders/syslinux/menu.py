@@ -33,23 +33,30 @@ def read(edits: TreeEdits, path: str) -> Iterator[BootMenu]:
 
 
 def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
-    """Have another label boot by itself, for Enter and when time is up."""
+    """Have another label boot by itself. Enter follows, unless it boots something else that stays."""
     found = syslinuxmenu.read(menu.file, edits.text, edits.spelled)
     new = next(item for item in found.items if (item.file, item.label.name) == (choice.file, choice.name))
-    _drop_unfit_timeout(edits, found)
     old = syslinuxmenu.default_item(found)
-    if old is not None and not _choice(old).unfitness():
-        return  # only ONTIMEOUT led elsewhere
+    takes_enter = menu.on_enter is None or old == new or menu.text_twin(menu.on_enter) == choice
+    if found.last("ontimeout") is not None:
+        _set_on_timeout(edits, found, "" if takes_enter else choice.name)
+    if not takes_enter or old == new:
+        return
     if syslinuxmenu.shows_menu(found):
         _mark(edits, found, new)
     name, labels = found.value("default"), {item.label.name for item in found.items}
-    if not name:
+    if not name and not syslinuxmenu.shows_menu(found):
         edits.edit(menu.file, partial(syslinux.set_default, old="", new=new.label.name))
     wrong = {old.label.name} if old else set()
     if name and (name in labels or not syslinuxmenu.shows_menu(found)):
         wrong.add(name)
     for file, unfit in product(found.files, sorted(wrong)):
         edits.edit(file, partial(syslinux.set_default, old=unfit, new=new.label.name))
+
+
+def set_timeout(edits: TreeEdits, menu: BootMenu, seconds: int) -> None:
+    """Have the menu wait for `seconds`."""
+    extlinux.set_timeout(edits, syslinuxmenu.read(menu.file, edits.text, edits.spelled), seconds)
 
 
 def drop_gfxboot(edits: TreeEdits, path: str) -> None:
@@ -79,14 +86,14 @@ def _boot_menu(menu: Menu) -> BootMenu:
     listed = (item for item in menu.items if not (is_menu and item.menu))
     item, on_timeout = syslinuxmenu.default_item(menu), _on_timeout(menu)
     on_enter = _choice(item) if item else None
-    defaults = [on_timeout, on_enter] if on_timeout else [on_enter]
     timeout = menu.last("timeout")
     return BootMenu(
         file=menu.files[0],
         choices=tuple(_choice(item, is_named=uses[item.label.name] == 1) for item in listed),
-        default=next((choice for choice in defaults if choice is None or choice.unfitness()), defaults[0]),
+        default=on_timeout or on_enter,
         seconds=_seconds(menu, is_menu=is_menu),
         timer=(timeout[0], timeout[1].line) if timeout else (menu.files[0], 0),
+        on_enter=on_enter if on_timeout and on_timeout != on_enter else None,
     )
 
 
@@ -126,11 +133,12 @@ def _seconds(menu: Menu, *, is_menu: bool) -> float | None:
     return tenths / 10 if tenths else None
 
 
-def _drop_unfit_timeout(edits: TreeEdits, menu: Menu) -> None:
-    choice = _on_timeout(menu)
-    if choice is not None and choice.unfitness():
-        for file in {file for file, setting in menu.settings if setting.name == "ontimeout"}:
-            edits.edit(file, partial(_without, keywords=("ontimeout", "menu autoboot")))
+def _set_on_timeout(edits: TreeEdits, menu: Menu, name: str) -> None:
+    """Have a label boot when time is up, or, with "", the same as for Enter; what announces something else goes."""
+    for file in {file for file, setting in menu.settings if setting.name == "ontimeout"}:
+        edits.edit(file, partial(_without, keywords=("menu autoboot",) if name else ("ontimeout", "menu autoboot")))
+        if name:
+            edits.edit(file, partial(syslinux.set_on_timeout, new=name))
 
 
 def _without(text: str, keywords: tuple[str, ...]) -> str:

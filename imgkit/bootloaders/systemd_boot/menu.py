@@ -31,7 +31,7 @@ def read(edits: TreeEdits, path: str) -> Iterator[BootMenu]:
             file=path,
             choices=choices,
             default=next(iter(named_so), choices[0]),
-            seconds=number(timer.value) if timer else 0,
+            seconds=0 if timer is None or timer.value == "menu-hidden" else number(timer.value),
             timer=(path, timer.line if timer else 0),
         )
 
@@ -39,6 +39,11 @@ def read(edits: TreeEdits, path: str) -> Iterator[BootMenu]:
 def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
     """Have another entry boot by itself."""
     edits.edit(menu.file, partial(bls.set_loader_value, key="default", value=choice.name))
+
+
+def set_timeout(edits: TreeEdits, menu: BootMenu, seconds: int) -> None:
+    """Have the menu wait for `seconds`."""
+    edits.edit(menu.file, partial(bls.set_loader_timeout, seconds=seconds))
 
 
 def _choices(edits: TreeEdits, folder: str) -> Iterator[Choice]:

@@ -18,10 +18,10 @@ from imgkit.filesystem.ext.superblock import REPAIR_HINT
 
 if TYPE_CHECKING:
     from imgkit.filesystem.ext.mapping import BlockMap
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 
-def block_bits(volume: Volume, number: int) -> int | None:
+def block_bits(volume: ExtVolume, number: int) -> int | None:
     """The block bitmap of a group as an integer of as many bits as the group has clusters, or None if uninitialised.
 
     FormatError for a wrong checksum or padding.
@@ -35,7 +35,7 @@ def block_bits(volume: Volume, number: int) -> int | None:
     return _bits(volume, group.block_bitmap, size, clusters, group.block_bitmap_checksum, f"block bitmap {number}")
 
 
-def inode_bits(volume: Volume, number: int) -> int | None:
+def inode_bits(volume: ExtVolume, number: int) -> int | None:
     """The inode bitmap of a group as an integer, or None if uninitialised. FormatError as for `block_bits`."""
     group = volume.groups[number]
     if group.flags & GroupFlag.INODE_UNINIT:
@@ -44,7 +44,7 @@ def inode_bits(volume: Volume, number: int) -> int | None:
     return _bits(volume, group.inode_bitmap, inodes // 8, inodes, group.inode_bitmap_checksum, f"inode bitmap {number}")
 
 
-def check_counts(volume: Volume) -> None:
+def check_counts(volume: ExtVolume) -> None:
     """FormatError unless every bitmap has as many free bits as its descriptor says, and all together the superblock."""
     free_clusters = free_inodes = 0
     superblock = volume.superblock
@@ -67,7 +67,7 @@ def check_counts(volume: Volume) -> None:
         raise damage("the superblock has another number of free inodes than the groups together", 1024)
 
 
-def require_in_use(volume: Volume, inode: Inode, found: BlockMap) -> None:
+def require_in_use(volume: ExtVolume, inode: Inode, found: BlockMap) -> None:
     """FormatError unless an inode and its blocks are marked as used, and none of the blocks is fixed metadata.
 
     This is what guards an edit where not the whole file system was checked.
@@ -96,7 +96,7 @@ def require_in_use(volume: Volume, inode: Inode, found: BlockMap) -> None:
             block += count
 
 
-def _refuse_metadata(volume: Volume, inode: Inode, start: int, length: int) -> None:
+def _refuse_metadata(volume: ExtVolume, inode: Inode, start: int, length: int) -> None:
     after = bisect_right(volume.metadata, (start + length - 1, volume.superblock.blocks_count, "~"))
     if after and volume.metadata[after - 1][1] > start:
         raise FormatError(
@@ -108,7 +108,7 @@ def _refuse_metadata(volume: Volume, inode: Inode, start: int, length: int) -> N
         )
 
 
-def _bits(volume: Volume, block: int, size: int, used: int, checksum: int, what: str) -> int:
+def _bits(volume: ExtVolume, block: int, size: int, used: int, checksum: int, what: str) -> int:
     superblock = volume.superblock
     raw = volume.read_block(block)
     if superblock.has_metadata_csum:
@@ -122,5 +122,5 @@ def _bits(volume: Volume, block: int, size: int, used: int, checksum: int, what:
     return bits & (1 << used) - 1
 
 
-def _damaged_bitmap(volume: Volume, block: int, message: str) -> FormatError:
+def _damaged_bitmap(volume: ExtVolume, block: int, message: str) -> FormatError:
     return FormatError(message, structure="ext bitmap", offset=block * volume.superblock.block_size, hint=REPAIR_HINT)

@@ -19,12 +19,12 @@ from imgkit.filesystem.ext.superblock import GUESTFS_HINT, REPAIR_HINT
 from imgkit.filesystem.ext.volume import damaged_block, read_inode
 
 if TYPE_CHECKING:
-    from imgkit.filesystem.ext.volume import Volume
+    from imgkit.filesystem.ext.volume import ExtVolume
 
 _JOURNAL_SUPERBLOCK_TYPES = (3, 4)
 
 
-def refuse_busy(volume: Volume) -> None:
+def refuse_busy(volume: ExtVolume) -> None:
     """Raise UnsupportedError where the journal is not empty or external, or where a host claims the file system."""
     if Incompat.MMP in volume.superblock.incompat:
         _check_mmp(volume)
@@ -32,7 +32,7 @@ def refuse_busy(volume: Volume) -> None:
         _check_journal(volume)
 
 
-def _check_mmp(volume: Volume) -> None:
+def _check_mmp(volume: ExtVolume) -> None:
     block = volume.superblock.mmp_block
     if not volume.superblock.first_data_block < block < volume.superblock.blocks_count:
         raise FormatError(
@@ -57,7 +57,7 @@ def _check_mmp(volume: Volume) -> None:
         )
 
 
-def _check_journal(volume: Volume) -> None:
+def _check_journal(volume: ExtVolume) -> None:
     superblock = volume.superblock
     if not superblock.journal_inode:
         raise UnsupportedError("the journal of this file system is on another device", hint=GUESTFS_HINT)
@@ -79,7 +79,7 @@ def _check_journal(volume: Volume) -> None:
         raise UnsupportedError(f"the journal of this file system {what}", hint=REPAIR_HINT)
 
 
-def _damaged_mmp(volume: Volume, block: int, message: str, field: str) -> FormatError:
+def _damaged_mmp(volume: ExtVolume, block: int, message: str, field: str) -> FormatError:
     return FormatError(
         f"the multiple mount protection block is damaged: {message}",
         structure="ext4 MMP block",

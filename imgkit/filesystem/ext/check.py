@@ -1,6 +1,6 @@
 """Whether a file system contradicts itself: all of it, as e2fsck would look, or what an edit touches. No repair.
 
-The full check has the passes of e2fsck: inodes and the blocks they claim (`census`), directories, connectivity, link
+The full check has the passes of e2fsck: inodes and the blocks they claim (`inodes`), directories, connectivity, link
 counts, bitmaps. Memory is proportional to the number of inodes and extents in use, time to the size of the metadata.
 """
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from imgkit.errors import FormatError
 from imgkit.filesystem.ext import directory, layout
 from imgkit.filesystem.ext.bitmaps import block_bits, check_counts, inode_bits, require_in_use
-from imgkit.filesystem.ext.census import LENGTH_BITS, check_inode, take_census
 from imgkit.filesystem.ext.groups import blocks_in, damage
 from imgkit.filesystem.ext.htree import IndexCheck
+from imgkit.filesystem.ext.inodes import LENGTH_BITS, check_inode, check_inodes
 from imgkit.filesystem.ext.layout import DirectoryType, Incompat, InodeFlag, ReadOnlyCompat
 from imgkit.filesystem.ext.superblock import REPAIR_HINT
 from imgkit.filesystem.ext.volume import damaged_block, damaged_inode, read_inode
@@ -24,9 +24,9 @@ from imgkit.filesystem.ext.volume import damaged_block, damaged_inode, read_inod
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.filesystem.ext.census import Census
-    from imgkit.filesystem.ext.directory import Entry
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.directory import ExtEntry
+    from imgkit.filesystem.ext.inodes import InodeTables
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 _ENTRY_TYPES = {
     stat.S_IFREG: DirectoryType.FILE,
@@ -52,18 +52,18 @@ class _Names:
     claimed: dict[int, int] = field(default_factory=dict)
 
 
-def check_fully(volume: Volume) -> None:
+def check_fully(volume: ExtVolume) -> None:
     """FormatError for the first contradiction, named by structure and byte offset; UnsupportedError for bad blocks."""
     check_counts(volume)
-    census = take_census(volume)
-    names = _check_directories(volume, census)
-    _check_connectivity(volume, census, names)
-    _check_references(volume, census, names)
-    _check_inode_bitmaps(volume, census)
-    _check_block_bitmaps(volume, census)
+    tables = check_inodes(volume)
+    names = _check_directories(volume, tables)
+    _check_connectivity(volume, tables, names)
+    _check_references(volume, tables, names)
+    _check_inode_bitmaps(volume, tables)
+    _check_block_bitmaps(volume, tables)
 
 
-def check_touched(volume: Volume, inode: Inode) -> None:
+def check_touched(volume: ExtVolume, inode: Inode) -> None:
     """The part of the full check that concerns one inode, which is about to be edited."""
     require_in_use(volume, inode, check_inode(volume, inode))
     if inode.type == stat.S_IFDIR:
@@ -71,24 +71,24 @@ def check_touched(volume: Volume, inode: Inode) -> None:
             _check_name(volume, inode, block, entry)
 
 
-def _check_directories(volume: Volume, census: Census) -> _Names:
+def _check_directories(volume: ExtVolume, tables: InodeTables) -> _Names:
     """Pass 2: the names."""
     names = _Names()
-    for number in census.directories:
+    for number in tables.directories:
         inode = read_inode(volume, number)
         for block, entry in _entries(volume, inode):
             names.references[entry.inode] += 1
-            _check_entry(volume, inode, block, entry, census)
+            _check_entry(volume, inode, block, entry, tables)
             if entry.name == b"..":
                 names.claimed[number] = entry.inode
-            elif entry.name != b"." and stat.S_ISDIR(census.modes[entry.inode]):
+            elif entry.name != b"." and stat.S_ISDIR(tables.modes[entry.inode]):
                 if entry.inode in names.parents or entry.inode == layout.ROOT_INODE:
                     raise _bad_entry(volume, inode, block, entry, "leads to a directory that has another name already")
                 names.parents[entry.inode] = number
     return names
 
 
-def _entries(volume: Volume, inode: Inode) -> Iterator[tuple[int, Entry]]:
+def _entries(volume: ExtVolume, inode: Inode) -> Iterator[tuple[int, ExtEntry]]:
     """Block and entry of each name of a directory, after checking that "." and ".." come first and none comes twice."""
     seen: set[bytes] = set()
     index = IndexCheck(volume, inode) if inode.flags & InodeFlag.INDEX and not inode.has_inline_data else None
@@ -113,9 +113,9 @@ def _entries(volume: Volume, inode: Inode) -> Iterator[tuple[int, Entry]]:
         index.finish()
 
 
-def _check_entry(volume: Volume, inode: Inode, block: int, entry: Entry, census: Census) -> None:
+def _check_entry(volume: ExtVolume, inode: Inode, block: int, entry: ExtEntry, tables: InodeTables) -> None:
     superblock = volume.superblock
-    mode = census.modes.get(entry.inode)
+    mode = tables.modes.get(entry.inode)
     if mode is None or (entry.inode < superblock.first_inode and entry.inode != layout.ROOT_INODE):
         raise _bad_entry(volume, inode, block, entry, f"leads to inode {entry.inode}, which is not in use")
     _check_name(volume, inode, block, entry)
@@ -125,18 +125,18 @@ def _check_entry(volume: Volume, inode: Inode, block: int, entry: Entry, census:
         raise _bad_entry(volume, inode, block, entry, f"has file type {entry.type} instead of {int(kind)}")
 
 
-def _check_name(volume: Volume, inode: Inode, block: int, entry: Entry) -> None:
+def _check_name(volume: ExtVolume, inode: Inode, block: int, entry: ExtEntry) -> None:
     if (b"/" in entry.name or b"\0" in entry.name) and not inode.flags & InodeFlag.ENCRYPT:
         raise _bad_entry(volume, inode, block, entry, "has a slash or NUL in its name")
 
 
-def _check_connectivity(volume: Volume, census: Census, names: _Names) -> None:
+def _check_connectivity(volume: ExtVolume, tables: InodeTables, names: _Names) -> None:
     """Pass 3: every directory hangs below the root, and knows its parent."""
     root = layout.ROOT_INODE
-    if not stat.S_ISDIR(census.modes.get(root, 0)) or names.claimed.get(root) != root:
+    if not stat.S_ISDIR(tables.modes.get(root, 0)) or names.claimed.get(root) != root:
         raise damaged_inode(volume, root, "the root is not a proper directory", "i_mode")
     children: dict[int, list[int]] = {}
-    for number in census.directories:
+    for number in tables.directories:
         if number == root:
             continue
         parent = names.parents.get(number)
@@ -149,41 +149,41 @@ def _check_connectivity(volume: Volume, census: Census, names: _Names) -> None:
     while waiting:
         reached += 1
         waiting += children.pop(waiting.pop(), [])
-    if reached != len(census.directories):
+    if reached != len(tables.directories):
         raise damaged_inode(volume, next(iter(children)), "a directory that hangs below itself", "i_links_count")
 
 
-def _check_references(volume: Volume, census: Census, names: _Names) -> None:
+def _check_references(volume: ExtVolume, tables: InodeTables, names: _Names) -> None:
     """Pass 4: link counts, and the counts of shared attribute blocks and values."""
     superblock = volume.superblock
-    for number, links in census.links.items():
-        if number in census.value_counts:
+    for number, links in tables.links.items():
+        if number in tables.value_counts:
             continue
         if (number < superblock.first_inode and number != layout.ROOT_INODE) or number == superblock.orphan_file_inode:
             continue
         expected = names.references[number]
         many = expected > _LINK_MAX and ReadOnlyCompat.DIR_NLINK in superblock.ro_compat
-        if links != expected and not (links == 1 and many and stat.S_ISDIR(census.modes[number])):
+        if links != expected and not (links == 1 and many and stat.S_ISDIR(tables.modes[number])):
             message = f"it counts {links} links, but {expected} names lead to it"
             raise damaged_inode(volume, number, message, "i_links_count")
-    for number, count in census.value_counts.items():
-        if census.value_references[number] != count or names.references[number]:
+    for number, count in tables.value_counts.items():
+        if tables.value_references[number] != count or names.references[number]:
             raise damaged_inode(volume, number, "an attribute value whose users are not those it counts", "i_ctime")
-    for number in census.value_references.keys() - census.value_counts.keys():
+    for number in tables.value_references.keys() - tables.value_counts.keys():
         raise damaged_inode(volume, number, "it does not hold an attribute value", "i_flags")
-    for block, count in census.attribute_block_counts.items():
-        if census.attribute_block_references[block] != count:
+    for block, count in tables.attribute_block_counts.items():
+        if tables.attribute_block_references[block] != count:
             message = "an attribute block whose users are not those it counts"
             raise damaged_block(volume, 0, block, message, "ext extended attribute block")
 
 
-def _check_inode_bitmaps(volume: Volume, census: Census) -> None:
+def _check_inode_bitmaps(volume: ExtVolume, tables: InodeTables) -> None:
     """Pass 5, inodes: bitmaps and the numbers of directories. Free counts were compared with the bitmaps before."""
     superblock = volume.superblock
     size = superblock.inodes_per_group
     expected = [bytearray(size // 8) for _ in volume.groups]
-    directories = Counter((number - 1) // size for number in census.directories)
-    for inode in census.modes.keys() | set(range(1, superblock.first_inode)):
+    directories = Counter((number - 1) // size for number in tables.directories)
+    for inode in tables.modes.keys() | set(range(1, superblock.first_inode)):
         where, bit = divmod(inode - 1, size)
         expected[where][bit >> 3] |= 1 << (bit & 7)
     for number, group in enumerate(volume.groups):
@@ -194,7 +194,7 @@ def _check_inode_bitmaps(volume: Volume, census: Census) -> None:
             raise damage(f"block group {number} has another number of directories", group.offset, "bg_used_dirs_count")
 
 
-def _check_block_bitmaps(volume: Volume, census: Census) -> None:
+def _check_block_bitmaps(volume: ExtVolume, tables: InodeTables) -> None:
     """Pass 5, blocks: no cluster is claimed twice, and the bitmaps mark what is claimed and nothing else."""
     superblock = volume.superblock
     metadata = [0] * len(volume.groups)
@@ -204,7 +204,7 @@ def _check_block_bitmaps(volume: Volume, census: Census) -> None:
     if Incompat.MMP in superblock.incompat:
         _mark(volume, metadata, superblock.mmp_block // superblock.cluster_ratio, 1)
     expected = metadata.copy()
-    for first, length in _merged(volume, census.claims):
+    for first, length in _merged(volume, tables.claims):
         if _mark(volume, expected, first, length):
             raise _claimed_twice(volume, first, "a file, and by metadata of the file system")
     for number, group in enumerate(volume.groups):
@@ -219,7 +219,7 @@ def _check_block_bitmaps(volume: Volume, census: Census) -> None:
             raise damage(f"the block bitmap of group {number} is not that of the blocks in use", group.offset)
 
 
-def _mark(volume: Volume, bitmaps: list[int], first: int, length: int) -> bool:
+def _mark(volume: ExtVolume, bitmaps: list[int], first: int, length: int) -> bool:
     """Set the bits of a run of clusters. Returns whether one of them was set before."""
     per_group = volume.superblock.clusters_per_group
     start, clash = first - volume.superblock.first_data_block // volume.superblock.cluster_ratio, False
@@ -234,7 +234,7 @@ def _mark(volume: Volume, bitmaps: list[int], first: int, length: int) -> bool:
     return clash
 
 
-def _merged(volume: Volume, claims: list[int]) -> Iterator[tuple[int, int]]:
+def _merged(volume: ExtVolume, claims: list[int]) -> Iterator[tuple[int, int]]:
     """Runs of clusters as (first, length), adjacent ones joined. FormatError where two overlap."""
     first = stop = 0
     for claim in sorted(claims):
@@ -250,7 +250,7 @@ def _merged(volume: Volume, claims: list[int]) -> Iterator[tuple[int, int]]:
         yield first, stop - first
 
 
-def _claimed_twice(volume: Volume, cluster: int, by_whom: str) -> FormatError:
+def _claimed_twice(volume: ExtVolume, cluster: int, by_whom: str) -> FormatError:
     block = cluster * volume.superblock.cluster_ratio
     return FormatError(
         f"block {block:,} is claimed twice, by {by_whom}",
@@ -260,6 +260,6 @@ def _claimed_twice(volume: Volume, cluster: int, by_whom: str) -> FormatError:
     )
 
 
-def _bad_entry(volume: Volume, inode: Inode, block: int, entry: Entry, message: str) -> FormatError:
+def _bad_entry(volume: ExtVolume, inode: Inode, block: int, entry: ExtEntry, message: str) -> FormatError:
     name = entry.name.decode(errors="backslashreplace")
     return damaged_block(volume, inode.number, block, f"the name {name!r} {message}", directory.STRUCTURE)

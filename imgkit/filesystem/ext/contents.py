@@ -12,13 +12,13 @@ from imgkit.filesystem.ext.xattr import inline_data
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 _CHUNK = 1 << 20
 _LINK_LIMIT = 4096
 
 
-def read_chunks(volume: Volume, inode: Inode) -> Iterator[bytes]:
+def read_chunks(volume: ExtVolume, inode: Inode) -> Iterator[bytes]:
     """Contents of a regular file or slow link, in pieces of at most 1 MiB. FormatError for an impossible block map."""
     if inode.has_inline_data:
         yield inline_data(volume, inode)
@@ -38,7 +38,7 @@ def read_chunks(volume: Volume, inode: Inode) -> Iterator[bytes]:
     yield from _zeros(inode.size - position)
 
 
-def read_link(volume: Volume, inode: Inode) -> bytes:
+def read_link(volume: ExtVolume, inode: Inode) -> bytes:
     """Target of a symbolic link. FormatError for one that is empty or too long."""
     if not 0 < inode.size < min(volume.superblock.block_size + 1, _LINK_LIMIT + 1):
         raise damaged_inode(volume, inode.number, "a symbolic link of an impossible length", "i_size")

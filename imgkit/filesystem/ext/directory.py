@@ -1,13 +1,14 @@
 """Directory blocks: iterating over entries, with every record checked before it is used.
 
 Indexed directories are read like linear ones: an index block looks like one empty record, which is how the format
-stays compatible. The index itself is looked at in `htree`.
+stays compatible. The index itself is looked at in `htree`, and single names are found by `names`.
 
 Specification: https://docs.kernel.org/filesystems/ext4/directory.html
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.filesystem.ext import layout
@@ -19,14 +20,14 @@ from imgkit.filesystem.ext.xattr import inline_data
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 STRUCTURE = "ext directory block"
 _HEADER = layout.DIRECTORY_ENTRY.size
 _TAIL_FILE_TYPE = 0xDE
 
 
-class Entry(NamedTuple):
+class ExtEntry(NamedTuple):
     """One name: the inode it leads to, the file type as the entry has it, and where its record begins in the block."""
 
     name: bytes
@@ -35,7 +36,7 @@ class Entry(NamedTuple):
     offset: int
 
 
-def iterate(volume: Volume, inode: Inode) -> Iterator[Entry]:
+def iterate(volume: ExtVolume, inode: Inode) -> Iterator[ExtEntry]:
     """All entries of a directory but "." and "..", in disk order."""
     for _, block, data in blocks(volume, inode):
         for entry in entries(volume, inode, block, data):
@@ -43,17 +44,7 @@ def iterate(volume: Volume, inode: Inode) -> Iterator[Entry]:
                 yield entry
 
 
-def lookup(volume: Volume, inode: Inode, name: bytes) -> Entry | None:
-    """The entry of that name, or None."""
-    for _, block, data in blocks(volume, inode):
-        if name in data:  # one fast scan spares parsing the blocks that cannot hold it
-            for entry in entries(volume, inode, block, data):
-                if entry.name == name:
-                    return entry
-    return None
-
-
-def blocks(volume: Volume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
+def blocks(volume: ExtVolume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
     """Logical number, block number and contents of each block of a directory, in logical order, checksums verified.
 
     Inline directories give one or two blocks, made to look as if they were on disk, with number 0.
@@ -62,23 +53,43 @@ def blocks(volume: Volume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
         for logical, data in enumerate(_inline_blocks(volume, inode)):
             yield logical, 0, data
         return
-    size = volume.superblock.block_size
-    found = map_blocks(volume, inode)
-    if inode.size % size or found.end * size != inode.size or not found.is_plain:
-        raise damaged_inode(volume, inode.number, "a directory whose size is not that of its blocks", "i_size")
-    seed = inode_seed(volume, inode.number, inode.generation)
-    for extent in found.extents:
-        for index in range(extent.length):
-            block = extent.physical + index
-            data = volume.read_block(block)
-            if volume.superblock.has_metadata_csum:
-                _verify(volume, inode, block, data, seed)
-            yield extent.logical + index, block, data
+    reader = BlockReader(volume, inode)
+    for extent in reader.extents:
+        for logical in range(extent.logical, extent.logical + extent.length):
+            yield logical, *reader.read(logical)
 
 
-def entries(volume: Volume, inode: Inode, block: int, data: bytes) -> list[Entry]:
+class BlockReader:
+    """The blocks of one directory that is not inline, by their logical numbers."""
+
+    __slots__ = ("_inode", "_seed", "_starts", "_volume", "extents")
+
+    def __init__(self, volume: ExtVolume, inode: Inode) -> None:
+        size, found = volume.superblock.block_size, map_blocks(volume, inode)
+        if inode.size % size or found.end * size != inode.size or not found.is_plain:
+            raise damaged_inode(volume, inode.number, "a directory whose size is not that of its blocks", "i_size")
+        self._volume, self._inode, self.extents = volume, inode, found.extents
+        self._starts = [extent.logical for extent in found.extents]
+        self._seed = inode_seed(volume, inode.number, inode.generation)
+
+    @property
+    def count(self) -> int:
+        """How many blocks there are; their logical numbers begin with 0."""
+        return self.extents[-1].logical + self.extents[-1].length if self.extents else 0
+
+    def read(self, logical: int) -> tuple[int, bytes]:
+        """Block number and contents of a block below `count`. FormatError for a wrong checksum."""
+        extent = self.extents[bisect_right(self._starts, logical) - 1]
+        block = extent.physical + logical - extent.logical
+        data = self._volume.read_block(block)
+        if self._volume.superblock.has_metadata_csum:
+            _verify(self._volume, self._inode, block, data, self._seed)
+        return block, data
+
+
+def entries(volume: ExtVolume, inode: Inode, block: int, data: bytes) -> list[ExtEntry]:
     """The used entries of one directory block. FormatError where a record is impossible."""
-    found: list[Entry] = []
+    found: list[ExtEntry] = []
     inodes = volume.superblock.inodes_count
     offset, size = 0, len(data)
     unpack = layout.DIRECTORY_ENTRY.unpack_from
@@ -96,7 +107,7 @@ def entries(volume: Volume, inode: Inode, block: int, data: bytes) -> list[Entry
             if number > inodes or not name_length:
                 message = f"the directory entry at byte {offset} leads to inode {number:,}, or has no name"
                 raise damaged_block(volume, inode.number, block, message, STRUCTURE)
-            found.append(Entry(data[offset + _HEADER : offset + _HEADER + name_length], number, kind, offset))
+            found.append(ExtEntry(data[offset + _HEADER : offset + _HEADER + name_length], number, kind, offset))
         offset = end
     return found
 
@@ -115,7 +126,7 @@ def index_count_offset(data: bytes) -> int | None:
     return 32 if reserved == 0 and info_length == 8 else None  # noqa: PLR2004
 
 
-def _verify(volume: Volume, inode: Inode, block: int, data: bytes, seed: int) -> None:
+def _verify(volume: ExtVolume, inode: Inode, block: int, data: bytes, seed: int) -> None:
     """FormatError where the checksum of a directory block does not match or is missing."""
     # An index node first: one that was a leaf before keeps, but for the checksum, the bytes of the leaf's tail.
     offset = index_count_offset(data) if inode.flags & InodeFlag.INDEX else None
@@ -137,7 +148,7 @@ def _verify(volume: Volume, inode: Inode, block: int, data: bytes, seed: int) ->
         raise damaged_block(volume, inode.number, block, "the checksum of a directory block does not match", STRUCTURE)
 
 
-def _inline_blocks(volume: Volume, inode: Inode) -> Iterator[bytes]:
+def _inline_blocks(volume: ExtVolume, inode: Inode) -> Iterator[bytes]:
     """The two places of an inline directory: after the number of the parent in `i_block`, and in an attribute."""
     contents = inline_data(volume, inode)
     if len(contents) < 60:  # noqa: PLR2004  i_block is always used in full

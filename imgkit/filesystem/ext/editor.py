@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from imgkit.errors import EngineError, OutputError
 from imgkit.filesystem.ext import layout, library
-from imgkit.filesystem.ext.census import refuse_misjudged_link
 from imgkit.filesystem.ext.contents import has_block_map
 from imgkit.filesystem.ext.inodefields import InodeFields
+from imgkit.filesystem.ext.inodes import refuse_misjudged_link
 from imgkit.filesystem.ext.iomanager import IoManager
 from imgkit.filesystem.ext.layout import DirectoryType, Incompat, InodeFlag, ReadOnlyCompat
 from imgkit.filesystem.ext.mapping import map_blocks
@@ -27,7 +27,7 @@ from imgkit.filesystem.ext.xattr import attributes
 
 if TYPE_CHECKING:
     from imgkit.filesystem.ext.mapping import BlockMap
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 _MAGIC = 2133571329
 _DEFAULT_UMASK = 0o022
@@ -48,7 +48,7 @@ class Editor:
 
     __slots__ = ("_bitmaps_read", "_changed", "_fs", "_library", "_manager", "_now", "_volume")
 
-    def __init__(self, volume: Volume, now: int) -> None:
+    def __init__(self, volume: ExtVolume, now: int) -> None:
         self._volume, self._library, self._now = volume, volume.library, now
         self._bitmaps_read = self._changed = False
         self._manager = IoManager(volume.device)

@@ -14,11 +14,12 @@ from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import directory, library
 from imgkit.filesystem.ext.bitmaps import check_counts
 from imgkit.filesystem.ext.busy import refuse_busy
-from imgkit.filesystem.ext.census import refuse_bad_blocks
 from imgkit.filesystem.ext.check import check_fully, check_touched
 from imgkit.filesystem.ext.contents import read_chunks, read_link
 from imgkit.filesystem.ext.editor import Editor
+from imgkit.filesystem.ext.inodes import refuse_bad_blocks
 from imgkit.filesystem.ext.layout import ROOT_INODE, Compat, DirectoryType, InodeFlag
+from imgkit.filesystem.ext.names import Names
 from imgkit.filesystem.ext.superblock import GUESTFS_HINT
 from imgkit.filesystem.ext.volume import damaged_inode, modification_time, open_volume, read_inode
 from imgkit.filesystem.ext.xattr import attribute_value, attributes
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.filesystem.ext.superblock import Superblock
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
     from imgkit.storage.device import BlockDevice
 
 _SELINUX = "security.selinux"
@@ -71,12 +72,25 @@ class ExtFileSystem:
     or UnsupportedError before a byte is written.
     """
 
-    __slots__ = ("_checked", "_checked_inodes", "_children", "_editor", "_now", "_stale", "_volume", "_writable")
+    __slots__ = (
+        "_checked",
+        "_checked_inodes",
+        "_children",
+        "_editor",
+        "_names",
+        "_now",
+        "_root",
+        "_stale",
+        "_volume",
+        "_writable",
+    )
 
-    def __init__(self, volume: Volume, *, writable: bool, now: int, checked: bool) -> None:
+    def __init__(self, volume: ExtVolume, *, writable: bool, now: int, checked: bool) -> None:
         self._volume, self._writable, self._now, self._checked = volume, writable, now, checked
         self._checked_inodes: set[int] = set()
         self._editor: Editor | None = None
+        self._names = Names(volume)
+        self._root: Inode | None = None
         self._children: dict[tuple[int, bytes], Inode | None] = {}
         self._stale = False
 
@@ -131,8 +145,7 @@ class ExtFileSystem:
 
     def listdir(self, path: str, /) -> list[str]:
         """Sorted names in a directory, without "." and ".."."""
-        found = directory.iterate(self._volume, self._directory(path))
-        return sorted(_text(entry.name) for entry in found)
+        return sorted(map(_text, self._names.listing(self._directory(path))))
 
     def stat(self, path: str, /, *, follow: bool = True) -> Stat:  # noqa: ARG002  no link is followed
         """Metadata of what is at the path, a symbolic link included."""
@@ -215,8 +228,14 @@ class ExtFileSystem:
         """The editor, for an edit of what was found editable."""
         if self._editor is None:
             self._editor = Editor(self._volume, self._now)
-        self._children.clear()
+        self._forget()
         return self._editor
+
+    def _forget(self) -> None:
+        """Look everything up anew: it is about to change, or has."""
+        self._root = None
+        self._children.clear()
+        self._names = Names(self._volume)
 
     def _begin_edits(self) -> None:
         """Before the first edit: make sure that nothing contradicts what edits build on."""
@@ -227,6 +246,7 @@ class ExtFileSystem:
         if self._stale:
             self._volume = open_volume(self._volume.device, self._volume.library, writable=True)
             self._stale = False
+            self._forget()
         if self._checked:
             return
         if _needs_full_check(self._volume.superblock):
@@ -248,9 +268,7 @@ class ExtFileSystem:
 
     def _find(self, path: str) -> Inode | None:
         """The inode at a path, or None where a component is missing or no directory."""
-        inode = read_inode(self._volume, ROOT_INODE)
-        if inode.type != stat.S_IFDIR:
-            raise damaged_inode(self._volume, ROOT_INODE, "the root is not a directory", "i_mode")
+        inode = self._root_directory()
         for name in components(path):
             if inode.type != stat.S_IFDIR:
                 return None
@@ -261,14 +279,21 @@ class ExtFileSystem:
             inode = child
         return inode
 
+    def _root_directory(self) -> Inode:
+        if self._root is None:
+            self._root = read_inode(self._volume, ROOT_INODE)
+        if self._root.type != stat.S_IFDIR:
+            raise damaged_inode(self._volume, ROOT_INODE, "the root is not a directory", "i_mode")
+        return self._root
+
     def _child(self, parent: Inode, name: bytes) -> Inode | None:
         """The inode that a name in a directory leads to, remembered until the next edit."""
         key = parent.number, name
         if key not in self._children:
             if len(self._children) >= _REMEMBERED_NAMES:
                 self._children.clear()
-            entry = directory.lookup(self._volume, parent, name)
-            self._children[key] = None if entry is None else read_inode(self._volume, entry.inode)
+            number = self._names.find(parent, name)
+            self._children[key] = None if number is None else read_inode(self._volume, number)
         return self._children[key]
 
     def _inode(self, path: str) -> Inode:

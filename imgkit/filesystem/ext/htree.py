@@ -9,17 +9,65 @@ from typing import TYPE_CHECKING
 
 from imgkit.filesystem.ext import layout
 from imgkit.filesystem.ext.directory import STRUCTURE, index_count_offset
+from imgkit.filesystem.ext.layout import InodeFlag
 from imgkit.filesystem.ext.volume import damaged_inode
 
 if TYPE_CHECKING:
     from imgkit.errors import FormatError
-    from imgkit.filesystem.ext.directory import Entry
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.directory import BlockReader, ExtEntry
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 _MAX_HASH = 0xFFFFFFFF
+_BLOCK_MASK = 0x0FFFFFFF
+_ROOT_OFFSET = 32
 _UNSIGNED = 3
 _SIGNED_VERSIONS = (0, 1, 2)
 _MAX_LEVELS = {False: 1, True: 2}
+
+
+def leaves(volume: ExtVolume, inode: Inode, reader: BlockReader, name: bytes) -> list[int] | None:
+    """Logical numbers of the blocks that a name's hash leads to, mostly one; None for an index that is not understood.
+
+    Every block is read once at most, whatever the index says.
+    """
+    _, root = reader.read(0)
+    if index_count_offset(root) != _ROOT_OFFSET or inode.flags & InodeFlag.CASEFOLD:
+        return None
+    _, version, _, levels, _ = layout.DX_ROOT_INFO.unpack_from(root, layout.DX_ROOT_INFO_OFFSET)
+    superblock = volume.superblock
+    if version not in _SIGNED_VERSIONS or levels > _MAX_LEVELS[superblock.has_large_directories]:
+        return None
+    version += _UNSIGNED if superblock.unsigned_hash else 0
+    wanted = volume.library.directory_hash(version, name, superblock.hash_seed)
+    found, seen = [0], {0}
+    for _ in range(levels + 1):
+        following: list[int] = []
+        for logical in found:
+            children = _children_of(reader.read(logical)[1], wanted or 0)
+            if children is None or any(child in seen or child >= reader.count for child in children):
+                return None
+            seen.update(children)
+            following += children
+        found = following
+    return found
+
+
+def _children_of(node: bytes, wanted: int) -> list[int] | None:
+    """The blocks below one node in which names of that hash may lie."""
+    offset = index_count_offset(node)
+    if offset is None:
+        return None
+    limit, count, first = layout.DX_COUNT_LIMIT.unpack_from(node, offset)
+    if not 0 < count <= limit or offset + count * layout.DX_ENTRY.size > len(node):
+        return None
+    pairs = [layout.DX_ENTRY.unpack_from(node, offset + index * layout.DX_ENTRY.size) for index in range(1, count)]
+    starts, children = [0, *(start for start, _ in pairs), _MAX_HASH], [first, *(child for _, child in pairs)]
+    # Hashes are even. An odd boundary says that names with the hash below it begin in the block before.
+    return [
+        child & _BLOCK_MASK
+        for child, start, stop in zip(children, starts, starts[1:], strict=False)
+        if start & ~1 <= wanted < stop
+    ]
 
 
 class IndexCheck:
@@ -27,13 +75,13 @@ class IndexCheck:
 
     __slots__ = ("_inode", "_nodes", "_ranges", "_seen", "_version", "_volume")
 
-    def __init__(self, volume: Volume, inode: Inode) -> None:
+    def __init__(self, volume: ExtVolume, inode: Inode) -> None:
         self._volume, self._inode, self._version = volume, inode, -1
         self._nodes: dict[int, bytes] = {}
         self._ranges: dict[int, tuple[int, int]] = {}
         self._seen: set[int] = set()
 
-    def add_block(self, logical: int, data: bytes, entries: list[Entry]) -> None:
+    def add_block(self, logical: int, data: bytes, entries: list[ExtEntry]) -> None:
         """Note one block: a node of the tree (which has no entry but "." and ".."), or a leaf and its hashes."""
         if logical == 0:
             self._nodes[0] = data
@@ -58,7 +106,7 @@ class IndexCheck:
             raise self._damage(f"its index does not reach block {min(missing):,}")
 
     def _hash_version(self, root: bytes) -> int:
-        if index_count_offset(root) != 32:  # noqa: PLR2004
+        if index_count_offset(root) != _ROOT_OFFSET:
             raise self._damage("a directory index without a root")
         version = int(layout.DX_ROOT_INFO.unpack_from(root, layout.DX_ROOT_INFO_OFFSET)[1])
         if version not in _SIGNED_VERSIONS:
@@ -81,7 +129,7 @@ class IndexCheck:
             stop = children[index + 1][0] if index + 1 < count else high
             if start > stop:
                 raise self._damage(f"an index node in block {logical:,} with hashes out of order")
-            self._enter(child & 0x0FFFFFFF, levels, start, stop)
+            self._enter(child & _BLOCK_MASK, levels, start, stop)
 
     def _enter(self, child: int, levels: int, start: int, stop: int) -> None:
         if child in self._seen or child not in self._ranges:

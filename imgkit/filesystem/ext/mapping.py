@@ -14,7 +14,7 @@ from imgkit.filesystem.ext.layout import InodeFlag
 from imgkit.filesystem.ext.volume import damaged_block, damaged_inode, inode_seed
 
 if TYPE_CHECKING:
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 _DIRECT_BLOCKS = 12
 _LEVELS = 3
@@ -53,7 +53,7 @@ class BlockMap:
         return self.data_blocks == self.end and not any(extent.unwritten for extent in self.extents)
 
 
-def map_blocks(volume: Volume, inode: Inode) -> BlockMap:
+def map_blocks(volume: ExtVolume, inode: Inode) -> BlockMap:
     """The block map of an inode that has one (no inline data, no fast link, no device).
 
     FormatError for a block outside the file system, extents out of order, or more blocks than there are: a hostile map
@@ -72,7 +72,7 @@ class _Walk:
 
     __slots__ = ("block_size", "found", "inode", "limit", "low", "seen", "volume")
 
-    def __init__(self, volume: Volume, inode: Inode, found: BlockMap) -> None:
+    def __init__(self, volume: ExtVolume, inode: Inode, found: BlockMap) -> None:
         self.volume, self.inode, self.found = volume, inode, found
         self.seen: set[int] = set()
         self.low, self.limit = volume.superblock.first_data_block, volume.superblock.blocks_count

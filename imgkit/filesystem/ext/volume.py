@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class ExtVolume:
     """Where everything is. `metadata` holds the fixed metadata as sorted block ranges (start, stop, what)."""
 
     device: BlockDevice
@@ -76,7 +76,7 @@ class Inode(NamedTuple):
         return self.type == stat.S_IFLNK and not self.has_inline_data and self.size < len(self.block)
 
 
-def open_volume(device: BlockDevice, library: Library, *, writable: bool) -> Volume:
+def open_volume(device: BlockDevice, library: Library, *, writable: bool) -> ExtVolume:
     """Read and validate superblock and groups.
 
     UnsupportedError for what is not clean or not understood, FormatError for what contradicts itself.
@@ -84,10 +84,10 @@ def open_volume(device: BlockDevice, library: Library, *, writable: bool) -> Vol
     superblock = read_superblock(device, library)
     refuse_unclean(superblock, writable=writable)
     groups = read_groups(device, superblock, library)
-    return Volume(device, superblock, groups, metadata_ranges(superblock, groups), library)
+    return ExtVolume(device, superblock, groups, metadata_ranges(superblock, groups), library)
 
 
-def read_inode(volume: Volume, number: int) -> Inode:
+def read_inode(volume: ExtVolume, number: int) -> Inode:
     """One inode, its checksum verified where there are any. FormatError for a number that does not exist."""
     if not 1 <= number <= volume.superblock.inodes_count:
         raise FormatError(
@@ -99,7 +99,7 @@ def read_inode(volume: Volume, number: int) -> Inode:
     return parse_inode(volume, number, raw)
 
 
-def parse_inode(volume: Volume, number: int, raw: bytes) -> Inode:
+def parse_inode(volume: ExtVolume, number: int, raw: bytes) -> Inode:
     """An inode from its bytes."""
     (mode, uid, size, _, _, mtime, dtime, gid, links, blocks, flags, block, generation, xattr, size_high, *high) = (
         layout.INODE.unpack_from(raw)
@@ -133,13 +133,13 @@ def modification_time(inode: Inode) -> int:
     return seconds + ((inode.raw[layout.INODE_EXTRA_SIZE_OFFSET + 8] & 3) << 32)
 
 
-def inode_seed(volume: Volume, number: int, generation: int) -> int:
+def inode_seed(volume: ExtVolume, number: int, generation: int) -> int:
     """Seed of the checksums of an inode and of the blocks that belong to it."""
     data = number.to_bytes(4, "little") + generation.to_bytes(4, "little")
     return volume.library.crc32c(volume.superblock.checksum_seed, data)
 
 
-def verify_inode(volume: Volume, number: int, raw: bytes) -> None:
+def verify_inode(volume: ExtVolume, number: int, raw: bytes) -> None:
     """FormatError where an inode's checksum does not match."""
     if not volume.superblock.has_metadata_csum:
         return
@@ -158,7 +158,7 @@ def verify_inode(volume: Volume, number: int, raw: bytes) -> None:
         raise damaged_inode(volume, number, "the checksum of the inode does not match", "i_checksum")
 
 
-def damaged_inode(volume: Volume, number: int, message: str, field: str = "") -> FormatError:
+def damaged_inode(volume: ExtVolume, number: int, message: str, field: str = "") -> FormatError:
     """FormatError about an inode."""
     return FormatError(
         f"inode {number}: {message}",
@@ -169,7 +169,7 @@ def damaged_inode(volume: Volume, number: int, message: str, field: str = "") ->
     )
 
 
-def damaged_block(volume: Volume, number: int, block: int, message: str, structure: str) -> FormatError:
+def damaged_block(volume: ExtVolume, number: int, block: int, message: str, structure: str) -> FormatError:
     """FormatError about a metadata block of inode `number`; block 0 means that it lies in the inode itself."""
     return FormatError(
         f"inode {number}: {message}",

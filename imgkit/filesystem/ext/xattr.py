@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.errors import FormatError
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
 
 STRUCTURE = "ext extended attribute block"
 _PREFIXES = {
@@ -56,7 +56,7 @@ class Attribute(NamedTuple):
         return _PREFIXES.get(self.name_index, "") + self.short_name.decode(errors="surrogateescape")
 
 
-def attributes(volume: Volume, inode: Inode) -> list[Attribute]:
+def attributes(volume: ExtVolume, inode: Inode) -> list[Attribute]:
     """All extended attributes of an inode; values in inodes are not read, see `attribute_value`."""
     found = list(inode_attributes(volume, inode))
     if inode.xattr_block:
@@ -64,7 +64,7 @@ def attributes(volume: Volume, inode: Inode) -> list[Attribute]:
     return found
 
 
-def attribute_value(volume: Volume, owner: Inode, attribute: Attribute) -> bytes:
+def attribute_value(volume: ExtVolume, owner: Inode, attribute: Attribute) -> bytes:
     """The value, wherever it lies. FormatError where the inode that should hold it does not."""
     if not attribute.value_inode:
         return attribute.value
@@ -104,7 +104,7 @@ def attribute_hashes(attribute: Attribute, holder_hash: int | None) -> tuple[int
     return hashes[0], hashes[1]
 
 
-def inline_data(volume: Volume, inode: Inode) -> bytes:
+def inline_data(volume: ExtVolume, inode: Inode) -> bytes:
     """Contents that lie in the inode: `i_block`, then the attribute `system.data`."""
     rest = next(
         (each.value for each in inode_attributes(volume, inode) if (each.name_index, each.short_name) == _INLINE_DATA),
@@ -117,7 +117,7 @@ def inline_data(volume: Volume, inode: Inode) -> bytes:
     return (inode.block + rest)[: inode.size]
 
 
-def inode_attributes(volume: Volume, inode: Inode) -> Iterator[Attribute]:
+def inode_attributes(volume: ExtVolume, inode: Inode) -> Iterator[Attribute]:
     """Attributes inside an inode."""
     start = layout.INODE_SIZE_REV0 + inode.extra_size
     if not inode.extra_size or start + 4 > len(inode.raw):
@@ -131,7 +131,7 @@ def inode_attributes(volume: Volume, inode: Inode) -> Iterator[Attribute]:
         yield attribute
 
 
-def read_attribute_block(volume: Volume, inode: Inode) -> bytes:
+def read_attribute_block(volume: ExtVolume, inode: Inode) -> bytes:
     """The attribute block of an inode, header and checksum verified."""
     block, superblock = inode.xattr_block, volume.superblock
     if not superblock.first_data_block <= block < superblock.blocks_count:
@@ -148,7 +148,7 @@ def read_attribute_block(volume: Volume, inode: Inode) -> bytes:
     return data
 
 
-def block_attributes(volume: Volume, number: int, block: int, data: bytes) -> Iterator[Attribute]:
+def block_attributes(volume: ExtVolume, number: int, block: int, data: bytes) -> Iterator[Attribute]:
     """Attributes in an attribute block; value offsets count from the start of the block."""
     for attribute in _parse(volume, data, layout.XATTR_HEADER.size):
         if isinstance(attribute, str) or not attribute.name_index:
@@ -157,7 +157,7 @@ def block_attributes(volume: Volume, number: int, block: int, data: bytes) -> It
         yield attribute
 
 
-def _parse(volume: Volume, area: bytes, first: int) -> Iterator[Attribute | str]:
+def _parse(volume: ExtVolume, area: bytes, first: int) -> Iterator[Attribute | str]:
     """Entries from `first` on; a string says what is wrong with one, and ends the iteration."""
     entries, offset = [], first
     while offset + _ENTRY <= len(area) and area[offset : offset + 4] != bytes(4):
@@ -186,5 +186,5 @@ def _parse(volume: Volume, area: bytes, first: int) -> Iterator[Attribute | str]
         yield "has a value that overlaps another one"
 
 
-def _damage(volume: Volume, number: int, block: int, message: str) -> FormatError:
+def _damage(volume: ExtVolume, number: int, block: int, message: str) -> FormatError:
     return damaged_block(volume, number, block, message, STRUCTURE)

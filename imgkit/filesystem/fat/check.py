@@ -12,11 +12,11 @@ from imgkit.filesystem.fat.volume import damage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from imgkit.filesystem.fat.directory import Entry
-    from imgkit.filesystem.fat.volume import Volume
+    from imgkit.filesystem.fat.directory import FatEntry
+    from imgkit.filesystem.fat.volume import FatVolume
 
 
-def check_fully(volume: Volume) -> None:
+def check_fully(volume: FatVolume) -> None:
     """FormatError for the first contradiction.
 
     Clusters that are marked as used but belong to no file are let pass: nothing will ever be written there.
@@ -24,7 +24,7 @@ def check_fully(volume: Volume) -> None:
     owned = bytearray(volume.boot.last_cluster + 1)
     if volume.boot.root_cluster:
         _own(owned, volume.chain(volume.boot.root_cluster), "the root directory", 0)
-    waiting: list[Iterable[Entry]] = [root_entries(volume)]
+    waiting: list[Iterable[FatEntry]] = [root_entries(volume)]
     while waiting:
         seen: set[str] = set()
         for entry in waiting.pop():
@@ -37,14 +37,14 @@ def check_fully(volume: Volume) -> None:
     _check_fsinfo(volume)
 
 
-def _check_name(entry: Entry, seen: set[str]) -> None:
+def _check_name(entry: FatEntry, seen: set[str]) -> None:
     key = entry.name.casefold()
     if key in seen or not entry.name or "/" in entry.name:
         raise damage(f"the name {entry.name!r} is there twice or impossible", entry.offset, "DIR_Name")
     seen.add(key)
 
 
-def _checked_chain(volume: Volume, entry: Entry) -> list[int]:
+def _checked_chain(volume: FatVolume, entry: FatEntry) -> list[int]:
     chain = volume.chain(entry.cluster)
     if entry.is_directory:
         if entry.size or not chain:
@@ -62,7 +62,7 @@ def _own(owned: bytearray, chain: list[int], name: str, offset: int) -> None:
         owned[cluster] = 1
 
 
-def _check_fsinfo(volume: Volume) -> None:
+def _check_fsinfo(volume: FatVolume) -> None:
     """The count of free clusters in FSInfo, which FatFs trusts, has to be right or unknown."""
     offset = volume.boot.fsinfo_offset
     if not offset:

@@ -18,7 +18,7 @@ from imgkit.filesystem.fat.volume import damage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.filesystem.fat.volume import BootSector, Volume
+    from imgkit.filesystem.fat.volume import BootSector, FatVolume
     from imgkit.storage.device import BlockReader
 
 _LIMIT = 65536
@@ -31,7 +31,7 @@ _NEWEST = 4354819198
 """1980-01-01 and 2107-12-31 23:59:58, the first and last times that fit."""
 
 
-class Entry(NamedTuple):
+class FatEntry(NamedTuple):
     """One file or directory: its long name, or its short one; `offset` is where its (short) entry lies on the device.
 
     `time` is the time of the last write as stored: date in the high 16 bits, time in the low ones.
@@ -58,13 +58,13 @@ class Entry(NamedTuple):
             base = bytes((layout.FREE,)) + base[1:]
         return base + b"." + extension if extension else base
 
-    def matches(self, name: str) -> bool:
-        """Whether this is the entry of that name; case does not matter, and the short name counts, too."""
-        wanted = name.casefold()
-        return wanted in (self.name.casefold(), self.alias.decode(_CODE_PAGE).casefold())
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names that lead here, case folded, as case does not matter: the long one and the short one."""
+        return self.name.casefold(), self.alias.decode(_CODE_PAGE).casefold()
 
 
-def root_entries(volume: Volume) -> Iterator[Entry]:
+def root_entries(volume: FatVolume) -> Iterator[FatEntry]:
     """Entries of the root directory, volume label included."""
     boot = volume.boot
     if boot.root_cluster:
@@ -73,7 +73,7 @@ def root_entries(volume: Volume) -> Iterator[Entry]:
         yield from _parse(boot, iter(((boot.root_offset, volume.device.read_at(boot.root_offset, boot.root_size)),)))
 
 
-def entries(volume: Volume, cluster: int) -> Iterator[Entry]:
+def entries(volume: FatVolume, cluster: int) -> Iterator[FatEntry]:
     """Entries of the directory that begins with a cluster, without "." and "..". FormatError for a broken chain."""
     return _parse(volume.boot, _pieces(volume, cluster))
 
@@ -108,7 +108,7 @@ def encode_time(seconds: int) -> int:
     return date << 16 | when.hour << 11 | when.minute << 5 | when.second // 2
 
 
-def _pieces(volume: Volume, cluster: int) -> Iterator[tuple[int, bytes]]:
+def _pieces(volume: FatVolume, cluster: int) -> Iterator[tuple[int, bytes]]:
     size = volume.boot.cluster_size
     chain = volume.chain(cluster)
     if len(chain) * size > _LIMIT * layout.ENTRY_SIZE:
@@ -118,7 +118,7 @@ def _pieces(volume: Volume, cluster: int) -> Iterator[tuple[int, bytes]]:
         yield offset, volume.device.read_at(offset, size)
 
 
-def _parse(boot: BootSector, pieces: Iterator[tuple[int, bytes]]) -> Iterator[Entry]:
+def _parse(boot: BootSector, pieces: Iterator[tuple[int, bytes]]) -> Iterator[FatEntry]:
     long_name = _LongName()
     for start, data in pieces:
         for at in range(0, len(data), layout.ENTRY_SIZE):
@@ -138,7 +138,7 @@ def _parse(boot: BootSector, pieces: Iterator[tuple[int, bytes]]) -> Iterator[En
                 yield entry
 
 
-def _entry(boot: BootSector, raw: bytes, long_name: str | None, offset: int) -> Entry:
+def _entry(boot: BootSector, raw: bytes, long_name: str | None, offset: int) -> FatEntry:
     short, attributes, case, *_, high, time, date, low, size = layout.DIRECTORY_ENTRY.unpack(raw)
     cluster = low | high << 16 if boot.bits == 32 else low  # noqa: PLR2004
     name = long_name
@@ -153,7 +153,7 @@ def _entry(boot: BootSector, raw: bytes, long_name: str | None, offset: int) -> 
             for part, flag in zip(parts, (layout.LOWER_BASE, layout.LOWER_EXTENSION), strict=True)
         ]
         name = ".".join(part for part in parts if part)
-    return Entry(name, short, attributes, cluster, size, date << 16 | time, offset)
+    return FatEntry(name, short, attributes, cluster, size, date << 16 | time, offset)
 
 
 class _LongName:

@@ -20,8 +20,8 @@ from imgkit.tree import FileType, Stat
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.filesystem.fat.directory import Entry
-    from imgkit.filesystem.fat.volume import Volume
+    from imgkit.filesystem.fat.directory import FatEntry
+    from imgkit.filesystem.fat.volume import FatVolume
     from imgkit.storage.device import BlockDevice, BlockReader
 
 _CODE_PAGE = "cp437"
@@ -29,6 +29,7 @@ _NAME_MAX = 255
 _FORBIDDEN = set('"*:<>?|\\\x7f') | {chr(code) for code in range(32)}
 _SIZE_MAX = (1 << 32) - 1
 _READ_LIMIT = 1 << 30
+_MOST_REMEMBERED = 1 << 17
 
 
 def open_fat(device: BlockDevice, *, writable: bool, now: int, check: Check = Check.AUTO) -> FatFileSystem:
@@ -49,10 +50,11 @@ class FatFileSystem:
 
     kind = "vfat"
 
-    __slots__ = ("_checked", "_now", "_volume", "_writable")
+    __slots__ = ("_checked", "_listings", "_now", "_volume", "_writable")
 
-    def __init__(self, volume: Volume, *, writable: bool, now: int, checked: bool) -> None:
+    def __init__(self, volume: FatVolume, *, writable: bool, now: int, checked: bool) -> None:
         self._volume, self._writable, self._now, self._checked = volume, writable, now, checked
+        self._listings: dict[int, dict[str, FatEntry]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +158,7 @@ class FatFileSystem:
         if entry.attributes & Attribute.READ_ONLY:
             editor.set_attributes(self._volume.device, entry.offset, entry.attributes & ~Attribute.READ_ONLY)
         editor.remove(self._volume.device, self._volume.boot, self._aliases(names))
-        self._volume = open_volume(self._volume.device)
+        self._reopen()
 
     def _begin_edits(self) -> None:
         """Before the first edit: make sure that nothing contradicts what edits build on."""
@@ -166,14 +168,19 @@ class FatFileSystem:
             check_fully(self._volume)
             self._checked = True
 
-    def _stamp(self, path: str, *, created: bool) -> Entry:
+    def _stamp(self, path: str, *, created: bool) -> FatEntry:
         """Read the volume again after an edit, and set the times of the entry at a path. Returns the entry."""
-        self._volume = open_volume(self._volume.device)
+        self._reopen()
         entry = self._entry(path)
         editor.stamp(self._volume.device, entry.offset, self._now, created=created)
+        self._listings.clear()
         return entry
 
-    def _contents(self, entry: Entry) -> Iterator[bytes]:
+    def _reopen(self) -> None:
+        self._volume = open_volume(self._volume.device)
+        self._listings.clear()
+
+    def _contents(self, entry: FatEntry) -> Iterator[bytes]:
         left = entry.size
         for piece in self._volume.read_clusters(self._volume.chain(entry.cluster)):
             yield piece[:left]
@@ -181,35 +188,48 @@ class FatFileSystem:
         if left:
             raise damage(f"{entry.name!r} is longer than its cluster chain", entry.offset, "DIR_FileSize")
 
-    def _entries(self, parent: Entry | None) -> Iterator[Entry]:
+    def _entries(self, parent: FatEntry | None) -> Iterator[FatEntry]:
         """Entries of a directory, None for the root, without the volume label."""
         found = (
             directory.root_entries(self._volume) if parent is None else directory.entries(self._volume, parent.cluster)
         )
         return (entry for entry in found if not entry.attributes & Attribute.VOLUME_ID)
 
-    def _find(self, names: list[str]) -> Entry | None:
-        entry: Entry | None = None
+    def _find(self, names: list[str]) -> FatEntry | None:
+        entry: FatEntry | None = None
         for name in names:
             if entry is not None and not entry.is_directory:
                 return None
-            entry = next((each for each in self._entries(entry) if each.matches(name)), None)
+            entry = self._names(entry).get(name.casefold())
             if entry is None:
                 return None
         return entry
 
-    def _entry(self, path: str) -> Entry:
+    def _names(self, parent: FatEntry | None) -> dict[str, FatEntry]:
+        """The entries of a directory by all of their names, case folded; remembered until the next edit."""
+        key = 0 if parent is None else parent.cluster
+        if key not in self._listings:
+            if sum(map(len, self._listings.values())) > _MOST_REMEMBERED:
+                self._listings.clear()
+            listing: dict[str, FatEntry] = {}
+            for entry in self._entries(parent):
+                for name in entry.names:
+                    listing.setdefault(name, entry)
+            self._listings[key] = listing
+        return self._listings[key]
+
+    def _entry(self, path: str) -> FatEntry:
         entry = self._find(components(path))
         if entry is None:
             raise PathNotFoundError("no such file or directory", path=path)
         return entry
 
-    def _file(self, path: str) -> Entry:
+    def _file(self, path: str) -> FatEntry:
         if not components(path) or (entry := self._entry(path)).is_directory:
             raise TreeError("not a regular file", path=path)
         return entry
 
-    def _directory(self, path: str) -> Entry | None:
+    def _directory(self, path: str) -> FatEntry | None:
         if not components(path):
             return None
         entry = self._entry(path)
@@ -221,7 +241,7 @@ class FatFileSystem:
         """A path of things that exist in short names, by which FatFs finds also what its code page cannot spell."""
         parts, entry = [b""], None
         for name in names:
-            entry = next(each for each in self._entries(entry) if each.matches(name))
+            entry = self._names(entry)[name.casefold()]
             parts.append(entry.alias)
         return b"/".join(parts)
 

@@ -64,7 +64,7 @@ class BootSector:
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class FatVolume:
     """A volume that is open: `table` has one entry per cluster, the first two are reserved."""
 
     device: BlockDevice
@@ -135,7 +135,7 @@ def read_boot_sector(device: BlockReader) -> BootSector:
     return boot
 
 
-def open_volume(device: BlockDevice) -> Volume:
+def open_volume(device: BlockDevice) -> FatVolume:
     """Open a clean volume.
 
     FormatError where a structure contradicts another one; UnsupportedError for a volume that is dirty, that does not
@@ -160,7 +160,7 @@ def open_volume(device: BlockDevice) -> Volume:
         raise UnsupportedError("this FAT volume was not cleanly unmounted (its dirty bit is set)", hint=REPAIR_HINT)
     if boot.table_copies == 2 and device.read_at(boot.table_offset + boot.table_size, boot.table_size) != raw:  # noqa: PLR2004
         raise damage("the two copies of the allocation table differ", boot.table_offset + boot.table_size)
-    return Volume(device, boot, table)
+    return FatVolume(device, boot, table)
 
 
 def damage(message: str, offset: int, field: str = "") -> FormatError:

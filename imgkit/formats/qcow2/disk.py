@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from imgkit.errors import FormatError, UnsupportedError
 from imgkit.formats.qcow2 import compression, layout
 from imgkit.formats.qcow2.header import parse_header
-from imgkit.formats.qcow2.mapping import ALL_ALLOCATED, Entry, Kind, Mapping
+from imgkit.formats.qcow2.mapping import ALL_ALLOCATED, ClusterEntry, ClusterKind, Mapping
 from imgkit.formats.qcow2.refcount import Refcounts
 from imgkit.storage.device import check_bounds
 from imgkit.units import ByteRange
@@ -88,7 +88,7 @@ class Qcow2Disk:
         if not self.size:
             return
         for extent in self._mapping.extents(0, self.size):
-            if extent.kind is not Kind.BACKING:
+            if extent.kind is not ClusterKind.BACKING:
                 yield ByteRange(extent.offset, extent.offset + extent.length)
 
     def _note_written(self, offset: int, length: int) -> None:
@@ -106,7 +106,7 @@ class Qcow2Disk:
         host = self._hosts.get(cluster)
         if host is None and not self.header.extended_l2 and self._data is self._device:
             (extent,) = self._mapping.extents(cluster * self.header.cluster_size, self.header.cluster_size)
-            if extent.kind is Kind.DATA and extent.host + self.header.cluster_size <= self._device.size:
+            if extent.kind is ClusterKind.DATA and extent.host + self.header.cluster_size <= self._device.size:
                 if len(self._hosts) >= _REMEMBERED_CLUSTERS:
                     self._hosts.clear()
                 host = self._hosts[cluster] = extent.host
@@ -114,12 +114,12 @@ class Qcow2Disk:
 
     def _read_extent(self, extent: Extent) -> bytes:
         match extent.kind:
-            case Kind.DATA:
+            case ClusterKind.DATA:
                 return self._read_host(self._data, extent.host, extent.length)
-            case Kind.COMPRESSED:
+            case ClusterKind.COMPRESSED:
                 start = extent.offset % self.header.cluster_size
                 return self._decompress(extent.host)[start : start + extent.length]
-            case Kind.BACKING if self._backing is not None:
+            case ClusterKind.BACKING if self._backing is not None:
                 inside = max(0, min(extent.length, self._backing.size - extent.offset))
                 data = self._backing.read_at(extent.offset, inside) if inside else b""
                 return data + bytes(extent.length - inside)
@@ -152,7 +152,7 @@ class Qcow2Disk:
         else:
             self._replace_cluster(cluster, entry, start, piece)
 
-    def _write_own_cluster(self, cluster: int, entry: Entry, start: int, piece: bytes) -> None:
+    def _write_own_cluster(self, cluster: int, entry: ClusterEntry, start: int, piece: bytes) -> None:
         """Write into a cluster that only the active table refers to."""
         self._check_owned(entry)
         if self.header.extended_l2:
@@ -162,22 +162,22 @@ class Qcow2Disk:
             touched = (1 << high) - (1 << low)
             bitmap = (entry.subclusters | touched) & ~(touched << layout.SUBCLUSTERS)
             if bitmap != entry.subclusters:
-                self._mapping.set(cluster, Entry(entry.raw, bitmap))
+                self._mapping.set(cluster, ClusterEntry(entry.raw, bitmap))
         elif entry.raw & layout.ZERO and self.header.version > 2:  # noqa: PLR2004
             start, piece = self._widened(cluster, 0, self.header.cluster_size, start, piece)
-            self._mapping.set(cluster, Entry(entry.raw & ~layout.ZERO))
+            self._mapping.set(cluster, ClusterEntry(entry.raw & ~layout.ZERO))
         end = entry.host + start + len(piece)
         self._device.grow(end)  # the last cluster of the file need not be whole
         self._device.write_at(entry.host + start, piece)
 
-    def _replace_cluster(self, cluster: int, entry: Entry, start: int, piece: bytes) -> None:
+    def _replace_cluster(self, cluster: int, entry: ClusterEntry, start: int, piece: bytes) -> None:
         """Give the guest cluster a new host cluster with its old contents and `piece`, and drop the old one."""
         _, content = self._widened(cluster, 0, self.header.cluster_size, start, piece)
         self._hosts.pop(cluster, None)
         host = self._refcounts.allocate()
         self._device.write_at(host, content)
         subclusters = ALL_ALLOCATED if self.header.extended_l2 else 0
-        self._mapping.set(cluster, Entry(host | layout.COPIED, subclusters))
+        self._mapping.set(cluster, ClusterEntry(host | layout.COPIED, subclusters))
         for released in self._host_clusters(entry):
             self._refcounts.release(released)
 
@@ -189,7 +189,7 @@ class Qcow2Disk:
         content[start - low : start - low + len(piece)] = piece
         return low, bytes(content)
 
-    def _host_clusters(self, entry: Entry) -> range:
+    def _host_clusters(self, entry: ClusterEntry) -> range:
         """The host clusters that an L2 entry refers to."""
         size = self.header.cluster_size
         if entry.is_compressed:
@@ -197,7 +197,7 @@ class Qcow2Disk:
             return range(offset // size, (offset + length - 1) // size + 1)
         return range(entry.host // size, entry.host // size + bool(entry.host))
 
-    def _check_owned(self, entry: Entry) -> None:
+    def _check_owned(self, entry: ClusterEntry) -> None:
         """Only a cluster with refcount 1 that is no table may be written to, whatever the L2 entry claims."""
         if entry.host % self.header.cluster_size or self.header.overlaps_tables(entry.host):
             raise FormatError(

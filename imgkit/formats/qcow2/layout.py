@@ -46,7 +46,6 @@ EXTENSION_FEATURE_NAMES = 0x6803F857
 EXTENSION_DATA_FILE = 0x44415441
 
 # Feature name table: entries of 48 bytes, padded with zeros. Type 0 is incompatible.
-FEATURE_NAME = Struct("type" / Int16ub)
 FEATURE_NAME_SIZE = 48
 
 SNAPSHOT = Struct(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ALL_ALLOCATED = (1 << layout.SUBCLUSTERS) - 1
 
 
-class Kind(Enum):
+class ClusterKind(Enum):
     """Where the contents of guest bytes come from."""
 
     BACKING = "backing"
@@ -41,12 +41,12 @@ class Extent:
 
     offset: int
     length: int
-    kind: Kind
+    kind: ClusterKind
     host: int
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ClusterEntry:
     """One L2 entry. `subclusters` is the bitmap of extended L2 entries: 32 allocation bits, above them 32 zero bits."""
 
     raw: int = 0
@@ -78,7 +78,7 @@ class Mapping:
         # In an external data file offset 0 is as good as any; in the image itself the header lies there.
         self._zero_is_data = header.data_file is not None
 
-    def entries(self, first: int, count: int) -> Iterator[Entry]:
+    def entries(self, first: int, count: int) -> Iterator[ClusterEntry]:
         """The entries of `count` guest clusters from `first` on."""
         per_table = self._header.l2_entries
         while count:
@@ -88,7 +88,7 @@ class Mapping:
             if table:
                 yield from self._read_entries(self._checked_table(table, index), start, taken)
             else:
-                yield from (Entry() for _ in range(taken))
+                yield from (ClusterEntry() for _ in range(taken))
             first, count = first + taken, count - taken
 
     def extents(self, offset: int, length: int) -> Iterator[Extent]:
@@ -104,7 +104,7 @@ class Mapping:
         if last is not None:
             yield last
 
-    def set(self, cluster: int, entry: Entry) -> None:
+    def set(self, cluster: int, entry: ClusterEntry) -> None:
         """Replace the entry of a guest cluster; its L2 table is made, or copied if a snapshot shares it."""
         index, slot = divmod(cluster, self._header.l2_entries)
         position = self._own_table(index) + slot * self._header.l2_entry_size
@@ -119,19 +119,21 @@ class Mapping:
         for cluster, entry in enumerate(self.entries(first, last - first + 1), first):
             low, high = max(offset, cluster * size), min(offset + length, (cluster + 1) * size)
             if entry.is_compressed:
-                yield Extent(low, high - low, Kind.COMPRESSED, entry.raw)
+                yield Extent(low, high - low, ClusterKind.COMPRESSED, entry.raw)
             elif self._header.extended_l2:
                 yield from self._subclusters(entry, cluster * size, low, high)
             else:
                 kind = self._kind(entry)
-                yield Extent(low, high - low, kind, entry.host + low - cluster * size if kind is Kind.DATA else 0)
+                yield Extent(
+                    low, high - low, kind, entry.host + low - cluster * size if kind is ClusterKind.DATA else 0
+                )
 
-    def _kind(self, entry: Entry) -> Kind:
+    def _kind(self, entry: ClusterEntry) -> ClusterKind:
         if entry.raw & layout.ZERO and self._header.version > 2:  # noqa: PLR2004
-            return Kind.ZERO
-        return Kind.DATA if entry.host or (self._zero_is_data and entry.is_copied) else Kind.BACKING
+            return ClusterKind.ZERO
+        return ClusterKind.DATA if entry.host or (self._zero_is_data and entry.is_copied) else ClusterKind.BACKING
 
-    def _subclusters(self, entry: Entry, start: int, low: int, high: int) -> Iterator[Extent]:
+    def _subclusters(self, entry: ClusterEntry, start: int, low: int, high: int) -> Iterator[Extent]:
         size = self._header.cluster_size // layout.SUBCLUSTERS
         for index in range((low - start) // size, (high - start - 1) // size + 1):
             begin, end = max(low, start + index * size), min(high, start + (index + 1) * size)
@@ -145,15 +147,15 @@ class Mapping:
                     field="subcluster bitmap",
                     hint="Look at the image with `qemu-img check`.",
                 )
-            kind = Kind.DATA if allocated else Kind.ZERO if zero else Kind.BACKING
+            kind = ClusterKind.DATA if allocated else ClusterKind.ZERO if zero else ClusterKind.BACKING
             yield Extent(begin, end - begin, kind, entry.host + begin - start if allocated else 0)
 
-    def _read_entries(self, table: int, start: int, count: int) -> Iterator[Entry]:
+    def _read_entries(self, table: int, start: int, count: int) -> Iterator[ClusterEntry]:
         width = self._header.l2_entry_size
         raw = self._device.read_at(table + start * width, count * width)
         if self._header.extended_l2:
-            return (Entry(*pair) for pair in struct.iter_unpack(">QQ", raw))
-        return (Entry(value) for (value,) in struct.iter_unpack(">Q", raw))
+            return (ClusterEntry(*pair) for pair in struct.iter_unpack(">QQ", raw))
+        return (ClusterEntry(value) for (value,) in struct.iter_unpack(">Q", raw))
 
     def _l1_entry(self, index: int) -> int:
         return int.from_bytes(self._device.read_at(self._header.l1_offset + index * 8, 8), "big")
@@ -187,6 +189,6 @@ class Mapping:
 
 
 def _continues(last: Extent, extent: Extent) -> bool:
-    if last.kind is not extent.kind or last.kind is Kind.COMPRESSED:
+    if last.kind is not extent.kind or last.kind is ClusterKind.COMPRESSED:
         return False
-    return last.kind is not Kind.DATA or last.host + last.length == extent.host
+    return last.kind is not ClusterKind.DATA or last.host + last.length == extent.host

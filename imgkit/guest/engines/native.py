@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit.filesystem.probe import open_filesystem
-from imgkit.guest.volume import Volume, disk_volumes
+from imgkit.guest.volume import GuestVolume, disk_volumes
 
 if TYPE_CHECKING:
     from imgkit.filesystem.base import FileSystem
@@ -23,11 +23,11 @@ class NativeEngine:
         self._open: dict[str, FileSystem] = {}
         self._windows = dict(disk_volumes(image.disk, table))
 
-    def volumes(self) -> tuple[Volume, ...]:
+    def volumes(self) -> tuple[GuestVolume, ...]:
         """All partitions, or the disk itself where it has no table."""
         return tuple(self._windows)
 
-    def open(self, volume: Volume, /) -> FileSystem:
+    def open(self, volume: GuestVolume, /) -> FileSystem:
         """The file system of a volume, checked to be clean."""
         if volume.name not in self._open:
             window = self._windows[volume]

@@ -37,7 +37,7 @@ _ACTIONS = frozenset({"respawn", "askfirst", "respawnlate", "askconsole", "askco
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class InittabEntry:
     """One line that holds a terminal, or a comment that would.
 
     `terminal` is a device's name, "console" (the last `console=` of the kernel) or "first console". `is_login` tells
@@ -69,27 +69,27 @@ class InittabFacts:
     the console that is asked about is taken to be the last of them.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[InittabEntry, ...]
     ids: frozenset[str]
     is_busybox: bool
     levels: frozenset[str]
     consoles: tuple[str, ...] | None
 
-    def runs(self, entry: Entry) -> bool:
+    def runs(self, entry: InittabEntry) -> bool:
         """Whether an entry is started in every runlevel that the system enters."""
         return self.is_busybox or not entry.runlevels or self.levels <= set(entry.runlevels)
 
-    def on(self, console: SerialConsole) -> list[Entry]:
+    def on(self, console: SerialConsole) -> list[InittabEntry]:
         """The active entries on the console's port, those that name it before those that follow the kernel."""
         found = [e for e in self.entries if e.is_active and self._port(e, console) == console.port]
         return sorted(found, key=lambda entry: entry.terminal != console.port)
 
-    def active(self, console: SerialConsole) -> Entry | None:
+    def active(self, console: SerialConsole) -> InittabEntry | None:
         """What holds the console's port in the runlevels that are used; else, in another one."""
         found = self.on(console)
         return next((entry for entry in found if self.runs(entry)), next(iter(self.dormant(console)), None))
 
-    def dormant(self, console: SerialConsole) -> list[Entry]:
+    def dormant(self, console: SerialConsole) -> list[InittabEntry]:
         """The gettys on the console's port that are active, but not in the runlevels that are used."""
         return [e for e in self.on(console) if e.getty is not None and e.terminal == console.port and not self.runs(e)]
 
@@ -112,7 +112,7 @@ class InittabFacts:
         moved = any(entry.is_active and entry.is_login and entry.terminal == _CONSOLE for entry in self.entries)
         return moved or any(_VIRTUAL_TERMINAL.fullmatch(entry.terminal) for entry in self.entries)
 
-    def _port(self, entry: Entry, console: SerialConsole | None) -> str:
+    def _port(self, entry: InittabEntry, console: SerialConsole | None) -> str:
         consoles = self.consoles if self.consoles is not None else _consoles(console)
         if not consoles or entry.terminal not in (_CONSOLE, _FIRST_CONSOLE):
             return entry.terminal
@@ -120,7 +120,7 @@ class InittabFacts:
         return "tty1" if port in ("tty0", "tty") else port
 
 
-def has_speed(entry: Entry, console: SerialConsole) -> bool:
+def has_speed(entry: InittabEntry, console: SerialConsole) -> bool:
     """Whether an entry leaves the line at the console's speed; login and shells always do."""
     return entry.getty is None or entry.getty.has_speed_of(console)
 
@@ -156,7 +156,7 @@ def _matches(text: str) -> Iterator[tuple[Line, re.Match[str]]]:
             )
 
 
-def _entry(text: str, line: Line, match: re.Match[str], *, busybox: bool) -> Entry | None:
+def _entry(text: str, line: Line, match: re.Match[str], *, busybox: bool) -> InittabEntry | None:
     """The entry of a line, if it holds a terminal."""
     if match[4] not in _ACTIONS or (busybox and match[2] and not _TERMINAL.fullmatch(match[2])):
         return None  # busybox starts nothing on a device that is not there
@@ -173,7 +173,7 @@ def _entry(text: str, line: Line, match: re.Match[str], *, busybox: bool) -> Ent
         terminal = getty.device(match[5]) or (given if busybox and match[2] else "")
     if not terminal:
         return None
-    return Entry(
+    return InittabEntry(
         line=line.number,
         id=match[2],
         runlevels=match[3],
@@ -229,7 +229,7 @@ def _consoles(console: SerialConsole | None) -> tuple[str, ...]:
     return tuple(argument.removeprefix("console=").split(",")[0] for argument in console.kernel_arguments())
 
 
-def _correct(entry: Entry, console: SerialConsole) -> Iterator[Splice]:
+def _correct(entry: InittabEntry, console: SerialConsole) -> Iterator[Splice]:
     if entry.getty is None or entry.getty.has_speed_of(console):
         return
     if entry.getty.speed_range is not None and entry.getty.program != "mgetty":
@@ -238,13 +238,13 @@ def _correct(entry: Entry, console: SerialConsole) -> Iterator[Splice]:
         yield Splice(entry.process, entry.stop, getty.command(console))
 
 
-def _add_levels(entry: Entry, levels: Iterable[str]) -> Splice:
+def _add_levels(entry: InittabEntry, levels: Iterable[str]) -> Splice:
     missing = "".join(sorted(level for level in levels if level not in entry.runlevels))
     end = entry.levels + len(entry.runlevels)
     return Splice(end, end, missing)
 
 
-def _example(found: InittabFacts, console: SerialConsole) -> Entry | None:
+def _example(found: InittabFacts, console: SerialConsole) -> InittabEntry | None:
     """A comment such as Debian's `#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100`, for a runlevel that is used."""
     for entry in found.entries:
         command = entry.getty
@@ -255,7 +255,7 @@ def _example(found: InittabFacts, console: SerialConsole) -> Entry | None:
     return None
 
 
-def _activate(entry: Entry, found: InittabFacts, console: SerialConsole) -> Iterator[Splice]:
+def _activate(entry: InittabEntry, found: InittabFacts, console: SerialConsole) -> Iterator[Splice]:
     assert entry.getty is not None
     yield Splice(entry.start, entry.body, "")
     if entry.id in found.ids and not found.is_busybox:

@@ -16,9 +16,9 @@ import imgkit
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import default_console
 from imgkit.console.contents import architecture, enable, status
-from imgkit.editing import Source, clock, edit_image, open_file, opened
+from imgkit.editing import ImageSource, clock, edit_image, open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, OutputError, UnclassifiedImageError, UnsupportedError
-from imgkit.iso.medium import Medium, find_medium
+from imgkit.iso.medium import IsoImage, find_medium
 from imgkit.storage import commit
 from imgkit.storage.copy import no_progress
 from imgkit.storage.output import InPlace, NewFile
@@ -49,7 +49,7 @@ def has_console(image: Path) -> bool:
     Raises UnsupportedError where that cannot be told, and what opening the image raises.
     """
     try:
-        with opened(Source(image)) as (_, contents):
+        with opened(ImageSource(image)) as (_, contents):
             found = status(contents, None)
             return found.enabled and found.console.port == default_console(architecture(contents)).port
     except (ConfigError, EngineError, GuestError, UnsupportedError) as error:
@@ -64,7 +64,7 @@ def enable_disk(image: Path, undo: ExitStack) -> EnabledDisk | None:
     """
     record = _free_name(image)
     try:
-        edited = edit_image(Source(image), _enabled, InPlace(), undo=record)
+        edited = edit_image(ImageSource(image), _enabled, InPlace(), undo=record)
     except (ConfigError, EngineError, GuestError, UnsupportedError) as error:
         raise _not_understood(image, error) from error
     if not edited.changes:
@@ -84,7 +84,7 @@ def enabled_iso(image: Path, progress: Progress = no_progress) -> Path:
     Raises UnclassifiedImageError for what is no ISO, UnsupportedError where its installer is not understood,
     OutputError where the cache cannot be written.
     """
-    with open_file(Source(image)) as opened_image:
+    with open_file(ImageSource(image)) as opened_image:
         if find_medium(opened_image, now=0) is None:
             raise UnclassifiedImageError(f"{image}: is no ISO", hint="Start from a disk with --import.")
     if has_console(image):
@@ -99,14 +99,14 @@ def enabled_iso(image: Path, progress: Progress = no_progress) -> Path:
     check_room(copy, image.stat().st_size)
     try:
         with suppress(FileExistsError):
-            edit_image(Source(image), _enabled, NewFile(copy, force=True), progress=progress)
+            edit_image(ImageSource(image), _enabled, NewFile(copy, force=True), progress=progress)
     except (ConfigError, GuestError, UnsupportedError) as error:
         raise _not_understood(image, error) from error
     return copy
 
 
 def _enabled(contents: Contents) -> list[Change]:
-    timeout = _MENU if isinstance(contents, Medium) else None
+    timeout = _MENU if isinstance(contents, IsoImage) else None
     return enable(contents, default_console(architecture(contents)), EnableOptions(timeout=timeout))
 
 

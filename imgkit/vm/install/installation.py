@@ -102,7 +102,7 @@ class Blueprint:
         return replace(self.lasting, kernel=kernel, cdrom=cdrom, media=media, on_reboot=OnReboot.DESTROY)
 
 
-class Begun:
+class StartedMachine:
     """A machine that is on and paused; `resume` lets it go, and from then on it stays.
 
     `enabled` tells of the disk whose serial console was enabled for it; `over` is set when the guest has rebooted or
@@ -142,7 +142,7 @@ def kernel_cd_path(uri: str, name: str) -> Path:
 
 
 @contextmanager
-def begin(connection: Any, plan: Blueprint) -> Iterator[Begun]:
+def begin(connection: Any, plan: Blueprint) -> Iterator[StartedMachine]:
     """The machine, defined, on, and paused, for a block that opens its line and resumes it.
 
     Left without `resume`, by an error or not, everything is taken back. Raises MachineError if the name is taken or
@@ -151,7 +151,7 @@ def begin(connection: Any, plan: Blueprint) -> Iterator[Begun]:
     with ExitStack() as undo:
         check_name(connection, plan.spec.name)
         enabled = enable_disk(plan.disks[0].path, undo) if plan.enable else None
-        begun = Begun(_begun(connection, plan, undo), enabled)
+        begun = StartedMachine(_begun(connection, plan, undo), enabled)
         with _watched(connection, begun):
             try:
                 yield begun
@@ -161,7 +161,7 @@ def begin(connection: Any, plan: Blueprint) -> Iterator[Begun]:
 
 
 @contextmanager
-def _watched(connection: Any, begun: Begun) -> Iterator[None]:
+def _watched(connection: Any, begun: StartedMachine) -> Iterator[None]:
     """Have `over` set when it is time, as long as the block."""
     libvirt = binding()
 

@@ -15,7 +15,7 @@ from imgkit.configtext.serial import default_console
 from imgkit.errors import LocationError, MachineError, UsageError
 from imgkit.location.arguments import installer_arguments
 from imgkit.location.fetch import default_cache, fetch, fetch_files
-from imgkit.location.model import Family, architecture_name
+from imgkit.location.model import TreeFamily, architecture_name
 from imgkit.location.tree import find_tree
 from imgkit.vm.connection import host_of, translated
 from imgkit.vm.domain import Hypervisor
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 # Where each family's installer looks for its answers when it is told so with a path.
 _ANSWERS = {
-    Family.DEBIAN: "/preseed.cfg",
-    Family.UBUNTU: "/preseed.cfg",
-    Family.FEDORA: "/ks.cfg",
-    Family.RHEL: "/ks.cfg",
-    Family.SUSE: "/autoinst.xml",
+    TreeFamily.DEBIAN: "/preseed.cfg",
+    TreeFamily.UBUNTU: "/preseed.cfg",
+    TreeFamily.FEDORA: "/ks.cfg",
+    TreeFamily.RHEL: "/ks.cfg",
+    TreeFamily.SUSE: "/autoinst.xml",
 }
 
 

@@ -89,11 +89,6 @@ class Line:
                     raise self._late(pattern, timeout)
                 self._changed.wait(deadline - time.monotonic())
 
-    def wait_closed(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the line's end; whether it came."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._closed, timeout)
-
     def send(self, text: str | bytes, timeout: float = _PATIENCE) -> None:
         """Type.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError
 from imgkit.guest.engines.guestfs.appliance import Appliance, translated
-from imgkit.guest.volume import Volume, disk_volumes
+from imgkit.guest.volume import GuestVolume, disk_volumes
 from imgkit.tree import FileType, Stat
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ class GuestfsEngine:
             self.close()
             raise
 
-    def volumes(self) -> tuple[Volume, ...]:
+    def volumes(self) -> tuple[GuestVolume, ...]:
         """All partitions, logical volumes and RAID devices."""
         return self._volumes
 
-    def open(self, volume: Volume, /) -> GuestfsFileSystem:
+    def open(self, volume: GuestVolume, /) -> GuestfsFileSystem:
         """The file system of a volume, mounted in the appliance."""
         if volume.name not in self._open:
             if volume.kind in ("", "swap", "unknown") or volume.kind.endswith(_PARTS):
@@ -95,7 +95,7 @@ class GuestfsEngine:
         """What the appliance calls a volume of the image's own disk, which is `/dev/sda` to us."""
         return re.sub(rf"^(btrfsvol:)?{_OUR_DISK}(?=\d|$)", rf"\g<1>{self._device}", name)
 
-    def _find_volumes(self, image: Image, table: PartitionTable, keys: Sequence[str]) -> Iterator[Volume]:
+    def _find_volumes(self, image: Image, table: PartitionTable, keys: Sequence[str]) -> Iterator[GuestVolume]:
         """Partitions are told by our own reading: libguestfs's `list_filesystems` takes seconds under emulation."""
         plain = [volume for volume, _ in disk_volumes(image.disk, table)]
         yield from plain
@@ -110,11 +110,11 @@ class GuestfsEngine:
                     name = f"btrfsvol:{volume.name}/{subvolume['btrfssubvolume_path']}"
                     yield replace(volume, name=name, size=0)
 
-    def _assembled(self) -> list[Volume]:
+    def _assembled(self) -> list[GuestVolume]:
         """Logical volumes, arrays and what was unlocked."""
         handle = self._handle
         return [
-            Volume(
+            GuestVolume(
                 name,
                 self._property(handle.vfs_type, name),
                 handle.blockdev_getsize64(name),
@@ -124,7 +124,7 @@ class GuestfsEngine:
             for name in sorted({*handle.lvs(), *handle.list_md_devices(), *handle.list_dm_devices()})
         ]
 
-    def _unlock(self, volumes: Sequence[Volume], keys: Sequence[str]) -> bool:
+    def _unlock(self, volumes: Sequence[GuestVolume], keys: Sequence[str]) -> bool:
         """Try every key on every LUKS volume; whether any could be tried."""
         locked = [volume.name for volume in volumes if volume.kind == "crypto_LUKS"]
         for index, (device, key) in enumerate((device, key) for device in locked for key in keys):
@@ -147,7 +147,7 @@ class GuestfsEngine:
 class GuestfsFileSystem:
     """One file system, mounted at `point` in the appliance (see `imgkit.filesystem.base.FileSystem`)."""
 
-    def __init__(self, handle: Any, point: str, volume: Volume, folder: Path, now: int) -> None:
+    def __init__(self, handle: Any, point: str, volume: GuestVolume, folder: Path, now: int) -> None:
         self._handle = handle
         self._point = point
         self._volume = volume

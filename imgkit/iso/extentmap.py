@@ -1,4 +1,4 @@
-"""A census of the volume: who uses which bytes.
+"""The extent map of a volume: who uses which bytes.
 
 Before a file changes it has to be known which records share its data, that nothing else overlaps with it, and what is
 free. So every directory of every tree is read once; of 50,000 files only numbers are kept.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.errors import FormatError
 from imgkit.iso import layout
-from imgkit.iso.descriptors import Kind
+from imgkit.iso.descriptors import DescriptorKind
 from imgkit.iso.directory import Naming, Record, make_node, records
 from imgkit.iso.rockridge import entries
 from imgkit.units import ByteRange
@@ -46,7 +46,7 @@ class Directory:
 
 
 @dataclass(slots=True)
-class Census:
+class ExtentMap:
     """All directories, by number; all uses of file data, by its first byte; and everything else that takes room.
 
     `continuations` are the areas of Rock Ridge outside of directories, `reserved` is what an edit has filled and no
@@ -121,9 +121,9 @@ def whole_sectors(size: int) -> int:
     return -(-size // layout.SECTOR) * layout.SECTOR
 
 
-def take_census(volume: IsoVolume) -> Census:
+def map_extents(volume: IsoVolume) -> ExtentMap:
     """Read all directories of all trees. FormatError for a directory that is reached twice, or overlaps another."""
-    census = Census()
+    extents = ExtentMap()
     taken: dict[int, Descriptor] = {}
     places: list[tuple[int, int]] = []
     for descriptor in (descriptor for each in volume.sets for descriptor in each.descriptors):
@@ -137,14 +137,14 @@ def take_census(volume: IsoVolume) -> Census:
                 raise _damage("directories run in a loop, or one has two names", start)
             taken[start] = descriptor
             _check_apart(places, directory.where)
-            census.directories.append(directory)
-            waiting.extend(_read(volume, census, directory))
-    census.disputed = _disputed(census.files)
-    ends_of_directories = (directory.where.stop for directory in census.directories)
-    ends_of_files = (start + max(use.size for use in uses) for start, uses in census.files.items())
-    census.data_end = max(chain(ends_of_directories, ends_of_files))
-    update_structures(volume, census)
-    return census
+            extents.directories.append(directory)
+            waiting.extend(_read(volume, extents, directory))
+    extents.disputed = _disputed(extents.files)
+    ends_of_directories = (directory.where.stop for directory in extents.directories)
+    ends_of_files = (start + max(use.size for use in uses) for start, uses in extents.files.items())
+    extents.data_end = max(chain(ends_of_directories, ends_of_files))
+    update_structures(volume, extents)
+    return extents
 
 
 def _disputed(files: dict[int, list[Use]]) -> set[int]:
@@ -174,22 +174,22 @@ def _check_apart(places: list[tuple[int, int]], where: ByteRange) -> None:
     places.insert(index, place)
 
 
-def _read(volume: IsoVolume, census: Census, directory: Directory) -> list[Directory]:
+def _read(volume: IsoVolume, extents: ExtentMap, directory: Directory) -> list[Directory]:
     """Take down the files of one directory; its directories."""
-    number = len(census.directories) - 1
+    number = len(extents.directories) - 1
     rock_ridge = volume.namespace.naming is Naming.ROCK_RIDGE
-    has_continuations = rock_ridge and directory.descriptor.kind is not Kind.JOLIET
+    has_continuations = rock_ridge and directory.descriptor.kind is not DescriptorKind.JOLIET
     found = []
     for record in records(volume.device, directory.descriptor, directory.where):
         if has_continuations and b"CE" in record.raw:
-            census.continuations.update(_continuations(volume, directory.descriptor, record))
+            extents.continuations.update(_continuations(volume, directory.descriptor, record))
         if record.is_self_or_parent:
             continue
         if record.is_directory:
             found.append(Directory(directory.descriptor, record.extent, number, record))
         elif record.size:
             use = Use(record.position, record.size, number)
-            census.files.setdefault(record.start, []).append(use)
+            extents.files.setdefault(record.start, []).append(use)
     return found
 
 
@@ -202,11 +202,11 @@ def _continuations(volume: IsoVolume, descriptor: Descriptor, record: Record) ->
             yield ByteRange(start, start + whole_sectors(offset + length))
 
 
-def update_structures(volume: IsoVolume, census: Census) -> None:
+def update_structures(volume: IsoVolume, extents: ExtentMap) -> None:
     """Take down anew what descriptors, boot catalogue and partition tables say."""
-    census.sets = tuple(each.where for each in volume.sets)
-    census.structures = tuple(_structures(volume))
-    census.windows = tuple(_windows(volume, census))
+    extents.sets = tuple(each.where for each in volume.sets)
+    extents.structures = tuple(_structures(volume))
+    extents.windows = tuple(_windows(volume, extents))
 
 
 def _structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
@@ -218,9 +218,9 @@ def _structures(volume: IsoVolume) -> Iterator[tuple[str, ByteRange]]:
     yield from volume.tables.ranges()
 
 
-def _windows(volume: IsoVolume, census: Census) -> Iterator[ByteRange]:
+def _windows(volume: IsoVolume, extents: ExtentMap) -> Iterator[ByteRange]:
     for slot in volume.tables.slots:
-        if not slot.is_filler and not census.is_whole(slot.where):
+        if not slot.is_filler and not extents.is_whole(slot.where):
             yield slot.where
     if volume.catalog is not None:
         yield volume.catalog.where

@@ -32,7 +32,7 @@ from imgkit.filesystem.ext.xattr import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from imgkit.filesystem.ext.volume import Inode, Volume
+    from imgkit.filesystem.ext.volume import ExtVolume, Inode
     from imgkit.filesystem.ext.xattr import Attribute
 
 LENGTH_BITS = 24
@@ -53,7 +53,7 @@ _FLAG_OF_FEATURE = {
 
 
 @dataclass(slots=True)
-class Census:
+class InodeTables:
     """What is in use.
 
     Inodes by number; `claims`, runs of clusters as `first << LENGTH_BITS | length`, in no order; attribute blocks, and
@@ -85,7 +85,7 @@ class _Rules:
     """Bytes of an inode past the first 128."""
 
     @classmethod
-    def of(cls, volume: Volume) -> _Rules:
+    def of(cls, volume: ExtVolume) -> _Rules:
         """The rules for one file system."""
         superblock = volume.superblock
         features = (*superblock.compat, *superblock.incompat, *superblock.ro_compat)
@@ -99,48 +99,48 @@ class _Rules:
         return cls(forbidden | InodeFlag.IMAGIC, frozenset(reserved), superblock.inode_size - layout.INODE_SIZE_REV0)
 
 
-def take_census(volume: Volume) -> Census:
+def check_inodes(volume: ExtVolume) -> InodeTables:
     """Look at every inode that was ever used. FormatError for the first that contradicts itself."""
     refuse_bad_blocks(volume)
-    census, rules = Census(), _Rules.of(volume)
+    tables, rules = InodeTables(), _Rules.of(volume)
     for number, raw in _inodes(volume):
         verify_inode(volume, number, raw)
         inode = parse_inode(volume, number, raw)
         if inode.links:
-            _enter(volume, inode, rules, census)
+            _enter(volume, inode, rules, tables)
         elif number < volume.superblock.first_inode:
             if inode.mode or inode.size or inode.blocks or inode.xattr_block or any(inode.block):
                 raise damaged_inode(volume, number, "it is reserved, but not empty", "i_mode")
         elif (inode.mode and not inode.dtime) or 0 < inode.dtime < volume.superblock.inodes_count:
             # A small number would be that of the next inode in a list of orphans.
             raise damaged_inode(volume, number, "it has neither links nor a time of deletion", "i_dtime")
-    return census
+    return tables
 
 
-def refuse_bad_blocks(volume: Volume) -> None:
+def refuse_bad_blocks(volume: ExtVolume) -> None:
     """UnsupportedError for a file system with a list of bad blocks, which belong to no file."""
     inode = read_inode(volume, layout.BAD_BLOCKS_INODE)
     if any(inode.block) or inode.blocks:
         raise UnsupportedError("this file system has a list of bad blocks", hint=REPAIR_HINT)
 
 
-def check_inode(volume: Volume, inode: Inode) -> BlockMap:
+def check_inode(volume: ExtVolume, inode: Inode) -> BlockMap:
     """Look at one inode that is in use. Returns its block map, empty where it has none."""
     if not inode.links:
         raise damaged_inode(volume, inode.number, "a name leads to it, but it is not in use", "i_links_count")
-    return _enter(volume, inode, _Rules.of(volume), Census())
+    return _enter(volume, inode, _Rules.of(volume), InodeTables())
 
 
-def _enter(volume: Volume, inode: Inode, rules: _Rules, census: Census) -> BlockMap:
-    census.modes[inode.number], census.links[inode.number] = inode.mode, inode.links
+def _enter(volume: ExtVolume, inode: Inode, rules: _Rules, tables: InodeTables) -> BlockMap:
+    tables.modes[inode.number], tables.links[inode.number] = inode.mode, inode.links
     _check_fields(volume, inode, rules)
     found = _check_contents(volume, inode)
-    value_clusters = _check_attributes(volume, inode, census)
-    _claim(volume, inode, found, value_clusters, census)
+    value_clusters = _check_attributes(volume, inode, tables)
+    _claim(volume, inode, found, value_clusters, tables)
     return found
 
 
-def _inodes(volume: Volume) -> Iterator[tuple[int, bytes]]:
+def _inodes(volume: ExtVolume) -> Iterator[tuple[int, bytes]]:
     """Number and bytes of every inode that is not all zero, up to the part of each table that was never used."""
     superblock = volume.superblock
     size, zero = superblock.inode_size, bytes(superblock.inode_size)
@@ -158,7 +158,7 @@ def _inodes(volume: Volume) -> Iterator[tuple[int, bytes]]:
                     yield number + at // size, raw
 
 
-def _check_fields(volume: Volume, inode: Inode, rules: _Rules) -> None:
+def _check_fields(volume: ExtVolume, inode: Inode, rules: _Rules) -> None:
     number, kind, flags = inode.number, inode.type, inode.flags
     if kind not in _TYPES:
         raise damaged_inode(volume, number, f"its mode is {inode.mode:#o}", "i_mode")
@@ -181,7 +181,7 @@ def _check_fields(volume: Volume, inode: Inode, rules: _Rules) -> None:
         raise damaged_inode(volume, number, f"an impossible extra size of {extra}", "i_extra_isize")
 
 
-def _check_zeros(volume: Volume, inode: Inode, *, mapped: bool) -> None:
+def _check_zeros(volume: ExtVolume, inode: Inode, *, mapped: bool) -> None:
     """Fields that have to be zero without the feature that gave them a meaning."""
     superblock, raw = volume.superblock, inode.raw
     if raw[0x70:0x78] == bytes(8) and mapped and inode.type != stat.S_IFDIR:
@@ -198,7 +198,7 @@ def _check_zeros(volume: Volume, inode: Inode, *, mapped: bool) -> None:
             raise damaged_inode(volume, inode.number, "a field is set that should be zero", name)
 
 
-def _check_contents(volume: Volume, inode: Inode) -> BlockMap:
+def _check_contents(volume: ExtVolume, inode: Inode) -> BlockMap:
     """The block map, empty where there is none, after comparing it with size and type."""
     found = map_blocks(volume, inode) if has_block_map(inode) else BlockMap()
     if inode.flags & InodeFlag.INLINE_DATA:
@@ -210,7 +210,7 @@ def _check_contents(volume: Volume, inode: Inode) -> BlockMap:
     return found
 
 
-def _check_size(volume: Volume, inode: Inode, found: BlockMap) -> None:
+def _check_size(volume: ExtVolume, inode: Inode, found: BlockMap) -> None:
     block_size = volume.superblock.block_size
     last = found.extents[-1] if found.extents else None
     # Blocks past the end may be there if they were never written; fs-verity keeps its tree there.
@@ -224,7 +224,7 @@ def _check_size(volume: Volume, inode: Inode, found: BlockMap) -> None:
         raise damaged_inode(volume, inode.number, "it is larger than its block map can be", "i_size")
 
 
-def _check_link(volume: Volume, inode: Inode, found: BlockMap) -> None:
+def _check_link(volume: ExtVolume, inode: Inode, found: BlockMap) -> None:
     fast_with_extents = inode.is_fast_link and inode.flags & InodeFlag.EXTENTS
     if (
         fast_with_extents
@@ -246,19 +246,19 @@ def refuse_misjudged_link(inode: Inode) -> None:
         raise UnsupportedError(message, hint=GUESTFS_HINT)
 
 
-def _is_target(volume: Volume, inode: Inode) -> bool:
+def _is_target(volume: ExtVolume, inode: Inode) -> bool:
     """Whether the target is as long as the size says, and followed by zero where there is room."""
     target = read_link(volume, inode)
     after = inode.block[inode.size : inode.size + 1] if inode.is_fast_link else b""
     return b"\0" not in target and after in (b"", b"\0") and len(target) < volume.superblock.block_size
 
 
-def _largest_mapped_file(volume: Volume) -> int:
+def _largest_mapped_file(volume: ExtVolume) -> int:
     per_block = volume.superblock.block_size // 4
     return (12 + per_block + per_block**2 + per_block**3) * volume.superblock.block_size
 
 
-def _claim(volume: Volume, inode: Inode, found: BlockMap, value_clusters: int, census: Census) -> None:
+def _claim(volume: ExtVolume, inode: Inode, found: BlockMap, value_clusters: int, tables: InodeTables) -> None:
     """Record the clusters of an inode, and compare their number with the one that it has.
 
     Values of its attributes in other inodes count as its own, although those inodes count them as well.
@@ -274,17 +274,17 @@ def _claim(volume: Volume, inode: Inode, found: BlockMap, value_clusters: int, c
     clusters += value_clusters + bool(inode.xattr_block)
     if inode.number == layout.RESIZE_INODE and Compat.RESIZE_INODE in superblock.compat:
         claims = _resize_claims(volume, inode, found)
-    if inode.xattr_block and census.attribute_block_references[inode.xattr_block] == 1:
+    if inode.xattr_block and tables.attribute_block_references[inode.xattr_block] == 1:
         claims.append(inode.xattr_block // ratio << LENGTH_BITS | 1)
     # mke2fs counts the blocks of the resize inode one by one, even where clusters are larger.
     counted = ratio == 1 or inode.number != layout.RESIZE_INODE
     if counted and inode.blocks != clusters * ratio * (superblock.block_size // 512):
         message = f"it counts {inode.blocks:,} sectors, but has {clusters:,} clusters"
         raise damaged_inode(volume, inode.number, message, "i_blocks")
-    census.claims += claims
+    tables.claims += claims
 
 
-def _cluster_claims(volume: Volume, inode: Inode, found: BlockMap) -> list[int]:
+def _cluster_claims(volume: ExtVolume, inode: Inode, found: BlockMap) -> list[int]:
     """Distinct clusters of one inode. Blocks have the same place in a cluster on disk as in the file."""
     ratio = volume.superblock.cluster_ratio
     clusters = {block // ratio for block in found.tree}
@@ -295,7 +295,7 @@ def _cluster_claims(volume: Volume, inode: Inode, found: BlockMap) -> list[int]:
     return [cluster << LENGTH_BITS | 1 for cluster in clusters]
 
 
-def _resize_claims(volume: Volume, inode: Inode, found: BlockMap) -> list[int]:
+def _resize_claims(volume: ExtVolume, inode: Inode, found: BlockMap) -> list[int]:
     """The resize inode owns one block of its own; the rest are the descriptor blocks reserved for growth."""
     own = int.from_bytes(inode.block[13 * 4 : 14 * 4], "little")
     reserved = [(start, stop) for start, stop, what in volume.metadata if what.startswith("superblock")]
@@ -308,33 +308,33 @@ def _resize_claims(volume: Volume, inode: Inode, found: BlockMap) -> list[int]:
     return [own // volume.superblock.cluster_ratio << LENGTH_BITS | 1] if own else []
 
 
-def _check_attributes(volume: Volume, inode: Inode, census: Census) -> int:
+def _check_attributes(volume: ExtVolume, inode: Inode, tables: InodeTables) -> int:
     """Check all attributes of an inode. Returns how many clusters their values have in other inodes."""
     if inode.flags & InodeFlag.EA_INODE:
         # The count of such an inode lies in its change time and version, which nobody needs there.
         high, low = inode.raw[0x0C:0x10], inode.raw[layout.INODE_VERSION_OFFSET : layout.INODE_VERSION_OFFSET + 4]
-        census.value_counts[inode.number] = int.from_bytes(low + high, "little")
-    clusters = _check_values(volume, inode, inode_attributes(volume, inode), census)
+        tables.value_counts[inode.number] = int.from_bytes(low + high, "little")
+    clusters = _check_values(volume, inode, inode_attributes(volume, inode), tables)
     block = inode.xattr_block
     if not block:
         return clusters
     if Compat.EXT_ATTR not in volume.superblock.compat:
         raise damaged_inode(volume, inode.number, "an attribute block without the feature ext_attr", "i_file_acl")
-    if block not in census.attribute_block_counts:
+    if block not in tables.attribute_block_counts:
         data = read_attribute_block(volume, inode)
-        census.attribute_block_counts[block] = layout.XATTR_HEADER.unpack_from(data)[1]
+        tables.attribute_block_counts[block] = layout.XATTR_HEADER.unpack_from(data)[1]
         found = block_attributes(volume, inode.number, block, data)
-        census.attribute_block_clusters[block] = _check_values(volume, inode, found, census)
-    census.attribute_block_references[block] += 1
-    return clusters + census.attribute_block_clusters[block]
+        tables.attribute_block_clusters[block] = _check_values(volume, inode, found, tables)
+    tables.attribute_block_references[block] += 1
+    return clusters + tables.attribute_block_clusters[block]
 
 
-def _check_values(volume: Volume, inode: Inode, found: Iterable[Attribute], census: Census) -> int:
+def _check_values(volume: ExtVolume, inode: Inode, found: Iterable[Attribute], tables: InodeTables) -> int:
     clusters, cluster_size = 0, volume.superblock.block_size * volume.superblock.cluster_ratio
     for attribute in found:
         holder_hash = None
         if attribute.value_inode:
-            census.value_references[attribute.value_inode] += 1
+            tables.value_references[attribute.value_inode] += 1
             clusters += -(-attribute.value_size // cluster_size)
             attribute_value(volume, inode, attribute)
             holder_hash = int.from_bytes(read_inode(volume, attribute.value_inode).raw[0x08:0x0C], "little")
