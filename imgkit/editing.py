@@ -6,31 +6,35 @@ import os
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from imgkit.errors import NoRootError, UnclassifiedImageError, UnsupportedError, UsageError
 from imgkit.formats.image import open_image
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.iso.medium import find_medium
+from imgkit.remote.url import Url, parse_address
 from imgkit.storage.copy import no_progress
 from imgkit.storage.host import HostFile
-from imgkit.storage.output import InPlace, NewFile, NewObject, Stream, check_destination, delivery
+from imgkit.storage.output import InPlace, NewFile, NewObject, Stream, check_destination, delivery, new_image
 from imgkit.tree import Change, apply_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from imgkit.formats.image import Format, Image
     from imgkit.guest.engines.guestfs.appliance import Appliance
     from imgkit.guest.session import Guest
     from imgkit.iso.medium import IsoImage
-    from imgkit.remote import Address
+    from imgkit.remote.url import Address
     from imgkit.storage.copy import Progress
     from imgkit.storage.output import Destination
     from imgkit.storage.overlay import PatchPlan
 
+
+SourceLike: TypeAlias = "ImageSource | Address | str"
+"""An image to open: its path or URL, or an `ImageSource`, which says how to open it."""
 
 Contents: TypeAlias = "Guest | IsoImage"
 """What an image holds: an installed system, or the files of an ISO. Either has a tree, notices, and `finish`."""
@@ -65,6 +69,31 @@ class Edited:
     plan: PatchPlan
     engine: str
     notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """An edit that is staged and checked, and not committed: the open image, and what will be done to it."""
+
+    image: Image
+    contents: Contents
+    changes: tuple[Change, ...]
+    plan: PatchPlan
+
+
+def as_source(source: SourceLike) -> ImageSource:
+    """The source that an address stands for. Raises UsageError for a URL that is none."""
+    if isinstance(source, ImageSource):
+        return source
+    return ImageSource(parse_address(source) if isinstance(source, str) else source)
+
+
+def as_destination(destination: Destination | Address | str | None) -> Destination | None:
+    """The destination that an address stands for: a new image, which replaces nothing."""
+    if not isinstance(destination, str | Path | Url):
+        return destination
+    address = parse_address(destination) if isinstance(destination, str) else destination
+    return new_image(address)
 
 
 def clock() -> int:
@@ -136,37 +165,41 @@ def _open_contents(source: ImageSource, image: Image, now_ns: int) -> Iterator[C
 
 
 def edit_image(
-    source: ImageSource,
+    source: SourceLike,
     edit: Callable[[Contents], list[Change]],
-    destination: Destination | None,
+    destination: Destination | Address | str | None,
     *,
     undo: Path | None = None,
     progress: Progress = no_progress,
-    on_staged: Callable[[Image, Contents, PatchPlan], None] | None = None,
 ) -> Edited:
     """Make the changes that `edit` wants and write the image to `destination`; None writes nothing (a dry run).
 
     Until everything is staged and checked the image is untouched; after that it is committed atomically. A new file
-    is written even where nothing changes; its copy is under way while the changes are made. `on_staged` is shown the
-    open image and what will be done to it, before anything is.
+    is written even where nothing changes; its copy is under way while the changes are made.
 
     Raises what opening, editing and writing raise.
     """
-    with staged(source, edit, destination, undo=undo, progress=progress, on_staged=on_staged) as commit:
+    with staged(source, edit, destination, undo=undo, progress=progress) as commit:
         return commit()
 
 
 @contextmanager
 def staged(
-    source: ImageSource,
+    source: SourceLike,
     edit: Callable[[Contents], list[Change]],
-    destination: Destination | None,
+    destination: Destination | Address | str | None,
     *,
     undo: Path | None = None,
     progress: Progress = no_progress,
-    on_staged: Callable[[Image, Contents, PatchPlan], None] | None = None,
+    check: Callable[[Contents], None] | None = None,
+    on_staged: Callable[[Staged], None] | None = None,
 ) -> Iterator[Callable[[], Edited]]:
-    """The first half of `edit_image`: the changes are made; the value, called once or not at all, does the rest."""
+    """The first half of `edit_image`: the changes are made; the value, called once or not at all, does the rest.
+
+    `check` looks at the contents as the edit leaves them; what it raises ends the edit with nothing written.
+    `on_staged` is shown the open image and what will be done to it, before anything is.
+    """
+    source, destination = as_source(source), as_destination(destination)
     if destination is not None:
         check_destination(source.path, destination)
         if undo is not None and isinstance(destination, Stream):
@@ -183,13 +216,15 @@ def staged(
         changes = edit(contents)
         if changes:
             apply_changes(contents.tree, changes)
+        if check is not None:
+            check(contents)
 
         def commit() -> Edited:
             if changes:
                 contents.finish()
             plan = image.plan()
             if on_staged is not None:
-                on_staged(image, contents, plan)
+                on_staged(Staged(image, contents, tuple(changes), plan))
             if destination is not None and not (plan.is_empty and isinstance(destination, InPlace)):
                 carry_out(plan)
             notices = (*contents.notices, *(image.notices if changes else ()))

@@ -70,6 +70,10 @@ class UnsupportedError(ImgkitError):
     """Valid input that cannot be handled safely here; the hint names the engine, tool or option that can."""
 
 
+class PartlyEnabledError(ImgkitError):
+    """A serial console that can be enabled in part only; without --strict that part is written."""
+
+
 class UnclassifiedImageError(ImgkitError):
     """The file is no image that imgkit knows, or holds nothing of the kind that was asked for."""
 

@@ -13,22 +13,24 @@ import os
 import sqlite3
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from imgkit.configtext.checks import Check, CheckKind
 from imgkit.errors import FormatError, InUseError, OutputError, UnsupportedError, UsageError
 from imgkit.remote import parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from imgkit.batch.jobs import Job
     from imgkit.remote import Address
 
-VERSION = 2
+VERSION = 3
 _EACH = 5  # images that are told of one by one
+_LISTS = ("changes", "notices", "announcements", "failing")  # kept as JSON
 _LOCK_WAIT = 1.0  # seconds: those who only look hold the lock for an instant
 _APPLICATION = 0x696D676B  # "imgk", https://www.sqlite.org/pragma.html#pragma_application_id
 _SCHEMA = """
@@ -47,17 +49,24 @@ CREATE TABLE image (
     error TEXT NOT NULL DEFAULT '',
     message TEXT NOT NULL DEFAULT '',
     hint TEXT NOT NULL DEFAULT '',
-    input_version TEXT NOT NULL DEFAULT ''
+    input_version TEXT NOT NULL DEFAULT '',
+    verdict TEXT NOT NULL DEFAULT '',
+    announcements TEXT NOT NULL DEFAULT '[]',
+    failing TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 CREATE INDEX image_state ON image (state);
 """
 
 
 class State(StrEnum):
-    """What became of an image. `unchanged` is done too: all was as wished, and nothing was written."""
+    """What became of an image. `unchanged` is done too: all was as wished, and nothing was written.
+
+    `partly` is done as far as it could be: the serial console is enabled in part only.
+    """
 
     PENDING = "pending"
     DONE = "done"
+    PARTLY = "partly"
     UNCHANGED = "unchanged"
     FAILED = "failed"
     UNDONE = "undone"
@@ -76,7 +85,8 @@ class Outcome:
     """What came of one image. `sha256` is the result's, `seconds` the time it took; `error` names the error's class.
 
     `layout` is the image's map (see `imgkit.layoutmap.model.encode`), "" where there is none. `input_version` tells
-    which of the files that have had its name the input was.
+    which of the files that have had its name the input was. `verdict`, `announcements` and `failing` are the judgement
+    on a serial console that was enabled (see `imgkit.console.judge`); the verdict is "" for other operations.
     """
 
     state: State
@@ -90,6 +100,20 @@ class Outcome:
     message: str = ""
     hint: str = ""
     input_version: str = ""
+    verdict: str = ""
+    announcements: tuple[str, ...] = ()
+    failing: tuple[Check, ...] = ()
+
+
+def outcome_of(values: Mapping[str, Any]) -> Outcome:
+    """An outcome from its fields as JSON has them. Raises ValueError, TypeError or KeyError for what is none."""
+    lists = {
+        "changes": tuple(FileChange(**change) for change in values["changes"]),
+        "failing": tuple(Check(**{**check, "kind": CheckKind(check["kind"])}) for check in values["failing"]),
+        "notices": tuple(values["notices"]),
+        "announcements": tuple(values["announcements"]),
+    }
+    return Outcome(**{**values, **lists, "state": State(values["state"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +157,7 @@ class Ledger:
                     remaining[cursor.lastrowid or 0] = job
                     continue
                 number, state, *before = known[str(job.input)]
-                if state in (State.DONE, State.UNCHANGED):
+                if state in (State.DONE, State.PARTLY, State.UNCHANGED):
                     if options != tuple(before):
                         what = f"was done by another plan ({_difference(options, before)}) and stays so"
                         news.setdefault(what, []).append(str(job.input))
@@ -158,8 +182,7 @@ class Ledger:
         row = asdict(outcome)
         for name in ("message", "hint"):  # which may name a file of the image; SQLite's text is UTF-8
             row[name] = row[name].encode(errors="surrogateescape").decode(errors="backslashreplace")
-        row["changes"] = json.dumps(row["changes"])
-        row["notices"] = json.dumps(row["notices"])
+        row |= {name: json.dumps(row[name]) for name in _LISTS}
         names = ", ".join(f"{name} = :{name}" for name in row)
         with self._database:
             self._database.execute(f"UPDATE image SET {names} WHERE id = :id", row | {"id": number})  # noqa: S608
@@ -173,19 +196,8 @@ class Ledger:
         cursor = self._database.execute("SELECT * FROM image WHERE id = ?", (number,))
         cursor.row_factory = sqlite3.Row
         row = cursor.fetchone()
-        outcome = Outcome(
-            State(row["state"]),
-            row["sha256"],
-            row["engine"],
-            row["seconds"],
-            tuple(FileChange(**change) for change in json.loads(row["changes"])),
-            tuple(json.loads(row["notices"])),
-            row["layout"],
-            row["error"],
-            row["message"],
-            row["hint"],
-            row["input_version"],
-        )
+        kept = {field.name: row[field.name] for field in fields(Outcome)}
+        outcome = outcome_of(kept | {name: json.loads(row[name]) for name in _LISTS})
         output = parse_address(row["output"]) if row["output"] else None
         return Record(row["id"], parse_address(row["input"]), output, row["operation"], outcome)
 

@@ -1,44 +1,62 @@
-"""What a batch can do to each image. Each operation is a value that travels between processes, and an edit."""
+"""What a batch can do to each image. Each operation is a value that travels between processes, and stages an edit."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imgkit import addition
-from imgkit.configtext.serial import default_console
-from imgkit.console.contents import architecture, enable
-from imgkit.editing import replace_file
+from imgkit.console.enabling import staged_console
+from imgkit.editing import replace_file, staged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from imgkit.configtext.options import EnableOptions
-    from imgkit.editing import Contents
+    from imgkit.console.judge import Judgement
+    from imgkit.editing import Contents, Edited, ImageSource, Staged
+    from imgkit.storage.output import Destination
     from imgkit.tree import Change
+
+    OnStaged: TypeAlias = Callable[[Staged, Judgement | None], None]
+    Commit: TypeAlias = Callable[[], tuple[Edited, Judgement | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class EnableConsole:
-    """Enable the serial console. What `settings` leave open, the architecture of each image decides."""
+    """Enable the serial console. What `settings` leave open, each image decides."""
 
     settings: tuple[tuple[str, Any], ...]
     options: EnableOptions
 
-    def edit(self, contents: Contents) -> list[Change]:
-        """The changes that enable the console."""
-        console = replace(default_console(architecture(contents)), **dict(self.settings))
-        return enable(contents, console, self.options)
+    @contextmanager
+    def staged(
+        self, source: ImageSource, destination: Destination | None, undo: Path | None, on_staged: OnStaged
+    ) -> Iterator[Commit]:
+        """Stage the changes; the value commits them. `on_staged` is shown them before, with the judgement."""
+        with staged_console(
+            source,
+            destination,
+            console=dict(self.settings),
+            options=self.options,
+            undo=undo,
+            on_staged=on_staged,
+        ) as commit:
+
+            def finish() -> tuple[Edited, Judgement]:
+                enabled = commit()
+                return enabled.edited, enabled.judgement
+
+            yield finish
 
     def __str__(self) -> str:
         said = [f"{name}={value}" for name, value in self.settings]
-        wished = {
-            "recovery": self.options.recovery,
-            "quiet_off": self.options.quiet_off,
-            "timeout": self.options.timeout,
-        }
-        return " ".join(["console enable", *said, *(f"{k}={v}" for k, v in wished.items() if v not in (None, False))])
+        asked = (f"{name}={value}" for name, value in self.options.asked().items())
+        return " ".join(["console enable", *said, *asked])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +66,11 @@ class WriteFile:
     path: str
     contents: bytes
 
-    def edit(self, contents: Contents) -> list[Change]:
-        """The change of that file, none where it has these contents."""
-        return replace_file(self.path, lambda _before: self.contents)(contents)
+    def staged(
+        self, source: ImageSource, destination: Destination | None, undo: Path | None, on_staged: OnStaged
+    ) -> AbstractContextManager[Commit]:
+        """Stage the change of that file, none where it has these contents."""
+        return _staged(replace_file(self.path, lambda _before: self.contents), source, destination, undo, on_staged)
 
     def __str__(self) -> str:
         return f"write {self.path} sha256={hashlib.sha256(self.contents).hexdigest()}"
@@ -64,12 +84,30 @@ class AddFiles:
     at: str
     replace: bool = False
 
-    def edit(self, contents: Contents) -> list[Change]:
-        """The changes that add the files."""
-        return addition.add(self.sources, self.at, replace=self.replace)(contents)
+    def staged(
+        self, source: ImageSource, destination: Destination | None, undo: Path | None, on_staged: OnStaged
+    ) -> AbstractContextManager[Commit]:
+        """Stage the changes that add the files."""
+        edit = addition.add(self.sources, self.at, replace=self.replace)
+        return _staged(edit, source, destination, undo, on_staged)
 
     def __str__(self) -> str:
         return f"iso add {' '.join(map(str, self.sources))} {self.at}" + (" replace" if self.replace else "")
 
 
 Operation: TypeAlias = EnableConsole | WriteFile | AddFiles
+
+
+@contextmanager
+def _staged(
+    edit: Callable[[Contents], list[Change]],
+    source: ImageSource,
+    destination: Destination | None,
+    undo: Path | None,
+    on_staged: OnStaged,
+) -> Iterator[Commit]:
+    def show(what: Staged) -> None:
+        on_staged(what, None)
+
+    with staged(source, edit, destination, undo=undo, on_staged=show) as commit:
+        yield lambda: (commit(), None)

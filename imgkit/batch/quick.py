@@ -127,9 +127,7 @@ def _lines(plan: Plan, folder: Path) -> Iterator[str]:
         settings = dict(operation.settings)
         if "keep_vga" in settings:
             settings["no_vga"] = not settings.pop("keep_vga")
-        options = operation.options
-        settings |= {"quiet_off": options.quiet_off, "recovery": options.recovery}
-        settings |= {} if options.timeout is None else {"timeout": options.timeout}
+        settings |= operation.options.asked()
         values = {"kind": "console enable"} | {key.replace("_", "-"): value for key, value in settings.items()}
     elif isinstance(operation, AddFiles):
         sources = [str(source) for source in operation.sources]

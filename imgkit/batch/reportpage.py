@@ -20,6 +20,7 @@ from imgkit import __version__
 from imgkit.batch.drawings import MapBook, duration, time_plot
 from imgkit.batch.ledger import State
 from imgkit.batch.markup import Html, element, joined
+from imgkit.console.judge import sentence
 from imgkit.units import MIB, format_size
 
 if TYPE_CHECKING:
@@ -204,7 +205,9 @@ def _card(image: Image, book: MapBook, diffs: _DiffBook, cause: int | None) -> H
     shown = [(change, diffs.number(change)) for change in outcome.changes]
     files = len(shown)
     told = image.message or (f"{files} file{'s' if files != 1 else ''} changed" if files else "")
-    told_first = outcome.state is State.FAILED
+    if outcome.failing:
+        told = f"not enabled: {', '.join(dict.fromkeys(check.kind for check in outcome.failing))}"
+    told_first = outcome.state in (State.FAILED, State.PARTLY)
     summary = element(
         "summary",
         element("span", str(outcome.state), class_=f"state s-{outcome.state}"),
@@ -235,7 +238,10 @@ def _body(image: Image, shown: list[tuple[FileChange, int | None]], number: int 
         yield element("p", element("code", outcome.error), " ", _prose(image.message), class_="message")
     if outcome.hint:
         yield element("p", element("strong", "Way out: "), _prose(outcome.hint), class_="hint")
-    yield from (element("p", notice, class_="notice") for notice in outcome.notices)
+    for check in outcome.failing:
+        yield element("p", element("strong", "Not enabled: "), sentence(check), class_="message")
+        yield element("p", element("strong", "Fix: "), _prose(check.hint), class_="hint")
+    yield from (element("p", notice, class_="notice") for notice in (*outcome.announcements, *outcome.notices))
     if shown:
         entries = []
         for change, each in shown:

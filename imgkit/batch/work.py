@@ -16,13 +16,14 @@ import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imgkit.batch import elsewhere
 from imgkit.batch.jobs import sha256_of
-from imgkit.batch.ledger import FileChange, Outcome, State
+from imgkit.batch.ledger import FileChange, Outcome, State, outcome_of
 from imgkit.batch.slots import appliance_slot
-from imgkit.editing import ImageSource, clock, open_file, staged
+from imgkit.console.judge import Verdict
+from imgkit.editing import ImageSource, clock, open_file
 from imgkit.errors import EngineError, FormatError, ImgkitError, StaleImageError
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.engines.guestfs.appliance import Appliance, may_share
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
     from imgkit.batch.jobs import Job
     from imgkit.batch.ledger import Record
-    from imgkit.editing import Contents
+    from imgkit.console.judge import Judgement
+    from imgkit.editing import Staged
     from imgkit.formats.image import Image
     from imgkit.remote import Address
     from imgkit.storage.overlay import PatchPlan
@@ -140,9 +142,8 @@ def _told_again(task: Task, started: float) -> Outcome | None:
     """The outcome of a commit that an earlier try made."""
     if task.undo is None or not _was_committed(task.job, task.undo):
         return None
-    engine, changes, layout, version = _noted(task.undo)
     digest, seconds = _sum(task.job, task.undo), time.monotonic() - started
-    return Outcome(State.DONE, digest, engine, seconds, changes, layout=layout, input_version=version)
+    return replace(_noted(task.undo), sha256=digest, seconds=seconds)
 
 
 def _failed(task: Task, error: ImgkitError, started: float) -> Outcome:
@@ -194,35 +195,37 @@ def _unheard(image: Address, undo: Path) -> str:
 def _staged(task: Task, source: ImageSource, started: float) -> Iterator[Callable[[], Outcome]]:
     """Make the changes; the value commits them."""
     job, undo = task.job, task.undo
-    changes: list[Change] = []
     layout = version = ""
 
-    def edit(contents: Contents) -> list[Change]:
-        changes.extend(job.operation.edit(contents))
-        return changes
-
-    def take_note(image: Image, contents: Contents, plan: PatchPlan) -> None:
+    def take_note(what: Staged, judgement: Judgement | None) -> None:
         nonlocal layout, version
         if undo is None:
             return
-        version = image.host.version
+        version = what.image.host.version
         with suppress(ImgkitError):  # an edit does not fail for want of a drawing
-            layout = encode(map_of(image, contents, plan))
-        told = [asdict(change) for change in _told(tuple(changes))]
-        note = {"engine": contents.engine, "changes": told, "layout": layout, "version": version}
+            layout = encode(map_of(what.image, what.contents, what.plan))
+        noted = Outcome(
+            _state(judgement),
+            engine=what.contents.engine,
+            changes=_told(what.changes),
+            layout=layout,
+            input_version=version,
+            **_judged(judgement),
+        )
+        note = asdict(noted)
         try:
             note_path(undo).write_text(json.dumps(note))
         except OSError as error:
             raise no_space(note_path(undo), error) from error
 
     destination = None if undo is None else elsewhere.destination(job.output, undo) if job.output else InPlace()
-    with staged(source, edit, destination, undo=undo, on_staged=take_note) as commit_it:
+    with job.operation.staged(source, destination, undo, take_note) as commit_it:
 
         def finish() -> Outcome:
-            edited = commit_it()
+            edited, judgement = commit_it()
             is_written = bool(edited.changes) or job.output is not None
             return Outcome(
-                State.DONE if is_written else State.UNCHANGED,
+                _state(judgement, is_written=is_written),
                 _sum(job, undo) if is_written else "",
                 edited.engine,
                 time.monotonic() - started,
@@ -230,9 +233,25 @@ def _staged(task: Task, source: ImageSource, started: float) -> Iterator[Callabl
                 edited.notices,
                 layout,
                 input_version=version,
+                **_judged(judgement),
             )
 
         yield finish
+
+
+def _state(judgement: Judgement | None, *, is_written: bool = True) -> State:
+    """What became of an image: a console that is enabled in part only is a state of its own, written or not."""
+    if judgement is not None and judgement.verdict is Verdict.PARTLY:
+        return State.PARTLY
+    return State.DONE if is_written else State.UNCHANGED
+
+
+def _judged(judgement: Judgement | None) -> dict[str, Any]:
+    """What an outcome tells of a judgement."""
+    if judgement is None:
+        return {}
+    names = ("verdict", "announcements", "failing")
+    return {name: getattr(judgement, name) for name in names}
 
 
 def _source(job: Job) -> ImageSource:
@@ -262,14 +281,12 @@ def note_path(undo: Path) -> Path:
     return undo.with_suffix(".json")
 
 
-def _noted(undo: Path) -> tuple[str, tuple[FileChange, ...], str, str]:
+def _noted(undo: Path) -> Outcome:
     """What `take_note` wrote of a commit whose outcome nobody heard. After a power failure the note may be torn."""
     try:
-        note = json.loads(note_path(undo).read_text())
-        changes = tuple(FileChange(**change) for change in note["changes"])
-        return note["engine"], changes, note["layout"], note["version"]
-    except (OSError, ValueError):
-        return "", (), "", ""
+        return outcome_of(json.loads(note_path(undo).read_text()))
+    except (OSError, ValueError, TypeError, KeyError):
+        return Outcome(State.DONE)
 
 
 def _told(changes: tuple[Change, ...]) -> tuple[FileChange, ...]:

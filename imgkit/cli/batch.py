@@ -40,7 +40,9 @@ def run(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do what a plan says to all of its images, or what is left of it. Exit status 1 if one failed.
+    """Do what a plan says to all of its images, or what is left of it.
+
+    The exit status is 1 if an image failed, else 15 if the serial console of one was enabled in part only.
 
     Ctrl-C lets the images in work be finished; a second one stops at once, which harms none.
 
@@ -110,6 +112,7 @@ def status(
     from imgkit.batch.ledger import is_running, ledger_folder, open_ledger
     from imgkit.cli.batchview import changes, total, watch
     from imgkit.cli.render import note, out, print_json_line
+    from imgkit.console.judge import sentence
 
     folder = ledger or ledger_folder(plan)
     follows = (sys.stdout.isatty() and not as_json) if follow is None else follow
@@ -130,6 +133,8 @@ def status(
         for numbers in changes(opened, goes_on):
             for record in map(opened.record, numbers):
                 told = record.outcome.message or record.output or ""
+                if failing := record.outcome.failing:
+                    told = f"{told}  {len(failing)} checks failed, the first: {sentence(failing[0])}".strip()
                 out(f"{record.outcome.state:<9} {record.input}{f'  {told}' if told else ''}")
         note(total(opened.counts()))
 
@@ -173,6 +178,9 @@ def _row(record: Record) -> dict[str, Any]:
         "message": outcome.message,
         "hint": outcome.hint,
         "input_version": outcome.input_version,
+        "verdict": outcome.verdict,
+        "announcements": outcome.announcements,
+        "failing": outcome.failing,
     }
 
 

@@ -98,7 +98,7 @@ def go_on(ledger: Ledger, wanted: Sequence[Job], workers: Workers, *, as_json: b
     with first_interrupt_noted() as stopping, progress_of(len(remaining)) as advance:
 
         def tell(job: Job, outcome: Outcome) -> None:
-            _tell_failure(job, outcome)
+            _tell_of(job, outcome)
             advance(outcome)
 
         batch.run(
@@ -110,7 +110,7 @@ def go_on(ledger: Ledger, wanted: Sequence[Job], workers: Workers, *, as_json: b
             on_outcome=tell,
             stopping=stopping,
         )
-    end("batch-run", ledger.counts(), ledger.failed(), as_json=as_json)
+    end("batch-run", ledger.counts(), ledger.failed(), as_json=as_json, is_run=True)
 
 
 def show(wanted: Sequence[Job], workers: Workers, *, as_json: bool) -> None:
@@ -125,7 +125,7 @@ def show(wanted: Sequence[Job], workers: Workers, *, as_json: bool) -> None:
 
         def tell(job: Job, outcome: Outcome) -> None:
             counts[outcome.state] += 1
-            _tell_failure(job, outcome)
+            _tell_of(job, outcome)
             advance(outcome)
             if outcome.state is State.FAILED:
                 failed.append(str(job.input))
@@ -138,25 +138,41 @@ def show(wanted: Sequence[Job], workers: Workers, *, as_json: bool) -> None:
             wanted, workers.pool, in_flight=workers.in_flight, pack=workers.pack, on_outcome=tell, stopping=stopping
         )
     counts[State.PENDING] = len(wanted) - sum(counts.values())
-    end("batch-run", counts, failed, as_json=as_json, prefix="dry run, nothing was written: ")
+    end("batch-run", counts, failed, as_json=as_json, prefix="dry run, nothing was written: ", is_run=True)
 
 
-def end(kind: str, counts: dict[State, int], failed: Sequence[str], *, as_json: bool, prefix: str = "") -> None:
-    """Tell the sum, and end the command: status 1 if an image failed."""
+def end(
+    kind: str,
+    counts: dict[State, int],
+    failed: Sequence[str],
+    *,
+    as_json: bool,
+    prefix: str = "",
+    is_run: bool = False,
+) -> None:
+    """Tell the sum, and end the command: status 1 if an image failed, that of a part if one was enabled in part."""
+    from imgkit.batch.ledger import State
     from imgkit.cli.batchview import total
+    from imgkit.cli.main import status_of_verdict
     from imgkit.cli.render import note, print_json
 
     if as_json:
         print_json(kind, 1, {"counts": counts, "failed": list(failed)})
     else:
         note(f"{prefix}{total(counts)}")
-    raise typer.Exit(1 if failed else 0)
+    partly = is_run and counts[State.PARTLY] > 0
+    raise typer.Exit(1 if failed else status_of_verdict("partly" if partly else "enabled"))
 
 
-def _tell_failure(job: Job, outcome: Outcome) -> None:
+def _tell_of(job: Job, outcome: Outcome) -> None:
     from imgkit.batch.ledger import State
     from imgkit.cli.render import note
+    from imgkit.console.judge import sentence
 
+    for announcement in outcome.announcements:
+        note(f"{job.input}: {announcement}")
+    for check in outcome.failing:
+        note(f"{job.input}: NOT enabled: {sentence(check)}. Fix: {check.hint}")
     if outcome.state is State.FAILED:
         told = outcome.message if str(job.input) in outcome.message else f"{job.input}: {outcome.message}"
         note(f"{told}{f' ({outcome.hint})' if outcome.hint else ''}")

@@ -11,7 +11,7 @@ import typer
 
 from imgkit.cli.batching import DryRun, LedgerFolder, Workers, go_on, make_workers, show
 from imgkit.cli.compose import add_command, composed
-from imgkit.cli.console import ConsoleOptions, make_console, make_wishes
+from imgkit.cli.console import ConsoleSettings, make_console, make_options
 from imgkit.cli.options import AsJson, choice
 from imgkit.errors import UsageError
 
@@ -59,11 +59,11 @@ def make_where(
     return Where(out, ledger, engine, dry_run)
 
 
-@composed(console=make_console, options=make_wishes, where=make_where, workers=make_workers)
+@composed(console=make_console, options=make_options, where=make_where, workers=make_workers)
 def enable(
     images: _Inputs,
     *,
-    console: ConsoleOptions,
+    console: ConsoleSettings,
     options: EnableOptions,
     where: Where,
     workers: Workers,
@@ -80,7 +80,7 @@ def enable(
     """
     from imgkit.batch.operations import EnableConsole
 
-    _start(images, EnableConsole(console.settings(), options), where, workers, as_json=as_json)
+    _start(images, EnableConsole(tuple(sorted(console.items())), options), where, workers, as_json=as_json)
 
 
 @composed(where=make_where, workers=make_workers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -12,9 +12,7 @@ from imgkit.cli.options import AsJson, make_delivery, make_source
 if TYPE_CHECKING:
     from imgkit.cli.options import Delivery
     from imgkit.configtext.options import EnableOptions
-    from imgkit.configtext.serial import SerialConsole
-    from imgkit.editing import Contents, ImageSource
-    from imgkit.tree import Change
+    from imgkit.editing import ImageSource
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,30 +20,8 @@ app = typer.Typer(
 )
 
 
-class ConsoleOptions:
-    """The console that the options describe; what they leave open, the guest's architecture decides."""
-
-    def __init__(self, port: str | None, **settings: Any) -> None:
-        self._port = port
-        self._settings = {name: value for name, value in settings.items() if value is not None}
-        self.are_given = port is not None or bool(self._settings)
-
-    def for_arch(self, arch: str) -> SerialConsole:
-        """The console, on a machine of this architecture. UsageError for values that nothing would take."""
-        from dataclasses import replace
-
-        from imgkit.configtext.serial import default_console
-
-        console = default_console(arch)
-        return replace(console, port=self._port or console.port, **self._settings)
-
-    def settings(self) -> tuple[tuple[str, Any], ...]:
-        """What the options say, for any architecture. UsageError for values that nothing would take."""
-        from imgkit.configtext.serial import SerialConsole
-
-        said = self._settings | ({"port": self._port} if self._port is not None else {})
-        SerialConsole(**said)
-        return tuple(sorted(said.items()))
+ConsoleSettings: TypeAlias = dict[str, Any]
+"""Fields of a `SerialConsole`. What they leave open, the image decides."""
 
 
 def make_console(
@@ -64,20 +40,25 @@ def make_console(
     no_vga: Annotated[
         bool, typer.Option("--no-vga", help="Serial console only; by default the screen stays on.")
     ] = False,
-) -> ConsoleOptions:
-    """Options that describe a serial console."""
-    return ConsoleOptions(
-        port,
-        baud=baud,
-        parity=parity,
-        data_bits=data_bits,
-        stop_bits=stop_bits,
-        terminal=terminal,
-        keep_vga=False if no_vga else None,
-    )
+) -> ConsoleSettings:
+    """What the options say of a serial console. UsageError for values that nothing would take."""
+    from imgkit.configtext.serial import SerialConsole
+
+    settings = {
+        "port": port,
+        "baud": baud,
+        "parity": parity,
+        "data_bits": data_bits,
+        "stop_bits": stop_bits,
+        "terminal": terminal,
+        "keep_vga": False if no_vga else None,
+    }
+    said: ConsoleSettings = {name: value for name, value in settings.items() if value is not None}
+    SerialConsole(**said)
+    return said
 
 
-def make_wishes(
+def make_options(
     *,
     quiet_off: Annotated[
         bool, typer.Option("--quiet-off", help="Let the kernel speak: remove quiet, rhgb, splash.")
@@ -87,20 +68,32 @@ def make_wishes(
         typer.Option(min=0, metavar="SECONDS", help="Show the boot menu that long. [default: as it is; ISOs: 10]"),
     ] = None,
     recovery: Annotated[bool, typer.Option("--recovery", help="Change the recovery entries too.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Write nothing where the console can be enabled in part only."),
+    ] = False,
 ) -> EnableOptions:
     """What else is wanted."""
     from imgkit.configtext.options import EnableOptions
 
-    return EnableOptions(recovery=recovery, quiet_off=quiet_off, timeout=timeout)
+    return EnableOptions(recovery=recovery, quiet_off=quiet_off, timeout=timeout, strict=strict)
 
 
-@composed(source=make_source, console=make_console, options=make_wishes, delivery=make_delivery)
+@composed(source=make_source, console=make_console, options=make_options, delivery=make_delivery)
 def enable(
-    source: ImageSource, *, console: ConsoleOptions, options: EnableOptions, delivery: Delivery, as_json: AsJson = False
+    source: ImageSource,
+    *,
+    console: ConsoleSettings,
+    options: EnableOptions,
+    delivery: Delivery,
+    as_json: AsJson = False,
 ) -> None:
     """Give the system in an image a serial console: boot menu, kernel and login prompt, now and after updates.
 
     An installer's ISO boots to the text installer on the serial line, and hands the console on to what it installs.
+
+    `console status` of the result decides what is reported: enabled (exit status 0), or enabled in part (15), with what
+    is missing and how to fix it. Where nothing can be enabled, nothing is written.
 
     Examples:
       imgkit console enable debian.qcow2 --dry-run
@@ -109,26 +102,27 @@ def enable(
       imgkit console enable debian-12-netinst.iso -o serial.iso
       imgkit console enable s3://bucket/a.iso -o s3://bucket/serial.iso
     """
-    from imgkit.cli.delivery import deliver, print_edited, print_edited_json
-    from imgkit.console.contents import architecture
-    from imgkit.console.contents import enable as recipe
+    from imgkit.cli.delivery import delivering, judgement_fields, print_edited, print_edited_json, print_judgement
+    from imgkit.cli.main import status_of_verdict
+    from imgkit.console.enabling import enable_console
 
-    enabled: list[SerialConsole] = []
-
-    def edit(contents: Contents) -> list[Change]:
-        enabled.append(console.for_arch(architecture(contents)))
-        return recipe(contents, enabled[0], options)
-
-    edited = deliver(source, edit, delivery, as_json=as_json)
+    with delivering(source, delivery, as_json=as_json) as progress:
+        enabled = enable_console(
+            source, delivery.destination, console=console, options=options, undo=delivery.undo, progress=progress
+        )
     if as_json:
-        print_edited_json("console-enable", source, delivery, edited, console=enabled[0])
+        fields = judgement_fields(enabled.judgement)
+        print_edited_json("console-enable", source, delivery, enabled.edited, console=enabled.console, **fields)
     else:
-        told = f"serial console {enabled[0].port} enabled"
-        print_edited(source, delivery, edited, done=told, unchanged=f"{told} already")
+        told = f"serial console {enabled.console.port} enabled{' in part' if enabled.failing else ''}"
+        unchanged = f"{told} already; nothing to change"
+        print_edited(source, delivery, enabled.edited, done=told, unchanged=unchanged)
+        print_judgement(enabled.judgement)
+    raise typer.Exit(status_of_verdict(enabled.verdict))
 
 
 @composed(source=make_source, console=make_console)
-def status(source: ImageSource, *, console: ConsoleOptions, as_json: AsJson = False) -> None:
+def status(source: ImageSource, *, console: ConsoleSettings, as_json: AsJson = False) -> None:
     """Tell whether the serial console is enabled (exit status 0) or not (1), link by link.
 
     Without options it is the console that the system's kernel uses, or the usual one for its architecture.
@@ -138,13 +132,9 @@ def status(source: ImageSource, *, console: ConsoleOptions, as_json: AsJson = Fa
       imgkit console status debian.qcow2 --port ttyS1 --json
     """
     from imgkit.cli.render import out, print_json
-    from imgkit.console.contents import architecture
-    from imgkit.console.contents import status as look
-    from imgkit.editing import opened
+    from imgkit.console.enabling import console_status
 
-    with opened(source) as (_, contents):
-        wanted = console.for_arch(architecture(contents)) if console.are_given else None
-        found = look(contents, wanted)
+    found = console_status(source, console)
     if as_json:
         print_json("console-status", 1, {"image": source.path, "enabled": found.enabled, "status": found})
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from imgkit.cli.render import note, print_diffs, print_json, progress_bar
 from imgkit.editing import edit_image
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgkit.cli.options import Delivery
+    from imgkit.console.judge import Judgement
     from imgkit.editing import Contents, Edited, ImageSource
+    from imgkit.storage.copy import Progress
     from imgkit.tree import Change
 
 _MOST_LISTED = 20
@@ -24,10 +27,17 @@ def deliver(
     source: ImageSource, edit: Callable[[Contents], list[Change]], delivery: Delivery, *, as_json: bool
 ) -> Edited:
     """Carry out an edit, with a progress bar if it is a long copy."""
+    with delivering(source, delivery, as_json=as_json) as progress:
+        return edit_image(source, edit, delivery.destination, undo=delivery.undo, progress=progress)
+
+
+@contextmanager
+def delivering(source: ImageSource, delivery: Delivery, *, as_json: bool) -> Iterator[Progress]:
+    """The progress bar of an edit, for a long copy. Raises UsageError for two things on standard output."""
     if as_json and isinstance(delivery.destination, Stream):
         raise UsageError("--json and -o - both want standard output", hint="Write the image to a file.")
     with progress_bar(f"writing {delivery.target or source.path}") as progress:
-        return edit_image(source, edit, delivery.destination, undo=delivery.undo, progress=progress)
+        yield progress
 
 
 def print_edited(source: ImageSource, delivery: Delivery, edited: Edited, *, done: str, unchanged: str) -> None:
@@ -71,6 +81,24 @@ def print_edited_json(kind: str, source: ImageSource, delivery: Delivery, edited
         "notices": edited.notices,
     }
     print_json(kind, 1, document | more)
+
+
+def print_judgement(judgement: Judgement) -> None:
+    """Tell a person what changed in what an image does, and, where not all is enabled, what is and what is not."""
+    from imgkit.console.judge import sentence
+
+    for announcement in judgement.announcements:
+        note(announcement)
+    if judgement.failing:
+        note(f"enabled: {judgement.holding()}")
+    for check in judgement.failing:
+        note(f"NOT enabled: {sentence(check)}. Fix: {check.hint}")
+
+
+def judgement_fields(judgement: Judgement) -> dict[str, Any]:
+    """The same for a program."""
+    names = ("verdict", "announcements", "failing")
+    return {name: getattr(judgement, name) for name in names}
 
 
 def print_all(kind: str, source: ImageSource, delivery: Delivery, edited: Edited, *, as_json: bool) -> None:

@@ -33,6 +33,7 @@ EXIT_STATUS: dict[type[errors.ImgkitError], int] = {
     errors.ConfigError: 12,
     errors.LocationError: 13,
     errors.MachineError: 14,
+    errors.PartlyEnabledError: 15,
 }
 """Status by class; a class that is not listed has its parent's. 0 is success, 1 a negative answer."""
 
@@ -63,7 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help without rich, which takes 0.1 s to import
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 done, 1 the answer is no, 2 usage, 3 to 14 an error: see `imgkit exit-status`.",
+    epilog="Exit status: 0 done, 1 the answer is no, 2 usage, 3 to 15 an error: see `imgkit exit-status`.",
 )
 
 
@@ -128,6 +129,11 @@ def main() -> None:
 def status_of(error: errors.ImgkitError) -> int:
     """Exit status of an error: that of the nearest class that has one."""
     return next((EXIT_STATUS[kind] for kind in type(error).__mro__ if kind in EXIT_STATUS), 1)
+
+
+def status_of_verdict(verdict: str) -> int:
+    """Exit status of a command that enabled a serial console: 0, or that of what is enabled in part only."""
+    return 0 if verdict == "enabled" else EXIT_STATUS[errors.PartlyEnabledError]
 
 
 class _Stopped(BaseException):

@@ -14,6 +14,7 @@ from imgkit.cli.options import AsJson
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from imgkit.vm.install.enabling import EnabledDisk
     from imgkit.vm.install.installation import StartedMachine
     from imgkit.vm.install.request import Prepared, Request
     from imgkit.vm.serial.dialogue import Conversation, Expect
@@ -230,10 +231,7 @@ def _carry_out(kind: str, request: Request, talk: ConsoleMode, *, wait: bool, as
             return
         with begin(connection, plan) as begun:
             if begun.enabled and not as_json:
-                note(
-                    f"{begun.enabled.path}: serial console enabled in place; "
-                    f"undo with: imgkit undo {begun.enabled.path} {begun.enabled.undo}"
-                )
+                _tell_enabled(begun.enabled)
             came = _talk(connection, begun, talk, as_json=as_json)
             if wait:
                 begun.wait(talk.timeout)
@@ -241,7 +239,7 @@ def _carry_out(kind: str, request: Request, talk: ConsoleMode, *, wait: bool, as
             end_of_installation(connection, request.spec.name)
     if as_json:
         heard = {"passed": came and came.passed, "transcript": came.transcript if came else ""}
-        print_json(kind, 1, document | {"enabled": begun.enabled} | heard)
+        print_json(kind, 1, document | {"enabled": _enabled_fields(begun.enabled)} | heard)
     elif came is not None and not came.passed:
         sys.stderr.write("\n")
         note(f"{request.spec.name}: {came.explanation}; the line shows the boot up to: {came.reached}; it runs on")
@@ -271,6 +269,7 @@ def _talk(connection: Any, begun: StartedMachine, talk: ConsoleMode, *, as_json:
 
 
 def _tell_prepared(request: Request, prepared: Prepared, *, as_json: bool) -> None:
+    from imgkit.cli.delivery import print_judgement
     from imgkit.cli.render import note
 
     if as_json:
@@ -280,10 +279,31 @@ def _tell_prepared(request: Request, prepared: Prepared, *, as_json: bool) -> No
     iso = prepared.blueprint.installer.cdrom
     if iso is not None and request.cdrom is not None and iso != request.cdrom.resolve():
         note(f"{request.cdrom}: has no serial console; started from a copy that has one, {iso}")
+    if prepared.judgement is not None:
+        print_judgement(prepared.judgement)
+
+
+def _tell_enabled(enabled: EnabledDisk) -> None:
+    from imgkit.cli.delivery import print_judgement
+    from imgkit.cli.render import note
+
+    how = "in part, in place" if enabled.judgement.failing else "in place"
+    note(f"{enabled.path}: serial console enabled {how}; undo with: imgkit undo {enabled.path} {enabled.undo}")
+    print_judgement(enabled.judgement)
+
+
+def _enabled_fields(enabled: EnabledDisk | None) -> dict[str, Any] | None:
+    from imgkit.cli.delivery import judgement_fields
+
+    if enabled is None:
+        return None
+    return {"path": enabled.path, "undo": enabled.undo, **judgement_fields(enabled.judgement)}
 
 
 def _document(request: Request, prepared: Prepared, talk: ConsoleMode) -> dict[str, Any]:
     """What was asked for and found, for a program."""
+    from imgkit.cli.delivery import judgement_fields
+
     plan, files = prepared.blueprint, prepared.files
     kernel = plan.installer.kernel
     return {
@@ -294,6 +314,7 @@ def _document(request: Request, prepared: Prepared, talk: ConsoleMode) -> dict[s
             {"path": disk.path, "format": disk.image_format, "created": disk.size is not None} for disk in plan.disks
         ],
         "cdrom": plan.installer.cdrom,
+        "cdrom_console": prepared.judgement and judgement_fields(prepared.judgement),
         "kernel": kernel
         and {
             "kernel": kernel.kernel,

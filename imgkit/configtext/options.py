@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 _QUIET = ("quiet", "rhgb", "splash")
 _GRAPHICS = ("vga",)
+
+
+_FOUND = ("installer", "unwanted")  # what an image is like, not what somebody asks for
 
 
 class DefaultEntry(StrEnum):
@@ -28,6 +31,7 @@ class EnableOptions:
     text twin of a graphical installer the default and starts an installer that asks after 10 seconds where the menu
     would wait without end, and an entry's title makes that entry the default.
     `unwanted` are patterns of kernel arguments that keep the console from working, as the init system names them.
+    `strict` refuses an image whose console can be enabled in part only.
     """
 
     recovery: bool = False
@@ -36,6 +40,12 @@ class EnableOptions:
     installer: bool = False
     default: str = DefaultEntry.TEXT
     unwanted: tuple[str, ...] = ()
+    strict: bool = False
+
+    def asked(self) -> dict[str, bool | int | str]:
+        """What was asked for, by name: all that is not the default."""
+        named = ((field.name, getattr(self, field.name), field.default) for field in fields(self))
+        return {name: value for name, value, default in named if value != default and name not in _FOUND}
 
     @property
     def removed(self) -> tuple[str, ...]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from imgkit.configtext.serial import SerialConsole, default_console
 from imgkit.iso.medium import IsoImage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from imgkit.configtext.checks import Status
     from imgkit.configtext.options import EnableOptions
-    from imgkit.configtext.serial import SerialConsole
     from imgkit.editing import Contents
     from imgkit.tree import Change
+
+
+ConsoleWanted: TypeAlias = "SerialConsole | Mapping[str, Any] | Callable[[str], SerialConsole] | None"
+"""A console; or some of its fields, where the image decides the others; or what makes it of the architecture."""
 
 
 def architecture(contents: Contents) -> str:
@@ -26,15 +34,42 @@ def architecture(contents: Contents) -> str:
     return find_facts(contents.tree).arch
 
 
-def enable(contents: Contents, console: SerialConsole, options: EnableOptions) -> list[Change]:
-    """The changes that enable the console. Raises what the recipes raise."""
+def console_to_enable(contents: Contents, wanted: ConsoleWanted) -> SerialConsole:
+    """The console, whole. What is left open is as usual for the architecture.
+
+    The port is kept where the kernels use another one of the same driver: a machine whose line is ttyS1 has it there.
+    Raises UsageError for values that nothing takes.
+    """
+    if isinstance(wanted, SerialConsole):
+        return wanted
+    if callable(wanted):
+        return wanted(architecture(contents))
+    settings, usual = wanted or {}, default_console(architecture(contents))
+    if "port" not in settings:
+        used = status(contents, None).console.port
+        if _driver(used) == _driver(usual.port):
+            usual = replace(usual, port=used)
+    return replace(usual, **settings)
+
+
+def _driver(port: str) -> str:
+    return re.sub(r"[0-9]+$", "", port)
+
+
+def enable(
+    contents: Contents, console: SerialConsole, options: EnableOptions, *, announce: Callable[[str], None]
+) -> list[Change]:
+    """The changes that enable the console. Raises what the recipes raise.
+
+    `announce` is told of each change in what the image does by itself, such as another default entry.
+    """
     if isinstance(contents, IsoImage):
         from imgkit.installers import recipe as installer  # noqa: PLC0415
 
-        return installer.enable(contents.tree, console, options, roots=contents.tree.boot_roots())
+        return installer.enable(contents.tree, console, options, roots=contents.tree.boot_roots(), announce=announce)
     from imgkit.console import recipe  # noqa: PLC0415
 
-    return recipe.enable(contents.tree, console, options)
+    return recipe.enable(contents.tree, console, options, announce=announce)
 
 
 def status(contents: Contents, console: SerialConsole | None) -> Status:

@@ -14,16 +14,24 @@ from imgkit.errors import UnsupportedError
 from imgkit.treeedits import TreeEdits, named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imgkit.configtext.serial import SerialConsole
     from imgkit.console.facts import GuestFacts
     from imgkit.tree import Change, Tree
 
 
-def enable(tree: Tree, console: SerialConsole, options: EnableOptions | None = None) -> list[Change]:
+def enable(
+    tree: Tree,
+    console: SerialConsole,
+    options: EnableOptions | None = None,
+    *,
+    announce: Callable[[str], None] | None = None,
+) -> list[Change]:
     """The changes that give an installed system a serial console; none where it has it.
 
-    Raises UnsupportedError where no boot loader is known, or all command lines are sealed; ConfigError where a
-    configuration file cannot be understood.
+    `announce` is told of each change in what the system does by itself. Raises UnsupportedError where no boot loader is
+    known, or all command lines are sealed; ConfigError where a configuration file cannot be understood.
     """
     edits, facts = TreeEdits(tree), find_facts(tree)
     _require_boot_loader(facts)
@@ -39,6 +47,9 @@ def enable(tree: Tree, console: SerialConsole, options: EnableOptions | None = N
         from imgkit.accounts.securetty import login as securetty  # noqa: PLC0415 - for old releases only
 
         securetty.enable(edits, console)
+    if announce is not None:
+        for sentence in edits.announcements:
+            announce(sentence)
     return edits.changes()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import generators
+from imgkit.bootloaders.files import Loader
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
 from imgkit.configtext.serial import SerialConsole, default_console
@@ -46,6 +47,8 @@ def _links(
     yield from (_kernel(kernel, console) for kernel in kernels)
     if not facts.boot_files:
         yield Check(CheckKind.LOADER, False, "", 0, "no boot loader that is known here")
+    elif not kernels and not any(boot_file.loader is Loader.UKI for boot_file in facts.boot_files):
+        yield Check(CheckKind.KERNEL, False, facts.boot_files[0].path, 0, "no Linux boot entry found")
     yield from init_of(edits, facts).checks(edits, console, kernels)
     if edits.is_there("/etc/securetty"):
         from imgkit.accounts.securetty import login as securetty  # noqa: PLC0415 - for old releases only
@@ -60,4 +63,5 @@ def _kernel(kernel: KernelLine, console: SerialConsole) -> Check:
     used = [word for word in kernelargs.texts(kernel.arguments) if word.startswith("console=")]
     told = f"has {' '.join(used)}" if used else "has no console="
     wanted = "" if ok else f", wants {' '.join(kernel.wanted(console))}"
-    return Check(CheckKind.KERNEL, ok, kernel.file, kernel.line, f"{kernel.title or 'kernel'} {told}{wanted}")
+    message = f"{kernel.title or 'kernel'} {told}{wanted}"
+    return Check(CheckKind.KERNEL, ok, kernel.file, kernel.line, message, entry=kernel.title)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from imgkit.installers.menufiles import MenuFile
     from imgkit.tree import Tree
 
+_MAX_NAMED = 5
+
 
 def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[str] = ()) -> Status:
     """The state of an installer's serial console; `roots` as for `recipe.enable`.
@@ -47,7 +49,7 @@ def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[
     used = console_in_use([kernel for group in kernels for kernel in group])
     console = console or used or default_console(installer.arch if installer else "")
     links = [link for menu in menus for link in _menu_checks(edits, menu, console)]
-    links += [_kernels_check(group, console) for group in kernels if group]
+    links += [check for group in kernels if group for check in _kernel_checks(group, console)]
     if not any(kernels):
         links.append(Check(CheckKind.KERNEL, False, "", 0, "no boot menu that is known here boots Linux"))
     return Status(console, tuple(links))
@@ -90,18 +92,25 @@ def _timeout_check(menu: BootMenu) -> Check:
     return Check(CheckKind.TIMEOUT, True, *menu.timer, message)
 
 
-def _kernels_check(kernels: Sequence[KernelLine], console: SerialConsole) -> Check:
-    """One link for all kernels of a menu: installers have dozens."""
-    lacking = [k for k in kernels if not k.has_console(console, installer=True)]
+def _kernel_checks(kernels: Sequence[KernelLine], console: SerialConsole) -> Iterator[Check]:
+    """One check for all kernels of a menu that have the console, one for all that lack it: installers have dozens."""
+    having: list[KernelLine] = []
+    lacking: list[KernelLine] = []
+    for kernel in kernels:
+        (having if kernel.has_console(console, installer=True) else lacking).append(kernel)
     wanted = " ".join(console.kernel_arguments())
-    if not lacking:
-        many = f"all {len(kernels)} kernels have" if len(kernels) > 1 else f"{_title(kernels[0])} has"
-        return Check(CheckKind.KERNEL, True, kernels[0].file, kernels[0].line, f"{many} {wanted}")
-    first = lacking[0]
-    message = f"{_title(first)} wants {wanted}"
-    if len(kernels) > 1:
-        message = f"{len(lacking)} of {len(kernels)} kernels want {wanted}, the first is {_title(first)}"
-    return Check(CheckKind.KERNEL, False, first.file, first.line, message)
+    if having:
+        first, many = having[0], f"all {len(kernels)}" if not lacking else f"{len(having)} of {len(kernels)}"
+        told = f"{many} kernels have" if len(kernels) > 1 else f"{_title(first)} has"
+        yield Check(CheckKind.KERNEL, True, first.file, first.line, f"{told} {wanted}")
+    if lacking:
+        first = lacking[0]
+        message = f"{_title(first)} wants {wanted}"
+        if len(kernels) > 1:
+            titles = ", ".join(_title(kernel) for kernel in lacking[:_MAX_NAMED])
+            more = f" and {len(lacking) - _MAX_NAMED} more" if len(lacking) > _MAX_NAMED else ""
+            message = f"{len(lacking)} of {len(kernels)} kernels want {wanted}: {titles}{more}"
+        yield Check(CheckKind.KERNEL, False, first.file, first.line, message, entry=first.title)
 
 
 def _title(kernel: KernelLine) -> str:

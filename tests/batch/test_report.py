@@ -189,7 +189,7 @@ def test_the_command_writes_a_page_once_and_says_the_figures(disks):
     assert_refused(folder, *words[:3], "-o", folder / "no/x", status=8, says="no such directory", hint="Make it first")
     assert_refused(folder, *words[:3], "-o", folder, "--force", status=8, says="no regular file", hint="-o -")
     found = imgkit(*words, "--force", "--json").json
-    assert found["counts"] == {"pending": 0, "done": 2, "unchanged": 0, "failed": 2, "undone": 0}
+    assert found["counts"] == {"pending": 0, "done": 2, "partly": 0, "unchanged": 0, "failed": 2, "undone": 0}
     (cause,) = found["causes"]
     assert [name.rpartition("/")[2] for name in cause["images"]] == ["broken-0.qcow2", "broken-1.qcow2"]
     assert {each["engine"]: each["images"] for each in found["timings"]} == {"native": 2, "failed": 2}

@@ -261,7 +261,7 @@ def test_twice_is_once(small):
     before = snapshot(small.parent)
     done = imgkit(*ENABLE, small, "--in-place", "--undo", small.with_name("u"))
     assert done.status == 0
-    assert done.stderr == f"imgkit: {small}: serial console ttyS0 enabled already\n"
+    assert done.stderr == f"imgkit: {small}: serial console ttyS0 enabled already; nothing to change\n"
     assert snapshot(small.parent) == before
 
 

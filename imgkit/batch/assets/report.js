@@ -6,7 +6,7 @@
   const status = form.querySelector(".shown");
   const clear = form.querySelector(".clear");
   const none = document.querySelector(".none");
-  const rank = { failed: 0, pending: 1, undone: 2, done: 3, unchanged: 4 };
+  const rank = { failed: 0, pending: 1, undone: 2, partly: 3, done: 4, unchanged: 5 };
   let cause = null;
 
   const images = cards.map((card, order) => ({

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING
 import imgkit
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import default_console
-from imgkit.console.contents import architecture, enable, status
-from imgkit.editing import ImageSource, clock, edit_image, open_file, opened
+from imgkit.console.contents import architecture, status
+from imgkit.console.enabling import console_status, enable_console
+from imgkit.console.judge import judge
+from imgkit.editing import ImageSource, clock, open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, OutputError, UnclassifiedImageError, UnsupportedError
-from imgkit.iso.medium import IsoImage, find_medium
+from imgkit.iso.medium import find_medium
 from imgkit.storage import commit
 from imgkit.storage.copy import no_progress
 from imgkit.storage.output import InPlace, NewFile
@@ -27,9 +28,8 @@ from imgkit.vm.install.storage import check_room
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from imgkit.editing import Contents
+    from imgkit.console.judge import Judgement
     from imgkit.storage.copy import Progress
-    from imgkit.tree import Change
 
 _AS_IT_IS = "--no-enable starts it as it is."
 _MENU = 5  # seconds that an installer's boot menu waits
@@ -37,10 +37,22 @@ _MENU = 5  # seconds that an installer's boot menu waits
 
 @dataclass(frozen=True, slots=True)
 class EnabledDisk:
-    """A disk whose console was enabled, and the file with which `imgkit undo` takes that back."""
+    """A disk whose console was enabled, how far, and the file with which `imgkit undo` takes that back."""
 
     path: Path
     undo: Path
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class EnabledIso:
+    """An ISO to start from, which has a console, and how it differs from the one that was given.
+
+    `path` is that one itself, or a copy; `judgement` is that of the copy, None where the ISO was enabled.
+    """
+
+    path: Path
+    judgement: Judgement | None = None
 
 
 def has_console(image: Path) -> bool:
@@ -64,10 +76,10 @@ def enable_disk(image: Path, undo: ExitStack) -> EnabledDisk | None:
     """
     record = _free_name(image)
     try:
-        edited = edit_image(ImageSource(image), _enabled, InPlace(), undo=record)
+        enabled = enable_console(image, InPlace(), console=default_console, undo=record)
     except (ConfigError, EngineError, GuestError, UnsupportedError) as error:
         raise _not_understood(image, error) from error
-    if not edited.changes:
+    if not enabled.changes:
         return None
 
     def take_back() -> None:
@@ -75,10 +87,10 @@ def enable_disk(image: Path, undo: ExitStack) -> EnabledDisk | None:
         record.unlink()
 
     undo.callback(take_back)
-    return EnabledDisk(image, record)
+    return EnabledDisk(image, record, enabled.judgement)
 
 
-def enabled_iso(image: Path, progress: Progress = no_progress) -> Path:
+def enabled_iso(image: Path, progress: Progress = no_progress) -> EnabledIso:
     """The ISO itself if its serial console is enabled, else a copy in the user's cache with an enabled one.
 
     Raises UnclassifiedImageError for what is no ISO, UnsupportedError where its installer is not understood,
@@ -88,26 +100,26 @@ def enabled_iso(image: Path, progress: Progress = no_progress) -> Path:
         if find_medium(opened_image, now=0) is None:
             raise UnclassifiedImageError(f"{image}: is no ISO", hint="Start from a disk with --import.")
     if has_console(image):
-        return image
+        return EnabledIso(image)
     copy = _cache() / f"{_digest(image)}.iso"
     if copy.exists():
-        return copy
+        return EnabledIso(copy, judge(console_status(copy, default_console)))
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{copy.parent}: cannot be made ({error.strerror})", hint="Set XDG_CACHE_HOME.") from error
     check_room(copy, image.stat().st_size)
     try:
-        with suppress(FileExistsError):
-            edit_image(ImageSource(image), _enabled, NewFile(copy, force=True), progress=progress)
+        enabled = enable_console(
+            image,
+            NewFile(copy, force=True),
+            console=default_console,
+            options=EnableOptions(timeout=_MENU),
+            progress=progress,
+        )
     except (ConfigError, GuestError, UnsupportedError) as error:
         raise _not_understood(image, error) from error
-    return copy
-
-
-def _enabled(contents: Contents) -> list[Change]:
-    timeout = _MENU if isinstance(contents, IsoImage) else None
-    return enable(contents, default_console(architecture(contents)), EnableOptions(timeout=timeout))
+    return EnabledIso(copy, enabled.judgement)
 
 
 def _cache() -> Path:

@@ -19,7 +19,7 @@ from imgkit.location.model import TreeFamily, architecture_name
 from imgkit.location.tree import find_tree
 from imgkit.vm.connection import host_of, translated
 from imgkit.vm.domain import Hypervisor
-from imgkit.vm.install.enabling import enabled_iso, has_console
+from imgkit.vm.install.enabling import EnabledIso, enabled_iso, has_console
 from imgkit.vm.install.installation import Blueprint, Installer, check_is_local
 from imgkit.vm.install.storage import DiskWish, plan_disks
 from imgkit.vm.launcher import check_name
@@ -28,6 +28,7 @@ from imgkit.vm.spec import DirectKernel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imgkit.console.judge import Judgement
     from imgkit.location.model import BootFiles, InstallTree
     from imgkit.storage.copy import Progress
     from imgkit.vm.domain import Host
@@ -68,11 +69,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A blueprint, and what it was made from: fetched files, and the tree where one was found."""
+    """A blueprint, and what it was made from: fetched files, and the tree where one was found.
+
+    `judgement` is on the console of a copy of the ISO, None where there is none.
+    """
 
     blueprint: Blueprint
     files: BootFiles | None = None
     tree: InstallTree | None = None
+    judgement: Judgement | None = None
 
 
 def prepare(connection: Any, request: Request, progress: Progress) -> Prepared:
@@ -89,8 +94,8 @@ def prepare(connection: Any, request: Request, progress: Progress) -> Prepared:
     host = _host(connection, request.architecture)
     if request.cdrom is not None:
         cdrom = request.cdrom.resolve()
-        iso = enabled_iso(cdrom, progress) if request.enable else _existing(cdrom)
-        return Prepared(Blueprint(request.spec, disks, Installer(cdrom=iso), host))
+        iso = enabled_iso(cdrom, progress) if request.enable else EnabledIso(_existing(cdrom))
+        return Prepared(Blueprint(request.spec, disks, Installer(cdrom=iso.path), host), judgement=iso.judgement)
     if request.location is None and request.kernel is None:
         lacks_console = request.enable and not has_console(disks[0].path)
         return Prepared(Blueprint(request.spec, disks, Installer(), host, enable=lacks_console))

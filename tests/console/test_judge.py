@@ -1,0 +1,110 @@
+"""The judge: what enabling a console may say is what status says of the staged image, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from imgkit.configtext.checks import Check, CheckKind, Status
+from imgkit.configtext.options import EnableOptions
+from imgkit.configtext.serial import SerialConsole
+from imgkit.console.enabling import console_status, enable_console
+from imgkit.console.judge import Verdict, judge, require
+from imgkit.errors import PartlyEnabledError, UnsupportedError
+from imgkit.storage.output import InPlace
+from tests.support.disks import sha256
+from tests.support.guests import OS_RELEASE, Part, make_file_system
+
+CONSOLE = SerialConsole()
+KERNEL = Check(CheckKind.KERNEL, True, "/isolinux/isolinux.cfg", 3, "has it")
+SILENT = Check(CheckKind.KERNEL, False, "/EFI/BOOT/grub.cfg", 7, "wants console=ttyS0,115200n8", entry="Rescue")
+
+GRUB_CFG = b"menuentry 'Debian' {\n\tlinux\t/boot/vmlinuz root=/dev/sda1 ro quiet\n}\n"
+SYSTEM = {
+    "/etc/os-release": OS_RELEASE.encode(),
+    "/etc/fstab": b"",
+    "/etc/default/grub": b"GRUB_TIMEOUT=5\n",
+    "/boot/grub/grub.cfg": GRUB_CFG,
+    "/sbin/init": "/lib/systemd/systemd",
+    "/lib/systemd/system/serial-getty@.service": b"[Unit]\n",
+}
+
+
+@pytest.fixture
+def half(tmp_path):
+    """A system with two kernels, one of them sealed."""
+    files = SYSTEM | {"/boot/efi/EFI/Linux/sealed.efi": b"MZ", "/boot/loader/entries/.keep": b""}
+    return make_file_system(tmp_path / "half.img", Part("ext4", files))
+
+
+def test_only_a_status_without_a_failing_check_is_enabled():
+    assert judge(Status(CONSOLE, (KERNEL,))).verdict is Verdict.ENABLED
+    assert judge(Status(CONSOLE, (KERNEL, SILENT))).verdict is Verdict.PARTLY
+    assert judge(Status(CONSOLE, (SILENT,))).verdict is Verdict.NOT
+
+
+def test_a_failing_check_names_entry_firmware_and_what_to_do():
+    (check,) = judge(Status(CONSOLE, (KERNEL, SILENT))).failing
+    assert (check.file, check.line, check.entry, check.firmware) == ("/EFI/BOOT/grub.cfg", 7, "Rescue", "UEFI")
+    assert "console=tty0 console=ttyS0,115200n8" in check.hint
+    assert "/EFI/BOOT/grub.cfg" in check.hint
+
+
+@pytest.mark.parametrize("kind", CheckKind)
+def test_every_kind_of_check_has_a_hint(kind):
+    (check,) = judge(Status(CONSOLE, (Check(kind, False, "/x", 0, "why"),))).failing
+    assert check.hint.endswith(".")
+    assert "{" not in check.hint
+
+
+def test_a_hint_that_a_check_brings_stays():
+    (check,) = judge(Status(CONSOLE, (Check(CheckKind.GETTY, False, "/x", 0, "why", hint="Do this."),))).failing
+    assert check.hint == "Do this."
+
+
+def test_what_is_not_enabled_at_all_is_refused_and_what_is_in_part_only_if_strict():
+    partly, nothing = judge(Status(CONSOLE, (KERNEL, SILENT))), judge(Status(CONSOLE, (SILENT,)))
+    require(partly, "a.img", strict=False)
+    with pytest.raises(PartlyEnabledError, match=r"^a\.img: .* nothing was written: kernel under UEFI"):
+        require(partly, "a.img", strict=True)
+    for strict in (False, True):
+        with pytest.raises(UnsupportedError, match=r"^a\.img: serial console ttyS0 cannot be enabled: "):
+            require(nothing, "a.img", strict=strict)
+
+
+def test_an_image_that_is_enabled_in_part(half):
+    enabled = enable_console(half, InPlace())
+    assert enabled.verdict is Verdict.PARTLY
+    assert [(check.file, check.firmware) for check in enabled.failing] == [("/boot/efi/EFI/Linux/sealed.efi", "UEFI")]
+    assert {change.path for change in enabled.changes} == {"/boot/grub/grub.cfg", "/etc/default/grub"}
+    assert not console_status(half).enabled
+    again = enable_console(half, InPlace())
+    assert (again.verdict, again.changes) == (Verdict.PARTLY, ())
+
+
+def test_strict_leaves_every_byte(half):
+    before = sha256(half)
+    with pytest.raises(PartlyEnabledError, match=r"half\.img: "):
+        enable_console(half, InPlace(), options=EnableOptions(strict=True))
+    with pytest.raises(PartlyEnabledError):
+        enable_console(half, half.with_name("new.img"), options=EnableOptions(strict=True))
+    assert sha256(half) == before
+    assert [path.name for path in half.parent.iterdir()] == ["half.img"]
+
+
+def test_a_boot_menu_without_linux_is_refused(tmp_path):
+    files = SYSTEM | {"/boot/grub/grub.cfg": b"menuentry 'Windows' {\n\tchainloader +1\n}\n"}
+    image = make_file_system(tmp_path / "none.img", Part("ext4", files))
+    before = sha256(image)
+    assert not console_status(image).enabled
+    with pytest.raises(UnsupportedError, match="no Linux boot entry found"):
+        enable_console(image, InPlace())
+    assert sha256(image) == before
+
+
+def test_a_port_of_the_same_driver_is_kept_unless_another_is_asked_for(tmp_path):
+    menu = GRUB_CFG.replace(b"quiet", b"console=tty0 console=ttyS1,115200n8")
+    image = make_file_system(tmp_path / "disk.img", Part("ext4", SYSTEM | {"/boot/grub/grub.cfg": menu}))
+    assert enable_console(image).console.port == "ttyS1"
+    assert enable_console(image, console={"baud": 9600}).console == SerialConsole(port="ttyS1", baud=9600)
+    assert enable_console(image, console={"port": "ttyS0"}).console == SerialConsole()
+    assert enable_console(image, console=SerialConsole(port="ttyS2")).console.port == "ttyS2"
