@@ -119,7 +119,8 @@ class BootMenu:
 
     `default` boots when nobody does anything, None where nothing does. `on_enter` boots when somebody presses Enter at
     once, where that is another one. `seconds` is how long the menu waits, None: without end; `timer` are the file and
-    line that say so, line 0 where none does.
+    line that say so, line 0 where none does. `start` is the configuration that leads to it, where that is another one;
+    `is_chosen_by_machine` says that a program on the medium picks the default, by the processor as a rule.
     """
 
     file: str
@@ -128,13 +129,17 @@ class BootMenu:
     seconds: float | None
     timer: tuple[str, int]
     on_enter: Choice | None = None
+    start: str = ""
+    is_chosen_by_machine: bool = False
 
     def text_twin(self, choice: Choice | None) -> Choice | None:
         """The same installer in text, where `choice` is its graphical or speaking variant; None where there is none.
 
         An automated installation has none: it asks nothing, and Debian's falls back to text on a serial line.
         """
-        if choice is None or choice.behaviour() not in (Behaviour.SPEECH, Behaviour.GRAPHICAL, Behaviour.DESKTOP):
+        if choice is None or self.is_chosen_by_machine:
+            return None
+        if choice.behaviour() not in (Behaviour.SPEECH, Behaviour.GRAPHICAL, Behaviour.DESKTOP):
             return None
         if _AUTOMATED_TITLE.search(choice.title):
             return None

@@ -36,7 +36,17 @@ def default(**files):
         ({"isolinux": "ui menu.c32\n" + LABELS}, "b"),
         # A submenu's default is not the menu's, also where the submenu is in the including file only.
         ({"isolinux": TOP + "label x\nkernel v\nmenu begin\ninclude m.cfg\nmenu end\n", "m": LABELS}, "x"),
-        ({"isolinux": TOP + "menu begin\ninclude m.cfg\nmenu end\nlabel y\nkernel v\n", "m": LABELS}, "y"),
+        # A submenu that is the page's first line, or has the mark itself, is entered when time is up.
+        ({"isolinux": TOP + "menu begin\ninclude m.cfg\nmenu end\nlabel y\nkernel v\n", "m": LABELS}, "b"),
+        ({"isolinux": TOP + "label y\nkernel v\nmenu begin\nmenu default\nlabel s\nkernel v\nmenu end\n"}, "s"),
+        ({"isolinux": TOP + "label y\nkernel v\ninclude m.cfg More\n", "m": LABELS}, "y"),
+        ({"isolinux": TOP + "label y\nkernel v\nmenu begin\nmenu start\nlabel s\nkernel v\nmenu end\n"}, "s"),
+        ({"isolinux": "ui menu.c32\ndefault s\nlabel y\nkernel v\nmenu begin\nlabel s\nkernel v\nmenu end\n"}, "s"),
+        ({"isolinux": TOP + "label h\nmenu hide\nkernel v\nlabel d\nmenu disable\nkernel v\n" + LABELS}, "b"),
+        ({"isolinux": TOP + "label h\nmenu hide\nmenu default\nkernel v\nlabel a\nkernel v\n"}, "a"),
+        # A label that is a menu's module shows the same file, and a module may be given another one.
+        ({"isolinux": "default m\nlabel m\nkernel menu.c32\nlabel a\nmenu default\nkernel v\n"}, "a"),
+        ({"isolinux": "ui vesamenu.c32 m.cfg\n", "m": LABELS}, "b"),
         ({"isolinux": TOP}, None),
         ({"isolinux": TOP + "include missing.cfg\n" + LABELS}, "b"),
         ({"isolinux": TOP + "include isolinux.cfg\n" + LABELS}, "b"),
@@ -51,7 +61,8 @@ def test_names_are_relative_to_the_menu_that_was_started():
     files["/i/kde/c.cfg"] = "label l\nkernel v\n"
     menu = syslinuxmenu.read("/i/a.cfg", files.get)
     assert menu.files == ("/i/a.cfg", "/i/kde/b.cfg", "/i/kde/c.cfg")
-    assert menu.chained == ("/d.cfg",)
+    assert syslinuxmenu.chains(menu, menu.labelled("x")) == [syslinuxmenu.Chain("/d.cfg", "/i")]
+    assert menu.items[0].titles == ("Title",)
     assert [(item.file, item.label.name) for item in menu.items] == [("/i/kde/c.cfg", "l"), ("/i/kde/b.cfg", "x")]
 
 
@@ -131,4 +142,5 @@ def test_debian_6s_menu_with_its_desktops():
     assert (item.file, item.label.name, item.menu) == ("/isolinux/txt.cfg", "install", ())
     assert item.label.initrds == ("/install.386/initrd.gz",)
     desktops = [f"/isolinux/{desktop}/prompt.cfg" for desktop in ("kde", "lxde", "xfce")]
-    assert menu.chained == (*desktops, "/isolinux/prompt.cfg")
+    chained = [chain.file for item in menu.items for chain in syslinuxmenu.chains(menu, item)]
+    assert chained == [*desktops, "/isolinux/prompt.cfg"]

@@ -127,6 +127,13 @@ def test_speech_synthesis_becomes_the_text_installer_only_where_enter_is_an_inst
     assert "autoboot" not in text(tree, ISOLINUX)
 
 
+def test_arguments_that_default_adds_count():
+    files = {ISOLINUX: isolinux(INSTALL, LOCAL, head="default a ks=cdrom:/ks.cfg\nprompt 1\n")}
+    tree = enabled(files, announced=[])
+    assert by_itself(tree) == [("Install", None)]
+    assert "timeout" not in text(tree, ISOLINUX)
+
+
 def test_ontimeout_to_the_local_disk_stays():
     files = {ISOLINUX: isolinux(WIPE, LOCAL, default="a", tail="ontimeout b\n")}
     tree = enabled(files, announced=[])

@@ -14,6 +14,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imgkit.bootloaders.syslinux.labels import (
+    Label,
+    append_arguments,
+    find_kernel,
+    is_menu_module,
+    looks_like_linux,
+    read_label,
+)
 from imgkit.bootloaders.syslinux.lines import (
     DEVICE_TREES,
     INCLUDES,
@@ -28,48 +36,30 @@ from imgkit.bootloaders.syslinux.lines import (
     value_of,
     whole_line,
 )
-from imgkit.configtext import kernelargs
+from imgkit.configtext import kernelargs, xen
 from imgkit.configtext.text import Setting, Splice, append_lines, insert_lines, line_start, splice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from imgkit.bootloaders.syslinux.labels import Kernel
     from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.serial import SerialConsole
 
-# What KERNEL takes for something else than Linux, by its name alone: boot sectors, disk images, COM32 modules.
-_NOT_A_KERNEL = re.compile(r"\.(?:bin|bss?|0|c32|com|cbt|img)$", re.IGNORECASE)
 _UNITS = 4
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """What can be booted. `kind` is the keyword that loads it ("kernel", "linux", "com32", "localboot", ...).
-
-    `append_line` is 0 where the label has no APPEND of its own, and `arguments` are then the global ones. `is_default`
-    says that it has MENU DEFAULT; what boots is known only with all files together (see `syslinuxmenu`).
-    """
-
-    line: int
-    name: str
-    title: str
-    kind: str
-    path: str
-    append_line: int
-    arguments: tuple[str, ...]
-    initrds: tuple[str, ...]
-    is_linux: bool
-    is_recovery: bool
-    is_default: bool
-
-
-@dataclass(frozen=True, slots=True)
 class SyslinuxFacts:
-    """What one file sets, with line numbers. `settings` are the directives outside labels, in order."""
+    """What one file sets, with line numbers. `settings` are the directives outside labels, in order.
+
+    `commands` are DEFAULT and ONTIMEOUT where they name a kernel instead of a label of the file.
+    """
 
     settings: tuple[Setting, ...]
     labels: tuple[Label, ...]
+    commands: tuple[Label, ...]
     includes: tuple[Setting, ...]
     is_u_boot: bool
 
@@ -96,10 +86,12 @@ def facts(text: str) -> SyslinuxFacts:
     sections = tuple(split_sections(directives))
     outside = _outside(directives)
     shared = next((d for d in reversed(outside) if d.keyword == "append"), None)
-    common = kernelargs.texts(kernelargs.split(text, shared.start, shared.stop)) if shared else ()
+    common = kernelargs.texts(append_arguments(text, shared))
+    labels = tuple(read_label(text, section, common) for section in sections if section.label)
     return SyslinuxFacts(
         settings=tuple(_setting(text, d) for d in outside),
-        labels=tuple(_label(text, section, common) for section in sections if section.label),
+        labels=labels,
+        commands=tuple(_command(text, d, common) for d in _commands(text, outside, {label.name for label in labels})),
         includes=tuple(_setting(text, d) for d in directives if d.keyword in INCLUDES),
         is_u_boot=any(d.keyword in DEVICE_TREES for d in directives),
     )
@@ -114,52 +106,129 @@ def enable(
     remove: Iterable[str] = (),
     timeout: int | None = None,
     installer: bool = False,
+    labels: Collection[str] = (),
 ) -> str:
     """`text` with the console on the kernels' command lines and, unless `included`, SERIAL as its first directive.
 
     Recovery labels keep their arguments unless `recovery`. `remove` names arguments to take out. `timeout` is in
-    seconds. `installer` says that "---" marks what the installed system inherits. Raises `ConfigError` where no
-    line is a directive, or a quote on a changed line is not closed.
+    seconds. `installer` says that "---" marks what the installed system inherits. `labels` are those of other files of
+    the menu. Raises `ConfigError` where no line is a directive, or a quote on a changed line is not closed.
     """
     patterns = tuple(remove)
 
-    def edit(arguments: Arguments, _label: Label | None) -> Arguments:
-        return kernelargs.set_console(kernelargs.remove(arguments, patterns), console, installer=installer)
+    def edit(arguments: Arguments, label: Label | None) -> Arguments:
+        target = xen.dom0_console(label.hypervisor if label else None, console)
+        return kernelargs.set_console(kernelargs.remove(arguments, patterns), target, installer=installer)
 
-    text = edit_arguments(text, edit, recovery=recovery)
-    if not included:
-        text = set_serial(text, console)
+    text = edit_arguments(text, edit, recovery=recovery, labels=labels)
+    text = splice(text, _hypervisor_splices(text, console, recovery=recovery))
+    text = _rewrite_serial(text, console) if included else set_serial(text, console)
     return text if timeout is None else set_timeout(text, timeout, add=not included)
 
 
-def edit_arguments(text: str, edit: Callable[[Arguments, Label | None], Arguments], *, recovery: bool = False) -> str:
+def edit_arguments(
+    text: str,
+    edit: Callable[[Arguments, Label | None], Arguments],
+    *,
+    recovery: bool = False,
+    labels: Collection[str] = (),
+) -> str:
     """`text` with `edit` applied to the arguments of each label that boots Linux, and, with None, to a global APPEND.
 
-    Those of recovery labels only with `recovery`.
+    Those of recovery labels only with `recovery`. A DEFAULT or ONTIMEOUT that names a kernel, and none of `labels`, is
+    edited as well.
     """
     sections = tuple(split_sections(read_directives(text)))
     changes: list[Splice] = []
-    shared = [d for section in sections if not section.label for d in section.directives if d.keyword == "append"]
+    outside = _outside(read_directives(text))
+    shared = [directive for directive in outside if directive.keyword == "append"]
     for directive in shared:
-        before = _arguments(text, directive)
+        before = append_arguments(text, directive)
         changes += _line_splices(directive, before, edit(before, None))
     for section in sections:
-        load, append = section.last(*LOADS), section.last("append")
-        if section.label is None or load is None or not _is_linux(text, load):
+        kernel = find_kernel(text, section) if section.label else None
+        if kernel is None or (kernelargs.is_recovery(kernel.arguments) and not recovery):
             continue
-        if _is_recovery(text, section) and not recovery:
-            continue
-        label = _label(text, section, ())
-        if append is not None:
-            before = _arguments(text, append)
-            after = edit(before, label)
-            if before and not after and not shared:
-                changes.append(whole_line(text, append))
-            else:
-                changes += _line_splices(append, before, after)
-        elif not shared and (new := edit((), label)):
-            changes.append(line_behind(text, load, indent_of(text, load), f"append {kernelargs.join(new)}"))
+        changes += _section_splices(text, section, kernel, edit, has_shared=bool(shared))
+    own = {value_of(text, section.label) for section in sections if section.label}
+    for directive in _commands(text, outside, {*own, *labels}):
+        start, arguments = _command_arguments(text, directive)
+        if not shared or kernelargs.consoles(arguments):  # else those of the global APPEND do
+            after = edit(arguments, _command(text, directive, ()))
+            changes += kernelargs.splices(arguments, after, start, follows=True)
     return splice(text, changes)
+
+
+def _section_splices(
+    text: str,
+    section: Section,
+    kernel: Kernel,
+    edit: Callable[[Arguments, Label | None], Arguments],
+    *,
+    has_shared: bool,
+) -> Iterator[Splice]:
+    load, append = section.last(*LOADS) or section.label, section.last("append")
+    label = read_label(text, section, ())
+    after = edit(kernel.arguments, label)
+    if kernel.start is not None:
+        yield from kernelargs.splices(kernel.arguments, after, kernel.start, follows=True)
+    elif append is not None and kernel.arguments and not after and not has_shared:
+        yield whole_line(text, append)
+    elif append is not None:
+        yield from _line_splices(append, kernel.arguments, after)
+    elif load is not None and not has_shared and after:
+        yield line_behind(text, load, _inner_indent(text, section), f"append {kernelargs.join(after)}")
+
+
+def _inner_indent(text: str, section: Section) -> str:
+    inner = section.last(*LOADS) or next(iter(section.directives), section.label)
+    return indent_of(text, inner) if inner else ""
+
+
+def _hypervisor_splices(text: str, console: SerialConsole, *, recovery: bool) -> Iterator[Splice]:
+    """Where Xen has the port, its own console has to be there too."""
+    for section in split_sections(read_directives(text)):
+        kernel = find_kernel(text, section) if section.label else None
+        if kernel is None or kernel.hypervisor is None:
+            continue
+        if recovery or not kernelargs.is_recovery(kernel.arguments):
+            after = xen.set_console(kernel.hypervisor, console)
+            yield from kernelargs.splices(kernel.hypervisor, after, kernel.hypervisor_start, follows=True)
+
+
+def _commands(text: str, outside: Iterable[Directive], labels: Collection[str]) -> Iterator[Directive]:
+    """The directives that start a kernel without a label."""
+    for directive in outside:
+        if directive.keyword in ("default", "ontimeout"):
+            name = next(iter(value_of(text, directive).split()), "")
+            if name and name not in labels and not is_menu_module(name) and looks_like_linux(name):
+                yield directive
+
+
+def _command_arguments(text: str, directive: Directive) -> tuple[int, Arguments]:
+    """Where the arguments of such a directive start, behind the kernel's name, and what they are."""
+    words = kernelargs.split(text, directive.start, directive.stop)
+    return words[0].stop, words[1:]
+
+
+def _command(text: str, directive: Directive, common: tuple[str, ...]) -> Label:
+    path = value_of(text, directive).split()[0]
+    arguments = _command_arguments(text, directive)[1]
+    words = (*common, *kernelargs.texts(arguments))
+    initrds = [word.partition("=")[2] for word in words if word.startswith("initrd=")]
+    return Label(
+        line=directive.line,
+        name="",
+        title=directive.keyword.upper(),
+        kind="kernel",
+        path=path,
+        append_line=directive.line,
+        arguments=words,
+        initrds=tuple(path for value in initrds for path in value.split(",")),
+        is_linux=True,
+        is_recovery=kernelargs.is_recovery(arguments),
+        is_default=False,
+    )
 
 
 def set_serial(text: str, console: SerialConsole) -> str:
@@ -186,6 +255,16 @@ def set_serial(text: str, console: SerialConsole) -> str:
     return _set_vga(text, keep=console.keep_vga)
 
 
+def _rewrite_serial(text: str, console: SerialConsole) -> str:
+    """`text` of a file that another one leads to: it needs no SERIAL, and no other port or screen than the first's."""
+    operands = _serial_operands(console)
+    serial = [d for d in read_directives(text) if d.keyword == "serial"]
+    if operands is None or not serial or facts(text).shows_menu_on(console):
+        return text
+    wrong = (d for d in serial if _serial_settings(value_of(text, d)) != (console.unit, console.baud))
+    return splice(text, [change for d in wrong for change in set_value(text, d, operands)])
+
+
 def set_timeout(text: str, seconds: int, *, add: bool = True) -> str:
     """`text` whose menu waits for `seconds`, in each TIMEOUT outside labels; with `add`, also where there is none.
 
@@ -209,10 +288,9 @@ def set_default(text: str, old: str, new: str) -> str:
     return splice(text, [change for d in named for change in set_value(text, d, new)])
 
 
-def set_on_timeout(text: str, new: str) -> str:
-    """`text` in which each ONTIMEOUT names the label `new`."""
-    found = [d for d in _outside(read_directives(text)) if d.keyword == "ontimeout"]
-    return splice(text, [change for d in found for change in set_value(text, d, new)])
+def set_on_timeout(text: str, new: str, *, add: bool = False) -> str:
+    """`text` in which each ONTIMEOUT names the label `new`; with `add`, also where there is none."""
+    return _set_global(text, "ontimeout", new, add=add)
 
 
 def move_menu_default(text: str, *, gain: Collection[int], lose: Collection[int]) -> str:
@@ -252,53 +330,6 @@ def _set_global(text: str, keyword: str, value: str, *, add: bool) -> str:
     behind = next((d for d in directives if d.keyword != "serial"), None)
     start = len(text) if behind is None else line_start(text, behind.start)
     return splice(text, [insert_lines(text, start, [f"{keyword} {value}"])])
-
-
-def _label(text: str, section: Section, common: tuple[str, ...]) -> Label:
-    assert section.label is not None
-    load, append, title = section.last(*LOADS), section.last("append"), section.last("menu label")
-    arguments = kernelargs.texts(_arguments(text, append)) if append else common
-    return Label(
-        line=section.label.line,
-        name=value_of(text, section.label),
-        title=value_of(text, title).replace("^", "") if title else "",
-        kind=load.keyword if load else "kernel",
-        path=value_of(text, load) if load else value_of(text, section.label),
-        append_line=append.line if append else 0,
-        arguments=arguments,
-        initrds=_initrds(text, section, arguments),
-        is_linux=load is not None and _is_linux(text, load),
-        is_recovery=_is_recovery(text, section),
-        is_default=section.last("menu default") is not None,
-    )
-
-
-def _initrds(text: str, section: Section, arguments: tuple[str, ...]) -> tuple[str, ...]:
-    own = section.last("initrd")
-    given = [value_of(text, own)] if own else [a.partition("=")[2] for a in arguments if a.startswith("initrd=")]
-    return tuple(path for value in given for path in value.split(","))
-
-
-def _is_linux(text: str, load: Directive) -> bool:
-    path = value_of(text, load)
-    if load.keyword == "linux":
-        return kernelargs.is_linux(path)
-    return load.keyword == "kernel" and kernel_is_linux(path)
-
-
-def kernel_is_linux(path: str) -> bool:
-    """Whether KERNEL, or a command line, starts this file as Linux."""
-    return kernelargs.is_linux(path) and not _NOT_A_KERNEL.search(path)
-
-
-def _is_recovery(text: str, section: Section) -> bool:
-    append = section.last("append")
-    return append is not None and kernelargs.is_recovery(_arguments(text, append))
-
-
-def _arguments(text: str, append: Directive) -> Arguments:
-    """Arguments of an APPEND line; a lone hyphen means none, not even the global ones."""
-    return () if value_of(text, append) == "-" else kernelargs.split(text, append.start, append.stop)
 
 
 def _line_splices(append: Directive, before: Arguments, after: Arguments) -> list[Splice]:

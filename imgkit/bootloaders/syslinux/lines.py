@@ -21,15 +21,15 @@ _KEYWORD = re.compile(
     r"[ \t\ufeff]*(menu[ \t]+[A-Za-z]+|text[ \t]+help|[A-Za-z][A-Za-z0-9-]*)(?=[ \t]|$)[ \t]*", re.IGNORECASE
 )
 KERNELS = ("kernel", "linux")
-LOADS = (*KERNELS, "boot", "bss", "pxe", "fdimage", "com32", "config", "localboot")
-INCLUDES = ("include", "menu include", "config")
+LOADS = (*KERNELS, "boot", "bss", "pxe", "fdimage", "comboot", "com32", "config", "localboot")
+INCLUDES = ("include", "menu include")
 DEVICE_TREES = ("fdt", "fdtdir", "devicetree", "devicetreedir", "devicetree-overlay", "fdtoverlays")
 _KNOWN = {
     *(*LOADS, *INCLUDES, *DEVICE_TREES, "label", "append", "initrd", "default", "ui", "timeout", "totaltimeout"),
     *("ontimeout", "onerror", "prompt", "serial", "console", "noescape", "nocomplete", "allowoptions", "implicit"),
     *("display", "say", "font", "kbdmap", "ipappend", "sysappend", "text help", "path", "noboot"),
 }
-_SUBMENU = ("menu begin", "menu end")
+_SUBMENU = ("menu begin", "menu end", "menu separator")  # each ends the label before it
 # These set the whole menu, also behind a label, where Debian has its TIMEOUT and ONTIMEOUT.
 _GLOBAL = {
     *("default", "ui", "gfxboot", "timeout", "totaltimeout", "ontimeout", "onerror", "prompt", "serial", "console"),

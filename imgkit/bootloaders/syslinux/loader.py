@@ -12,7 +12,7 @@ from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
@@ -24,21 +24,22 @@ _MAX_CHAINED = 50
 def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableOptions) -> None:
     """Put menu and kernels on the console, in the file and in all that it includes.
 
-    Menus that replace it when they are chosen keep their time, unless all kernels are there: then it is only a choice
-    between them, by architecture as a rule.
+    Menus that replace it when they are chosen keep their time, unless they are what starts by itself.
     """
     menus = list(menus_of(edits, path))
+    labels = frozenset(item.label.name for menu in menus for item in menu.items)
     edit = partial(
         syslinux.enable,
         console=console,
         recovery=options.recovery,
         remove=options.removed,
         installer=options.installer,
+        labels=labels,
     )
     for file in dict.fromkeys(file for menu in menus for file in menu.files):
         edits.edit(file, partial(edit, included=file != path))
     if options.timeout is not None:
-        for menu in first_menus(menus):
+        for menu in first_menus(edits, menus):
             set_timeout(edits, menu, options.timeout)
 
 
@@ -50,33 +51,89 @@ def set_timeout(edits: TreeEdits, menu: syslinuxmenu.Menu, seconds: int) -> None
 
 
 def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:
-    """The command lines of all labels that boot Linux."""
-    for file in dict.fromkeys(file for menu in menus_of(edits, path) for file in menu.files):
-        for label in syslinux.facts(edits.text(file) or "").labels:
+    """The command lines of all labels that boot Linux, and those that DEFAULT and ONTIMEOUT hold themselves."""
+    menus = list(menus_of(edits, path))
+    names = {item.label.name for menu in menus for item in menu.items}
+    for file in dict.fromkeys(file for menu in menus for file in menu.files):
+        found = syslinux.facts(edits.text(file) or "")
+        commands = (command for command in found.commands if not _names_label(found, command.line, names))
+        for label in (*found.labels, *commands):
             if label.is_linux:
                 line, arguments = label.append_line or label.line, kernelargs.new(label.arguments)
-                yield KernelLine(file, line, label.title or label.name, arguments, label.is_recovery)
+                title = label.title or label.name
+                yield KernelLine(file, line, title, arguments, label.is_recovery, label.hypervisor)
 
 
 def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Check]:
-    """Where the menu is."""
-    found = syslinux.facts(edits.text(path) or "")
-    shown, serial = found.shows_menu_on(console), found.last("serial")
-    yield Check(CheckKind.LOADER, shown, path, serial.line if serial else 0, menu_message(console, shown=shown))
+    """Where the menu is, whether what it leads to stays there, and whether what starts by itself is there at all."""
+    menus = list(menus_of(edits, path))
+    own = syslinux.facts(edits.text(path) or "")
+    for file in dict.fromkeys(file for menu in menus for file in menu.files):
+        found = own if file == path else syslinux.facts(edits.text(file) or "")
+        serial = found.last("serial")
+        if file != path and serial is None:
+            continue
+        shown = found.shows_menu_on(console)
+        yield Check(CheckKind.LOADER, shown, file, serial.line if serial else 0, menu_message(console, shown=shown))
+    for menu in menus:
+        item = syslinuxmenu.default_item(menu)
+        missing = [
+            chain.file for chain in (syslinuxmenu.chains(menu, item) if item else []) if not _is_file(edits, chain)
+        ]
+        if item is not None and missing:
+            message = f"{item.label.title or item.label.name!r} leads to {missing[0]}, which is not there"
+            hint = "Put the file where CONFIG looks for it, or correct its name and directory."
+            yield Check(CheckKind.LOADER, False, item.file, item.label.line, message, hint=hint, entry=item.label.name)
 
 
 def menus_of(edits: TreeEdits, path: str) -> Iterator[syslinuxmenu.Menu]:
     """The menu at `path`, then those that replace it when they are chosen. What is missing is passed over."""
-    seen, pending = {path}, [path]
+    seen = {path}
+    pending = [syslinuxmenu.Chain(path, path.rpartition("/")[0])]
     while pending and len(seen) < _MAX_CHAINED:
-        menu = syslinuxmenu.read(pending.pop(0), edits.text, edits.spelled)
+        chain = pending.pop(0)
+        menu = syslinuxmenu.read(chain.file, edits.text, edits.spelled, folder=chain.folder)
         if menu.files:
             yield menu
-        pending += [file for file in menu.chained if file not in seen]
-        seen.update(menu.chained)
+        for item in menu.items:
+            for chained in _resolved(edits, syslinuxmenu.chains(menu, item)):
+                if chained.file not in seen and chained.file not in menu.files:
+                    seen.add(chained.file)
+                    pending.append(chained)
 
 
-def first_menus(menus: list[syslinuxmenu.Menu]) -> list[syslinuxmenu.Menu]:
-    """The menu that shows first; where that only chooses between others, by architecture as a rule, those."""
-    linux = [menu for menu in menus if any(item.label.is_linux for item in menu.items)]
-    return menus[:1] if linux[:1] == menus[:1] else linux
+def first_menus(edits: TreeEdits, menus: list[syslinuxmenu.Menu]) -> list[syslinuxmenu.Menu]:
+    """The menu that shows first; where that only goes on to others, by itself or by architecture, those."""
+    by_file = {menu.files[0]: menu for menu in menus}
+    found: dict[str, syslinuxmenu.Menu] = {}
+    pending = menus[:1]
+    while pending:
+        menu = pending.pop(0)
+        item = syslinuxmenu.default_item(menu)
+        reached = syslinuxmenu.targets(menu, item) if item else []
+        on = [chain for target in reached for chain in _resolved(edits, syslinuxmenu.chains(menu, target))]
+        after = [by_file[chain.file] for chain in on if chain.file in by_file]
+        if not after:
+            found[menu.files[0]] = menu
+        pending += [other for other in after if other.files[0] not in found and other is not menu][:_MAX_CHAINED]
+        by_file = {file: other for file, other in by_file.items() if other not in after}
+    return list(found.values())
+
+
+def menu_at(edits: TreeEdits, start: str, file: str) -> syslinuxmenu.Menu:
+    """The menu that begins with `file`, among those that `start` leads to."""
+    return next(menu for menu in menus_of(edits, start) if menu.files[0] == file)
+
+
+def _names_label(found: syslinux.SyslinuxFacts, line: int, names: Collection[str]) -> bool:
+    setting = next(setting for setting in found.settings if setting.line == line)
+    return setting.value.split()[0] in names
+
+
+def _resolved(edits: TreeEdits, chains: Iterable[syslinuxmenu.Chain]) -> list[syslinuxmenu.Chain]:
+    return [syslinuxmenu.Chain(edits.spelled(chain.file) or chain.file, chain.folder) for chain in chains]
+
+
+def _is_file(edits: TreeEdits, chain: syslinuxmenu.Chain) -> bool:
+    found = edits.spelled(chain.file)
+    return found is not None and edits.size(found) is not None

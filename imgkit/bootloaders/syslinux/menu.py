@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
@@ -16,11 +17,12 @@ from imgkit.bootloaders.bootmenu import BootMenu, Choice, number
 from imgkit.bootloaders.syslinux import config as syslinux
 from imgkit.bootloaders.syslinux import includes as syslinuxmenu
 from imgkit.bootloaders.syslinux import loader as extlinux
+from imgkit.bootloaders.syslinux.labels import kernel_is_linux
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from imgkit.bootloaders.syslinux.includes import Item, Menu
+    from imgkit.bootloaders.syslinux.includes import Item, Menu, Place
     from imgkit.configtext.text import Setting
     from imgkit.treeedits import TreeEdits
 
@@ -29,18 +31,21 @@ _GFXBOOT = re.compile(r"(?:\S*/)?gfxboot(?:\.c32|\.com)?(?!\S)", re.IGNORECASE)
 
 def read(edits: TreeEdits, path: str) -> Iterator[BootMenu]:
     """The menu that starts at `path`, or those that it leads to, where it only chooses between them."""
-    return map(_boot_menu, extlinux.first_menus(list(extlinux.menus_of(edits, path))))
+    found = extlinux.first_menus(edits, list(extlinux.menus_of(edits, path)))
+    return (_boot_menu(menu, path) for menu in found)
 
 
 def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
     """Have another label boot by itself. Enter follows, unless it boots something else that stays."""
-    found = syslinuxmenu.read(menu.file, edits.text, edits.spelled)
+    found = extlinux.menu_at(edits, menu.start, menu.file)
     new = next(item for item in found.items if (item.file, item.label.name) == (choice.file, choice.name))
     old = syslinuxmenu.default_item(found)
     takes_enter = menu.on_enter is None or old == new or menu.text_twin(menu.on_enter) == choice
-    if found.last("ontimeout") is not None:
-        _set_on_timeout(edits, found, "" if takes_enter else choice.name)
-    if not takes_enter or old == new:
+    is_elsewhere = syslinuxmenu.shows_menu(found) and new.menu != syslinuxmenu.start_place(found)
+    if found.last("ontimeout") is not None or is_elsewhere:
+        stays = is_elsewhere or not takes_enter
+        _set_on_timeout(edits, found, choice.name if stays else "")
+    if not takes_enter or is_elsewhere or old == new:
         return
     if syslinuxmenu.shows_menu(found):
         _mark(edits, found, new)
@@ -56,7 +61,7 @@ def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
 
 def set_timeout(edits: TreeEdits, menu: BootMenu, seconds: int) -> None:
     """Have the menu wait for `seconds`."""
-    extlinux.set_timeout(edits, syslinuxmenu.read(menu.file, edits.text, edits.spelled), seconds)
+    extlinux.set_timeout(edits, extlinux.menu_at(edits, menu.start, menu.file), seconds)
 
 
 def drop_gfxboot(edits: TreeEdits, path: str) -> None:
@@ -73,28 +78,52 @@ def gfxboot_line(edits: TreeEdits, path: str) -> tuple[str, int] | None:
 def _gfxboot(edits: TreeEdits, path: str) -> list[tuple[str, Setting]]:
     """The settings that start it: UI, or, in old patched versions, a keyword of its own."""
     return [
-        (file, setting)
+        (scoped.file, scoped.setting)
         for menu in extlinux.menus_of(edits, path)
-        for file, setting in menu.settings
-        if setting.name == "gfxboot" or (setting.name == "ui" and _GFXBOOT.match(setting.value))
+        for scoped in menu.settings
+        if scoped.setting.name == "gfxboot" or (scoped.setting.name == "ui" and _GFXBOOT.match(scoped.setting.value))
     ]
 
 
-def _boot_menu(menu: Menu) -> BootMenu:
-    is_menu = syslinuxmenu.shows_menu(menu)
+def _boot_menu(menu: Menu, start: str) -> BootMenu:
     uses = Counter(item.label.name for item in menu.items)
-    listed = (item for item in menu.items if not (is_menu and item.menu))
+    listed = (item for item in sorted(menu.items, key=lambda item: len(item.menu)) if not item.label.is_hidden)
     item, on_timeout = syslinuxmenu.default_item(menu), _on_timeout(menu)
-    on_enter = _choice(item) if item else None
-    timeout = menu.last("timeout")
+    reached = syslinuxmenu.targets(menu, item) if item else []
+    on_enter = _with_words(_first_to_care_for(reached), _words_behind(menu, item))
+    timeout = menu.last("timeout", _page(menu))
     return BootMenu(
         file=menu.files[0],
         choices=tuple(_choice(item, is_named=uses[item.label.name] == 1) for item in listed),
         default=on_timeout or on_enter,
-        seconds=_seconds(menu, is_menu=is_menu),
-        timer=(timeout[0], timeout[1].line) if timeout else (menu.files[0], 0),
+        seconds=_seconds(menu),
+        timer=(timeout.file, timeout.setting.line) if timeout else (menu.files[0], 0),
         on_enter=on_enter if on_timeout and on_timeout != on_enter else None,
+        start=start,
+        is_chosen_by_machine=on_timeout is None and reached != [item],
     )
+
+
+def _first_to_care_for(reached: Sequence[Item]) -> Choice | None:
+    """What boots; where the machine's processor decides, one that must not be mistaken for an installer that asks."""
+    choices = [_choice(item) for item in reached]
+    return next((choice for choice in choices if not choice.asks()), next(iter(choices), None))
+
+
+def _words_behind(menu: Menu, item: Item | None) -> list[str]:
+    """The arguments that DEFAULT adds to those of the label that it names."""
+    found = menu.last("default")
+    name, *words = found.setting.value.split() if found else [""]
+    return words if item is not None and item.label.name == name else []
+
+
+def _with_words(choice: Choice | None, words: list[str]) -> Choice | None:
+    return replace(choice, arguments=(*choice.arguments, *words)) if choice and words else choice
+
+
+def _page(menu: Menu) -> Place | None:
+    """The page whose times and ONTIMEOUT count; without a module's menu all are the boot loader's own."""
+    return syslinuxmenu.start_place(menu) if syslinuxmenu.shows_menu(menu) else None
 
 
 def _choice(item: Item, *, is_named: bool = True) -> Choice:
@@ -108,37 +137,41 @@ def _choice(item: Item, *, is_named: bool = True) -> Choice:
         arguments=label.arguments,
         initrds=label.initrds,
         is_recovery=label.is_recovery,
+        submenus=item.titles,
     )
 
 
 def _on_timeout(menu: Menu) -> Choice | None:
     """What ONTIMEOUT boots, a label or a command line; None where it is not set."""
-    found = menu.last("ontimeout")
+    found = menu.last("ontimeout", _page(menu))
     if found is None:
         return None
-    file, setting = found
-    name, *arguments = setting.value.split() or [""]
-    named = [item for item in menu.items if item.label.name == name]
-    if named:
-        return _choice(named[-1])
-    kernel = name if syslinux.kernel_is_linux(name) else ""
-    return Choice(file, setting.line, "ONTIMEOUT", "", kernel, tuple(arguments))
+    name, *arguments = found.setting.value.split() or [""]
+    named = menu.labelled(name)
+    if named is not None:
+        return _with_words(_first_to_care_for(syslinuxmenu.targets(menu, named)), arguments)
+    kernel = name if kernel_is_linux(name) else ""
+    initrds = tuple(word.partition("=")[2] for word in arguments if word.startswith("initrd="))
+    return Choice(found.file, found.setting.line, "ONTIMEOUT", "", kernel, tuple(arguments), initrds)
 
 
-def _seconds(menu: Menu, *, is_menu: bool) -> float | None:
+def _seconds(menu: Menu) -> float | None:
     """How long it waits: TIMEOUT is in tenths of a second, 0 is for ever, and without a prompt there is no waiting."""
-    if not is_menu and menu.value("prompt") in ("", "0"):
+    if not syslinuxmenu.shows_menu(menu) and menu.value("prompt") in ("", "0"):
         return 0
-    tenths = number(menu.value("timeout"))
+    tenths = number(menu.value("timeout", _page(menu)))
     return tenths / 10 if tenths else None
 
 
 def _set_on_timeout(edits: TreeEdits, menu: Menu, name: str) -> None:
     """Have a label boot when time is up, or, with "", the same as for Enter; what announces something else goes."""
-    for file in {file for file, setting in menu.settings if setting.name == "ontimeout"}:
+    files = {scoped.file for scoped in menu.settings if scoped.setting.name == "ontimeout"}
+    for file in files:
         edits.edit(file, partial(_without, keywords=("menu autoboot",) if name else ("ontimeout", "menu autoboot")))
         if name:
             edits.edit(file, partial(syslinux.set_on_timeout, new=name))
+    if name and not files:
+        edits.edit(menu.files[0], partial(syslinux.set_on_timeout, new=name, add=True))
 
 
 def _without(text: str, keywords: tuple[str, ...]) -> str:
@@ -146,9 +179,9 @@ def _without(text: str, keywords: tuple[str, ...]) -> str:
 
 
 def _mark(edits: TreeEdits, menu: Menu, new: Item) -> None:
-    """Move MENU DEFAULT to one label of the first page."""
-    top = [item for item in menu.items if not item.menu]
-    for file in dict.fromkeys(item.file for item in top):
-        lose = {item.label.line for item in top if item.file == file and item != new}
+    """Move MENU DEFAULT to one label of its page."""
+    page = [item for item in menu.items if item.menu == new.menu]
+    for file in dict.fromkeys(item.file for item in page):
+        lose = {item.label.line for item in page if item.file == file and item != new}
         gain = {new.label.line} if file == new.file else set()
         edits.edit(file, partial(syslinux.move_menu_default, gain=gain, lose=lose))
