@@ -113,7 +113,7 @@ def _first_to_care_for(reached: Sequence[Item]) -> Choice | None:
 def _words_behind(menu: Menu, item: Item | None) -> list[str]:
     """The arguments that DEFAULT adds to those of the label that it names."""
     found = menu.last("default")
-    name, *words = found.setting.value.split() if found else [""]
+    name, *words = (found.setting.value.split() if found else []) or [""]
     return words if item is not None and item.label.name == name else []
 
 
