@@ -18,10 +18,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+import imgkit
 from benchmarks.measure import IMGKIT, Figure, compare, measure, seconds
 from fixtures.catalog import fixture
-from imgkit.console.recipe import default_console, enable
-from imgkit.editing import ImageSource, edit_image
 from imgkit.guest.kvm import kvm_works
 
 _FEW, _MANY, _COPIES = 3, 15, 16
@@ -100,9 +99,7 @@ def _enable(bench: Bench, start: Figure) -> None:
 
 def _same_edits(bench: Bench) -> list[str]:
     """Options of virt-customize that make the files that imgkit would."""
-    wanted = edit_image(
-        ImageSource(bench.original), lambda guest: enable(guest.tree, default_console("x86_64")), destination=None
-    )
+    wanted = imgkit.enable_console(bench.original)
     options = []
     for number, change in enumerate(wanted.changes):
         file = bench.folder / f"edit-{number}"

@@ -18,19 +18,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import imgkit
 from benchmarks.measure import IMGKIT, BenchmarkError, measure
 from fixtures.catalog import fixture
-from imgkit.configtext.options import EnableOptions
-from imgkit.console.contents import enable
-from imgkit.console.recipe import default_console
-from imgkit.editing import ImageSource, edit_image
 from imgkit.guest.kvm import kvm_works
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.editing import Contents
-    from imgkit.tree import Change
 
 _DISKS = 'inputs = ["*.qcow2"]\nin-place = true\n[operation]\nkind = "console enable"\n'
 _ISOS = 'inputs = ["*.iso"]\noutput = "out/{name}"\n[operation]\nkind = "console enable"\n'
@@ -181,11 +176,8 @@ def virt_customize() -> float:
 def _edited_files(name: str, folder: Path) -> list[tuple[Path, str]]:
     """The files that imgkit would change, as files here, and where they go."""
 
-    def edit(contents: Contents) -> list[Change]:
-        return enable(contents, default_console("x86_64"), EnableOptions())
-
     files = []
-    for number, change in enumerate(edit_image(ImageSource(fixture(name)), edit, destination=None).changes):
+    for number, change in enumerate(imgkit.enable_console(fixture(name)).changes):
         file = folder / f"edit-{number}"
         file.write_bytes(change.after or b"")
         files.append((file, change.path))

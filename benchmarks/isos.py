@@ -11,21 +11,13 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+import imgkit
 from benchmarks.measure import IMGKIT, Figure, compare, measure, seconds
 from fixtures.catalog import fixture
-from imgkit.configtext.options import EnableOptions
-from imgkit.console.contents import enable
-from imgkit.console.recipe import default_console
-from imgkit.editing import ImageSource, edit_image
-
-if TYPE_CHECKING:
-    from imgkit.editing import Contents
-    from imgkit.tree import Change
 
 _RUNS = 7
 
@@ -74,11 +66,8 @@ def _durable(result: Path, *argv: str | Path) -> list[str | Path]:
 def _same_edits(source: Path, folder: Path) -> list[str]:
     """Commands of xorriso that put in the files that imgkit would."""
 
-    def edit(contents: Contents) -> list[Change]:
-        return enable(contents, default_console("x86_64"), EnableOptions())
-
     words = []
-    for number, change in enumerate(edit_image(ImageSource(source), edit, destination=None).changes):
+    for number, change in enumerate(imgkit.enable_console(source).changes):
         file = folder / f"edit-{number}"
         file.write_bytes(change.after or b"")
         words += ["-update", str(file), change.path]

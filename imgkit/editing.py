@@ -116,7 +116,7 @@ def opened(
 ) -> Iterator[tuple[Image, Contents]]:
     """The image and what it holds, an ISO's files or an installed system, open for the time of a `with` block."""
     now_ns = clock() if now_ns is None else now_ns
-    with open_file(source, writable=writable) as image, _open_contents(source, image, now_ns) as contents:
+    with open_file(source, writable=writable) as image, open_contents(source, image, now_ns) as contents:
         yield image, contents
 
 
@@ -132,7 +132,8 @@ def open_file(source: ImageSource, *, writable: bool = False) -> AbstractContext
 
 
 @contextmanager
-def _open_contents(source: ImageSource, image: Image, now_ns: int) -> Iterator[Contents]:
+def open_contents(source: ImageSource, image: Image, now_ns: int) -> Iterator[Contents]:
+    """What an open image holds, for the time of a `with` block; `now_ns` stamps what is edited."""
     now = now_ns // 1_000_000_000
     medium = find_medium(image, now=now)
     if medium is not None:
@@ -171,15 +172,17 @@ def edit_image(
     *,
     undo: Path | None = None,
     progress: Progress = no_progress,
+    is_made: bool = False,
 ) -> Edited:
     """Make the changes that `edit` wants and write the image to `destination`; None writes nothing (a dry run).
 
     Until everything is staged and checked the image is untouched; after that it is committed atomically. A new file
-    is written even where nothing changes; its copy is under way while the changes are made.
+    is written even where nothing changes; its copy is under way while the changes are made. `is_made` says that `edit`
+    has made its changes in the tree itself.
 
     Raises what opening, editing and writing raise.
     """
-    with staged(source, edit, destination, undo=undo, progress=progress) as commit:
+    with staged(source, edit, destination, undo=undo, progress=progress, is_made=is_made) as commit:
         return commit()
 
 
@@ -191,6 +194,7 @@ def staged(
     *,
     undo: Path | None = None,
     progress: Progress = no_progress,
+    is_made: bool = False,
     check: Callable[[Contents], None] | None = None,
     on_staged: Callable[[Staged], None] | None = None,
 ) -> Iterator[Callable[[], Edited]]:
@@ -212,9 +216,9 @@ def staged(
             carry_out = stack.enter_context(
                 delivery(image.host, destination, mtime_ns=now_ns, undo=undo, progress=progress)
             )
-        contents = stack.enter_context(_open_contents(source, image, now_ns))
+        contents = stack.enter_context(open_contents(source, image, now_ns))
         changes = edit(contents)
-        if changes:
+        if changes and not is_made:
             apply_changes(contents.tree, changes)
         if check is not None:
             check(contents)
