@@ -130,23 +130,30 @@ def remove(
     """
     from imgkit.cli.render import note, print_json
     from imgkit.vm.connection import connect as connected
+    from imgkit.vm.disks import disks_of, users_of_images, why_kept
     from imgkit.vm.install.installation import end_of_installation
     from imgkit.vm.install.storage import default_folder
-    from imgkit.vm.launcher import disks_of
     from imgkit.vm.launcher import remove as forget
 
     with connected(connect) as connection:
-        images = disks_of(connection, name)
+        images = [path for path in disks_of(connection, name) if path.exists()]
+        users = users_of_images(connection, besides=name) if disks else {}
         forget(connection, name)
         end_of_installation(connection, name)
-    deleted = [path for path in images if disks and path.parent == default_folder()]
-    for path in deleted:
-        path.unlink(missing_ok=True)
+    deleted, kept = [], []
+    for path in images:
+        why = "" if path.parent == default_folder() else f"it is not in {default_folder()}"
+        why = (why or why_kept(path, users)) if disks else "--disks was not given"
+        if why:
+            kept.append({"path": path, "why": why})
+        else:
+            path.unlink(missing_ok=True)
+            deleted.append(path)
     if as_json:
-        print_json("vm-remove", 1, {"name": name, "deleted": deleted})
+        print_json("vm-remove", 1, {"name": name, "deleted": deleted, "kept": kept})
         return
-    kept = [str(path) for path in images if path not in deleted]
-    told = [f"deleted {path}" for path in deleted] + ([f"kept {', '.join(kept)}"] if kept else [])
+    told = [f"deleted {path}" for path in deleted]
+    told += [f"kept {each['path']}" + (f" ({each['why']})" if disks else "") for each in kept]
     note("; ".join([f"{name}: removed", *told]))
 
 

@@ -81,7 +81,7 @@ def make_talk(
         float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for the text of --expect, or for --wait.")
     ] = 3600,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print libvirt's XML of the machine; make nothing.")
+        bool, typer.Option("--dry-run", help="Print libvirt's XML of the machine; make and fetch nothing.")
     ] = False,
 ) -> ConsoleMode:
     """How to go on when the machine runs. UsageError for what is no regular expression."""
@@ -96,7 +96,11 @@ def install(
     *,
     talk: ConsoleMode,
     location: Annotated[
-        str | None, typer.Option(metavar="LOCATION", help="Install tree: a URL (http, https, ftp, nfs), folder or ISO.")
+        str | None,
+        typer.Option(
+            metavar="LOCATION[,kernel=PATH,initrd=PATH]",
+            help="Install tree: a URL (http, https, ftp, nfs), a directory or an ISO.",
+        ),
     ] = None,
     cdrom: Annotated[
         Path | None, typer.Option(metavar="ISO", readable=False, help="Installer's ISO, started as a CD.")
@@ -106,9 +110,12 @@ def install(
         typer.Option("--import", metavar="DISK", readable=False, help="No installer: a disk that has a system."),
     ] = None,
     kernel: Annotated[
-        str | None, typer.Option(metavar="FILE", help="The installer's kernel, where --location does not find it.")
+        str | None,
+        typer.Option(metavar="FILE", help="Kernel of the installer: a file, a URL, or a path below --location."),
     ] = None,
-    initrd: Annotated[str | None, typer.Option(metavar="FILE", help="The initial RAM disk for --kernel.")] = None,
+    initrd: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Initial RAM disk for --kernel, named in the same way.")
+    ] = None,
     arch: Annotated[
         str | None, typer.Option("--arch", metavar="NAME", help="The machine's architecture: amd64, aarch64.")
     ] = None,
@@ -151,9 +158,11 @@ def install(
       imgkit vm install d --location /mnt --disk size=8G --answers preseed.cfg
       imgkit vm install e --import debian.qcow2
     """
-    from imgkit.vm.install.request import Request
+    from imgkit.vm.install.request import Request, split_location
     from imgkit.vm.install.storage import DiskWish, parse_disk
 
+    if location is not None:
+        location, kernel, initrd = split_location(location, kernel, initrd)
     ways = [option for option in (location or kernel, cdrom, import_disk) if option]
     if len(ways) != 1:
         raise UsageError(
@@ -177,6 +186,7 @@ def install(
         extra=extra_args,
         insecure=insecure,
         enable=not no_enable,
+        dry_run=talk.dry_run,
     )
     _carry_out("vm-install", request, talk, wait=wait, as_json=as_json)
 
@@ -205,7 +215,7 @@ def import_(
     from imgkit.vm.install.request import Request
     from imgkit.vm.install.storage import DiskWish
 
-    request = Request(spec, disks=(DiskWish(image),), enable=not no_enable)
+    request = Request(spec, disks=(DiskWish(image),), enable=not no_enable, dry_run=talk.dry_run)
     _carry_out("vm-import", request, talk, wait=False, as_json=as_json)
 
 
@@ -274,6 +284,9 @@ def _tell_prepared(request: Request, prepared: Prepared, *, as_json: bool) -> No
 
     if as_json:
         return
+    if request.dry_run:
+        _tell_what_would_be(request, prepared)
+        return
     if prepared.tree is not None and prepared.files is not None and not prepared.files.verified:
         note("kernel and initial RAM disk were not checked: the tree has no checksums of both, or they do not agree")
     iso = prepared.blueprint.installer.cdrom
@@ -298,6 +311,25 @@ def _enabled_fields(enabled: EnabledDisk | None) -> dict[str, Any] | None:
     if enabled is None:
         return None
     return {"path": enabled.path, "undo": enabled.undo, **judgement_fields(enabled.judgement)}
+
+
+def _tell_what_would_be(request: Request, prepared: Prepared) -> None:
+    """What a dry run leaves out: the machine, and every file that its XML names and that is not there yet."""
+    from imgkit.cli.render import note
+
+    plan = prepared.blueprint
+    made = [f"the disk {disk.path} ({disk.image_format})" for disk in plan.disks if disk.size is not None]
+    if prepared.files is not None:
+        fetched = (prepared.files.kernel, prepared.files.initrd)
+        made += [f"{path} (fetched)" for path in fetched if not path.exists()]
+    iso = plan.installer.cdrom
+    if iso is not None and request.cdrom is not None and iso != request.cdrom.resolve() and not iso.exists():
+        made.append(f"{iso}, a copy of {request.cdrom} with a serial console")
+    if plan.enable:
+        made.append(f"a serial console in {plan.disks[0].path}, in place")
+    note(
+        f"dry run: nothing was made; would make the machine {request.spec.name}{''.join(f', {each}' for each in made)}"
+    )
 
 
 def _document(request: Request, prepared: Prepared, talk: ConsoleMode) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def installer_arguments(
     family = installer.family if isinstance(installer, InstallTree) else installer
     given = kernelargs.split(" ".join(extra))
     names = {argument.name for argument in given}
-    words = list(_answers(family, tree, answers)) if answers else []
+    words = [word for word in tree.arguments if word.partition("=")[0] not in names] if tree else []
+    words += _answers(family, tree, answers) if answers else []
     match family:
         case TreeFamily.DEBIAN | TreeFamily.UBUNTU:
             arguments = kernelargs.add(kernelargs.new(words), kernelargs.texts(given))
@@ -121,3 +122,9 @@ def _answers(family: TreeFamily, tree: InstallTree | None, answers: str) -> tupl
             return (f"{_prefix(tree)}ks={answers if is_url else 'file:' + answers}",)
         case TreeFamily.SUSE:
             return (f"autoyast={answers if is_url else 'file://' + answers}",)
+        case TreeFamily.ARCH:
+            return (f"script={answers}",)
+    raise UnsupportedError(
+        f"imgkit does not know how the installer of {family} takes its answers",
+        hint="Give --inject FILE, and name the file to the installer with --extra-args.",
+    )

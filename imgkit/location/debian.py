@@ -113,7 +113,8 @@ def find_cd(source: Source, location: str, architecture: str | None) -> InstallT
     )
     family = TreeFamily.UBUNTU if is_ubuntu else TreeFamily.DEBIAN
     version = match["version"] or "" if match else ""
-    return InstallTree(location, family, name, version, machine, kernel, initrd, found, listed)
+    needs_iso = kernel.startswith("casper/")
+    return InstallTree(location, family, name, version, machine, kernel, initrd, found, listed, needs_iso=needs_iso)
 
 
 def _cd_pairs(machine: str, *, is_ubuntu: bool) -> list[tuple[str, str]]:

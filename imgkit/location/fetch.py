@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.location.download import LIMITS, Wanted, download
-from imgkit.location.model import BootFiles, checksum
+from imgkit.location.model import BootFiles, checksum, inner_path
 from imgkit.location.opening import open_source
-from imgkit.location.source import below, parent_and_name
+from imgkit.location.source import below, missing, parent_and_name
 from imgkit.storage.copy import no_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from imgkit.location.download import Limits
     from imgkit.location.model import InstallTree
@@ -48,11 +48,51 @@ def fetch(
     Raises ChecksumError where a file is not the one that the tree's checksum stands for, unless `insecure`;
     LocationError where it cannot be had; OutputError where the cache cannot be written.
     """
-    with open_source(tree.location, timeout=limits.timeout) as source:
+    return fetch_inner(
+        tree.location,
+        tree.kernel,
+        tree.initrd,
+        cache,
+        checksums=tree.checksums,
+        insecure=insecure,
+        progress=progress,
+        limits=limits,
+    )
+
+
+def would_fetch(kernel: str, initrd: str, cache: Path, checksums: Mapping[str, str]) -> BootFiles:
+    """Where the two files would be, with nothing fetched; their names are those of their contents as far as known."""
+
+    def place(address: str) -> Path:
+        if "://" not in address and Path(address).is_file():
+            return Path(address).absolute()
+        return cache / (checksums.get(address, "").replace(":", "-") or parent_and_name(address)[1])
+
+    return BootFiles(place(kernel), place(initrd), "", "", verified=False)
+
+
+def fetch_inner(
+    location: str,
+    kernel: str,
+    initrd: str,
+    cache: Path,
+    *,
+    checksums: Mapping[str, str] | None = None,
+    insecure: bool = False,
+    progress: Progress = no_progress,
+    limits: Limits = LIMITS,
+) -> BootFiles:
+    """The same for two paths below a location, whether it is an install tree or not; `checksums` are by path."""
+    known = checksums or {}
+    with open_source(location, timeout=limits.timeout) as source:
         both = [
-            Wanted(source, path, below(tree.location, path), _known(tree.checksums.get(path)))
-            for path in (tree.kernel, tree.initrd)
+            Wanted(source, path, below(location, path), _known(known.get(path)))
+            for path in (inner_path(kernel, named_by="--kernel"), inner_path(initrd, named_by="--initrd"))
         ]
+        if checksums is None:  # nobody has looked yet; a cache is not made for what is not there
+            absent = next((wanted for wanted in both if source.size(wanted.path) is None), None)
+            if absent is not None:
+                raise missing(absent.address)
         return _fetch(both, cache, insecure=insecure, progress=progress, limits=limits)
 
 

@@ -25,6 +25,10 @@ _ARCHITECTURES = {
 _CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):([0-9a-f]{32,128})")
 
 
+class NoTreeError(LocationError):
+    """The location can be read, but holds no install tree that is known here."""
+
+
 class TreeFamily(StrEnum):
     """Installers that take the same arguments; derivatives count with what they are made from."""
 
@@ -33,6 +37,8 @@ class TreeFamily(StrEnum):
     FEDORA = "fedora"
     RHEL = "rhel"
     SUSE = "suse"
+    ARCH = "arch"
+    ALPINE = "alpine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,9 @@ class InstallTree:
 
     `distribution` and `version` are as the tree gives them, "" where it does not; `architecture` is as `uname -m` has
     it. `kernel` and `initrd` are paths below the location. `checksums` are those that the tree gives for these two
-    ("sha256:…", by path), and `checksums_from` is the file that gives them, "" for none.
+    ("sha256:…", by path), and `checksums_from` is the file that gives them, "" for none. `arguments` are what the
+    kernel has to hear to find the rest of its system, where nothing but this tree knows them; `needs_iso` says that
+    this rest is in an ISO, as that of Ubuntu's live installer, which a directory or an address cannot replace.
     """
 
     location: str
@@ -53,6 +61,8 @@ class InstallTree:
     initrd: str
     checksums: Mapping[str, str] = field(default_factory=dict)
     checksums_from: str = ""
+    arguments: tuple[str, ...] = ()
+    needs_iso: bool = False
 
 
 @dataclass(frozen=True, slots=True)

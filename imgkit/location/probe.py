@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.errors import LocationError
+from imgkit.location.model import NoTreeError
 from imgkit.location.source import shown
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def first_pair(source: Source, location: str, pairs: Sequence[tuple[str, str]]) 
     raise no_kernel(location, (kernel for kernel, _ in pairs))
 
 
-def no_kernel(location: str, tried: Iterable[str]) -> LocationError:
+def no_kernel(location: str, tried: Iterable[str]) -> NoTreeError:
     """What a tree is that has no kernel where its family has it."""
-    return LocationError(
-        f"{shown(location)}: is an install tree, but has no kernel with an initial RAM disk: {', '.join(tried)}",
-        hint="Give kernel and initial RAM disk yourself: --kernel and --initrd; or another --architecture.",
+    return NoTreeError(
+        f"{shown(location)}: an install tree, but without a kernel and its initial RAM disk: tried {', '.join(tried)}",
+        hint="Name both with --kernel and --initrd, start from the ISO with --cdrom, or choose another --arch.",
     )
 
 

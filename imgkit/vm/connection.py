@@ -12,6 +12,7 @@ import atexit
 import functools
 import os
 import platform
+import socket
 import subprocess
 import sys
 import tempfile
@@ -164,11 +165,28 @@ def host_of(connection: Any) -> Host:
         if connection.getType() == "TEST":
             return Host("x86_64", Hypervisor.TEST)
         architecture = connection.getInfo()[0]
-        is_local = connection.getHostname() == platform.node()
-        if is_local and not kvm_works():
+        if is_local(connection) and not kvm_works():
             return Host(architecture, Hypervisor.QEMU)
         offers_kvm = "<domain type='kvm'" in connection.getCapabilities()
     return Host(architecture, Hypervisor.KVM if offers_kvm else Hypervisor.QEMU)
+
+
+def is_local(connection: Any) -> bool:
+    """Whether machines behind a connection run on this host. Raises MachineError where libvirt does not say."""
+    with translated("libvirt does not tell what it runs on"):
+        if connection.getType() == "TEST" or urlsplit(connection.getURI()).hostname is None:
+            return True
+        return connection.getHostname() in _own_names()
+
+
+def _own_names() -> set[str]:
+    """What libvirt may call this host: its name, and, as virGetHostname(3) has it, the one with a domain."""
+    name = platform.node()
+    try:
+        found = socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)
+    except OSError:
+        return {name}
+    return {name, *(canonical for *_, canonical, _ in found if canonical)}
 
 
 def _turn_events() -> None:

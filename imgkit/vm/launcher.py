@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from imgkit.errors import MachineError
 from imgkit.vm.connection import binding, translated
@@ -65,15 +63,6 @@ def resume(connection: Any, name: str) -> None:
     with translated(f"the machine {name} cannot be started"):
         if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
             domain.resume()
-
-
-def disks_of(connection: Any, name: str) -> list[Path]:
-    """The disk images of a machine, without CDs. Raises MachineError if there is none."""
-    domain = find(connection, name)
-    with translated(f"the machine {name} cannot be looked at"):
-        root = ET.fromstring(domain.XMLDesc())  # noqa: S314  libvirt's
-    sources = root.findall("devices/disk[@device='disk']/source[@file]")
-    return [Path(source.get("file", "")) for source in sources]
 
 
 def stop(connection: Any, name: str, *, timeout: float = 60, force: bool = False) -> bool:

@@ -1,7 +1,9 @@
 """`imgkit vm` where it refuses, and what it would do; with libvirt's mock, and nothing booted."""
 
+import filecmp
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -14,7 +16,7 @@ import pytest
 from tests.cli.command import assert_refused, imgkit, snapshot
 from tests.cli.test_json import check
 from tests.location.servers import http
-from tests.location.trees import debian_mirror
+from tests.location.trees import debian_mirror, write
 from tests.support import oracle
 from tests.support.images import private_copy
 from tests.support.session import own_session
@@ -168,9 +170,17 @@ def test_an_iso_is_started_from_a_copy_with_a_console(home):
     image = private_copy("iso-debian", home)
     before = image.read_bytes()
     words = ("vm", "install", "mine", "--cdrom", image, "--disk", "size=1G", *MOCK)
+    before_all = snapshot(home)
+    tried = imgkit(*words, "--dry-run")
+    assert tried.status == 0, tried.stderr
+    assert snapshot(home) == before_all
+    assert "dry run: nothing was made" in tried.stderr
+    (named,) = ET.fromstring(tried.text).findall("devices/disk[@device='cdrom']/source")
+    assert f"{named.get('file')}, a copy of {image} with a serial console" in tried.stderr
     done = imgkit(*words)
     assert done.status == 0, done.stderr
     (copy,) = (home / "cache/imgkit/iso").iterdir()
+    assert str(copy) == named.get("file")
     assert str(copy) in done.stderr
     assert imgkit("console", "status", copy).status == 0
     assert image.read_bytes() == before
@@ -279,12 +289,83 @@ def test_a_disk_without_a_system(home):
     refused(home, "install", "mine", "--cdrom", disk, "--disk", "none", *MOCK, status=3, says="no ISO", hint="--import")
 
 
+@pytest.fixture
+def undescribed(home):
+    """An ISO that boots an installer and describes itself nowhere, as bootc-image-builder's."""
+    (home / "tree/images").mkdir(parents=True)
+    shutil.copy(KERNEL, home / "tree/images/vmlinuz")
+    (home / "tree/images/initrd.img").write_text("initrd")
+    oracle.run("genisoimage", "-quiet", "-r", "-o", home / "undescribed.iso", home / "tree")
+    return home / "undescribed.iso"
+
+
+PAIR = ("images/vmlinuz", "images/initrd.img")
+
+
+@pytest.mark.parametrize("road", ["options", "location", "files"])
+@pytest.mark.parametrize("kind", ["iso", "folder"])
+def test_a_kernel_is_named_below_a_location_that_describes_nothing(home, undescribed, road, kind):
+    place = undescribed if kind == "iso" else home / "tree"
+    words = {
+        "options": ("--location", place, "--kernel", PAIR[0], "--initrd", PAIR[1]),
+        "location": ("--location", f"{place},kernel={PAIR[0]},initrd={PAIR[1]}"),
+        "files": ("--location", place, "--kernel", home / "tree" / PAIR[0], "--initrd", home / "tree" / PAIR[1]),
+    }[road]
+    done = imgkit("vm", "install", "mine", *words, "--disk", "none", *MOCK, "--json")
+    assert done.status == 0, done.stderr
+    kernel = done.json["kernel"]
+    assert filecmp.cmp(kernel["kernel"], KERNEL, shallow=False)
+    assert Path(kernel["initrd"]).read_text() == "initrd"
+    assert "console=ttyS0,115200n8" in kernel["arguments"].split()
+    drives = [source.get("file") for source in ET.fromstring(done.json["xml"]).findall("devices/disk/source")]
+    assert drives[1:] == ([str(undescribed)] if kind == "iso" else []), "behind the CD of the kernel"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says", "hint"),
+    [
+        (("--kernel", "absent", "--initrd", PAIR[1]), 13, "absent: there is no such file", "An install tree is"),
+        (("--kernel", "../../etc/passwd", "--initrd", PAIR[1]), 13, "no file inside of the tree", "--kernel"),
+        (("--kernel", PAIR[0]), 2, "--kernel and --initrd go together", "Give both"),
+        ((), 13, "not an install tree", "--kernel and --initrd"),
+    ],
+)
+def test_a_kernel_below_a_location_that_cannot_be_had(home, undescribed, words, status, says, hint):
+    options = ("install", "mine", "--location", undescribed, *words, "--disk", "none", *MOCK)
+    refused(home, *options, status=status, says=says, hint=hint)
+
+
+def test_ubuntus_live_files_without_their_iso_are_refused(home):
+    tree = write(
+        home / "ubuntu",
+        {
+            "casper/vmlinuz": "kernel",
+            "casper/initrd": "initrd",
+            ".disk/info": 'Ubuntu-Server 24.04.1 LTS "Noble Numbat" - Release amd64 (20240827)',
+        },
+    )
+    with http(tree) as server:
+        for place in (server.address, tree):
+            words = ("install", "mine", "--location", place, "--disk", "none", *MOCK)
+            refused(home, *words, status=5, says="loads the rest of its system from an ISO", hint="--cdrom ISO")
+        done = imgkit("vm", *words, "--extra-args", "url=http://192.0.2.1/u.iso ip=dhcp", "--dry-run", "--json")
+    assert "url=http://192.0.2.1/u.iso" in done.json["kernel"]["arguments"].split()
+
+
 def test_an_iso_without_a_kernel(home):
     (home / "tree").mkdir()
     (home / "tree/readme").write_text("no kernel")
     oracle.run("genisoimage", "-quiet", "-o", home / "plain.iso", home / "tree")
     words = ("install", "mine", "--disk", "size=1G", *MOCK)
-    refused(home, *words, "--location", home / "plain.iso", status=13, says="no install tree", hint="its ISO")
+    refused(
+        home,
+        *words,
+        "--location",
+        home / "plain.iso",
+        status=13,
+        says="not an install tree",
+        hint="--kernel and --initrd, or its ISO with --cdrom",
+    )
     done = imgkit("vm", *words, "--cdrom", home / "plain.iso")
     assert done.status == 5
     assert "cannot be enabled" in done.stderr

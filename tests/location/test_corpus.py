@@ -110,7 +110,7 @@ def test_the_treeinfo_files_of_productmd(name, tmp_path):
     complete = {word: section for word, section in images.items() if {"kernel", "initrd"} <= set(section)}
     own = info["general"]["arch"]
     if own not in complete:
-        with pytest.raises(LocationError, match="is an install tree, but has no kernel") as caught:
+        with pytest.raises(LocationError, match="an install tree, but without a kernel") as caught:
             find_tree(str(tmp_path))
         assert "--kernel" in (caught.value.hint or "")
         assert not complete or own == "armhfp"

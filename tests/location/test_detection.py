@@ -6,10 +6,13 @@ import platform
 
 import pytest
 
+from imgkit.configtext.serial import default_console
 from imgkit.errors import ImgkitError, LocationError, UnclassifiedImageError
+from imgkit.location.arguments import installer_arguments
 from imgkit.location.model import TreeFamily
 from imgkit.location.tree import find_tree
 from tests.location import servers, trees
+from tests.support import oracle
 from tests.support.images import fixture
 
 MANIFEST = "netboot/debian-installer    -- PXE boot directory for tftp server\n"
@@ -230,4 +233,70 @@ def test_what_is_no_tree_at_all(tmp_path):
         find_tree(str(tmp_path / "nothing"))
     with servers.http(tmp_path) as server, pytest.raises(ImgkitError) as caught:
         find_tree(f"{server.address}/debian-12.iso")
-    assert caught.value.hint == "Download the ISO, and give its path."
+    assert "Download the ISO, and give its path" in (caught.value.hint or "")
+    assert "--cdrom" in (caught.value.hint or "")
+
+
+BARE = {
+    "debian-installer/amd64/linux debian-installer/amd64/initrd.gz": (TreeFamily.DEBIAN, "x86_64"),
+    "debian-installer/arm64/linux debian-installer/arm64/initrd.gz": (TreeFamily.DEBIAN, "aarch64"),
+    "linux initrd.gz": (TreeFamily.DEBIAN, "x86_64"),
+    "ubuntu-installer/amd64/linux ubuntu-installer/amd64/initrd.gz": (TreeFamily.UBUNTU, "x86_64"),
+    "amd64/linux amd64/initrd": (TreeFamily.UBUNTU, "x86_64"),
+    "linux initrd": (TreeFamily.UBUNTU, "x86_64"),
+    "arch/boot/x86_64/vmlinuz-linux arch/boot/x86_64/initramfs-linux.img": (TreeFamily.ARCH, "x86_64"),
+    "boot/vmlinuz-lts boot/initramfs-lts": (TreeFamily.ALPINE, "x86_64"),
+    "vmlinuz-virt initramfs-virt": (TreeFamily.ALPINE, "x86_64"),
+}
+
+
+@pytest.mark.parametrize("pair", BARE)
+@pytest.mark.parametrize("road", ["folder", "http", "iso"])
+def test_folders_for_network_booting_that_describe_nothing(tmp_path, pair, road):
+    family, machine = BARE[pair]
+    kernel, initrd = pair.split()
+    folder = trees.write(tmp_path / "tree", {kernel: "kernel", initrd: "initrd"})
+    with servers.http(folder) as server:
+        places = {"folder": str(folder), "http": server.address, "iso": str(tmp_path / "mini.iso")}
+        oracle.run("genisoimage", "-quiet", "-r", "-o", tmp_path / "mini.iso", folder)
+        tree = find_tree(places[road], architecture=machine)
+    assert (tree.family, tree.architecture, tree.kernel, tree.initrd) == (family, machine, kernel, initrd)
+    assert tree.needs_iso == initrd.endswith("initrd")
+
+
+@pytest.mark.parametrize(
+    ("files", "heard"),
+    [
+        (
+            {"arch/boot/x86_64/vmlinuz-linux": "k", "arch/boot/x86_64/initramfs-linux.img": "i"},
+            ["archisobasedir=arch", "archiso_http_srv={}/", "ip=dhcp"],
+        ),
+        (
+            {"netboot/vmlinuz-lts": "k", "netboot/initramfs-lts": "i"},
+            ["modules=loop,squashfs,sd-mod,usb-storage", "modloop={}/netboot/modloop-lts", "ip=dhcp"],
+        ),
+        (
+            {
+                "amd64/linux": "k",
+                "amd64/initrd": "i",
+                "grub/grub.cfg": "linux amd64/linux iso-url=https://releases.example/ubuntu.iso ip=dhcp ---\n",
+            },
+            ["iso-url=https://releases.example/ubuntu.iso", "ip=dhcp"],
+        ),
+    ],
+)
+def test_what_such_a_kernel_has_to_hear_to_find_the_rest(tmp_path, files, heard):
+    with servers.http(trees.write(tmp_path, files)) as server:
+        tree = find_tree(server.address, architecture="amd64")
+    assert list(tree.arguments) == [word.format(server.address) for word in heard]
+    line = installer_arguments(tree, default_console("x86_64")).split()
+    assert set(tree.arguments) <= set(line)
+    assert "console=ttyS0,115200n8" in line
+
+
+def test_alpines_mirror_is_told_to_its_kernel(tmp_path):
+    release = "alpine/v3.20/releases/x86_64/netboot"
+    trees.write(tmp_path, {f"{release}/vmlinuz-lts": "k", f"{release}/initramfs-lts": "i"})
+    with servers.http(tmp_path) as server:
+        tree = find_tree(f"{server.address}/{release}", architecture="x86_64")
+        assert f"alpine_repo={server.address}/alpine/v3.20/main" in tree.arguments

@@ -40,7 +40,7 @@ def test_user_and_password(tree, tmp_path):
 
 def test_nothing_there(tmp_path):
     trees.write(tmp_path / "empty", {"README": "nothing"})
-    with servers.ftp(tmp_path / "empty") as server, pytest.raises(LocationError, match="is no install tree"):
+    with servers.ftp(tmp_path / "empty") as server, pytest.raises(LocationError, match="not an install tree"):
         find_tree(server.address)
 
 

@@ -137,7 +137,7 @@ def test_a_web_page_is_no_kernel(tmp_path, impatient):
     with servers.scripted(answer) as server:
         with pytest.raises(LocationError, match="is a web page, not the file"):
             get(server, tmp_path / "c", impatient)
-        with pytest.raises(LocationError, match=r"is no install tree; there is none of \.treeinfo, ") as caught:
+        with pytest.raises(LocationError, match=r"not an install tree: found none of \.treeinfo, ") as caught:
             find_tree(server.address)
     assert "https://deb.debian.org/debian/dists/stable/main/installer-amd64/" in (caught.value.hint or "")
     assert nothing_is_left(tmp_path / "c")

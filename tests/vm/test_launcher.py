@@ -6,8 +6,9 @@ import pytest
 
 from imgkit.errors import MachineError
 from imgkit.vm.connection import connect, host_of
+from imgkit.vm.disks import disks_of
 from imgkit.vm.domain import domain_xml
-from imgkit.vm.launcher import Listed, check_name, disks_of, machines, remove, start, stop
+from imgkit.vm.launcher import Listed, check_name, machines, remove, start, stop
 from imgkit.vm.spec import Disk, Network, NetworkKind, VmSpec
 
 pytestmark = pytest.mark.boot  # needs libvirt's binding, which is not everywhere

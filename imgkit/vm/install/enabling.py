@@ -90,8 +90,10 @@ def enable_disk(image: Path, undo: ExitStack) -> EnabledDisk | None:
     return EnabledDisk(image, record, enabled.judgement)
 
 
-def enabled_iso(image: Path, progress: Progress = no_progress) -> EnabledIso:
+def enabled_iso(image: Path, progress: Progress = no_progress, *, dry_run: bool = False) -> EnabledIso:
     """The ISO itself if its serial console is enabled, else a copy in the user's cache with an enabled one.
+
+    With `dry_run` the copy is not made, and its path is where it would be.
 
     Raises UnclassifiedImageError for what is no ISO, UnsupportedError where its installer is not understood,
     OutputError where the cache cannot be written.
@@ -102,6 +104,8 @@ def enabled_iso(image: Path, progress: Progress = no_progress) -> EnabledIso:
     if has_console(image):
         return EnabledIso(image)
     copy = _cache() / f"{_digest(image)}.iso"
+    if dry_run and not copy.exists():
+        return EnabledIso(copy)
     if copy.exists():
         return EnabledIso(copy, judge(console_status(copy, default_console)))
     try:

@@ -24,7 +24,7 @@ from xml.etree import ElementTree as ET
 
 from imgkit.errors import MachineError, OutputError, UnsupportedError, UsageError
 from imgkit.location.initrd import inject
-from imgkit.vm.connection import binding, translated
+from imgkit.vm.connection import binding, is_local, translated
 from imgkit.vm.domain import domain_xml
 from imgkit.vm.install.enabling import enable_disk
 from imgkit.vm.install.follower import follow
@@ -279,12 +279,9 @@ def _forget(connection: Any, name: str) -> None:
 
 def check_is_local(connection: Any) -> None:
     """Raise UnsupportedError where machines run on another host, which has none of our files."""
-    import platform  # noqa: PLC0415
-
-    with translated("libvirt does not tell what it runs on"):
-        host = connection.getHostname()
-        is_local = connection.getType() == "TEST" or host == platform.node()
-    if not is_local:
+    if not is_local(connection):
+        with translated("libvirt does not tell what it runs on"):
+            host = connection.getHostname()
         raise UnsupportedError(
             f"machines would run on {host}, which does not have the files of this host",
             hint=f"Run imgkit there: ssh {host} imgkit vm install …",

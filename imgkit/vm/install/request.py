@@ -6,18 +6,22 @@ Machines and disks are made by `installation`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgkit.configtext import kernelargs
 from imgkit.configtext.serial import default_console
-from imgkit.errors import LocationError, MachineError, UsageError
+from imgkit.errors import LocationError, MachineError, UnsupportedError, UsageError
 from imgkit.location.arguments import installer_arguments
-from imgkit.location.fetch import default_cache, fetch, fetch_files
-from imgkit.location.model import TreeFamily, architecture_name
+from imgkit.location.fetch import default_cache, fetch, fetch_files, fetch_inner, would_fetch
+from imgkit.location.model import NoTreeError, TreeFamily, architecture_name
+from imgkit.location.source import shown
 from imgkit.location.tree import find_tree
 from imgkit.vm.connection import host_of, translated
+from imgkit.vm.disks import users_of_images
 from imgkit.vm.domain import Hypervisor
 from imgkit.vm.install.enabling import EnabledIso, enabled_iso, has_console
 from imgkit.vm.install.installation import Blueprint, Installer, check_is_local
@@ -26,7 +30,7 @@ from imgkit.vm.launcher import check_name
 from imgkit.vm.spec import DirectKernel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from imgkit.console.judge import Judgement
     from imgkit.location.model import BootFiles, InstallTree
@@ -44,13 +48,20 @@ _ANSWERS = {
 }
 
 
+_LOCATION_PART = re.compile(r",(kernel|initrd)=([^,]+)$")
+
+# Arguments by which casper finds its ISO: https://manpages.ubuntu.com/manpages/noble/man7/casper.7.html
+_LIVE_SOURCES = ("url=", "iso-url=", "netboot=", "nfsroot=", "fetch=", "iso-scan/filename=")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A machine as asked for. `spec` has neither disks nor installer; exactly one way to start it is given.
 
-    `location` is an install tree, `kernel` (with `initrd`) a kernel at an address or path of its own, `cdrom` an ISO;
-    without any of them the first of `disks` has a system. `answers` is a file or a URL, `injected` are host files by
-    their place in the initial RAM disk, `extra` kernel arguments. Without `enable` images are started as they are.
+    `location` is an install tree, `kernel` (with `initrd`) a kernel at an address or path of its own or below
+    `location`, `cdrom` an ISO; without any of them the first of `disks` has a system. `answers` is a file or a URL,
+    `injected` are host files by their place in the initial RAM disk, `extra` kernel arguments. Without `enable` images
+    are started as they are. `dry_run` fetches and copies nothing.
     """
 
     spec: VmSpec
@@ -65,6 +76,7 @@ class Request:
     extra: str = ""
     insecure: bool = False
     enable: bool = True
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,22 @@ class Prepared:
     judgement: Judgement | None = None
 
 
+def split_location(
+    words: str, kernel: str | None = None, initrd: str | None = None
+) -> tuple[str, str | None, str | None]:
+    """Location, kernel and initial RAM disk of `LOCATION,kernel=PATH,initrd=PATH`, as virt-install takes them.
+
+    `kernel` and `initrd` are what options of their own say. Raises UsageError where both name one.
+    """
+    found = {"kernel": kernel, "initrd": initrd}
+    while match := _LOCATION_PART.search(words):
+        key, path = match[1], match[2]
+        if found[key] not in (None, path):
+            raise UsageError(f"--location and --{key} name two files: {path} and {found[key]}", hint="Name one.")
+        found[key], words = path, words[: match.start()]
+    return words, found["kernel"], found["initrd"]
+
+
 def prepare(connection: Any, request: Request, progress: Progress) -> Prepared:
     """The blueprint of a request. What cannot work is refused before anything is fetched.
 
@@ -90,11 +118,14 @@ def prepare(connection: Any, request: Request, progress: Progress) -> Prepared:
     check_is_local(connection)
     check_name(connection, request.spec.name)
     _check_memory(connection, request.spec)
+    _check_disks(connection, request.disks)
     disks = tuple(plan_disks(request.spec.name, list(request.disks)))
     host = _host(connection, request.architecture)
     if request.cdrom is not None:
         cdrom = request.cdrom.resolve()
-        iso = enabled_iso(cdrom, progress) if request.enable else EnabledIso(_existing(cdrom))
+        iso = EnabledIso(_existing(cdrom))
+        if request.enable:
+            iso = enabled_iso(cdrom, progress, dry_run=request.dry_run)
         return Prepared(Blueprint(request.spec, disks, Installer(cdrom=iso.path), host), judgement=iso.judgement)
     if request.location is None and request.kernel is None:
         lacks_console = request.enable and not has_console(disks[0].path)
@@ -103,23 +134,71 @@ def prepare(connection: Any, request: Request, progress: Progress) -> Prepared:
 
 
 def _from_kernel(request: Request, disks: tuple[Any, ...], host: Host, progress: Progress) -> Prepared:
-    tree = find_tree(request.location, architecture=request.architecture) if request.location else None
+    tree = _tree(request)
     if tree is not None and request.architecture is None and tree.architecture:
         host = _of_architecture(host, tree.architecture)
-    if request.kernel is not None:
-        if request.initrd is None:
-            raise UsageError("--kernel needs --initrd", hint="Give both.")
-        files = fetch_files(
-            request.kernel, request.initrd, default_cache(), insecure=request.insecure, progress=progress
-        )
-    else:
-        assert tree is not None
-        files = fetch(tree, default_cache(), insecure=request.insecure, progress=progress)
+    files = _files(request, tree, progress)
     injected = dict(request.injected or {})
     kernel = DirectKernel(files.kernel, files.initrd, _arguments(request, tree, host, injected))
     medium = Path(request.location or "/")
     installer = Installer(kernel=kernel, injected=injected, medium=medium.resolve() if medium.is_file() else None)
     return Prepared(Blueprint(request.spec, disks, installer, host), files, tree)
+
+
+def _files(request: Request, tree: InstallTree | None, progress: Progress) -> BootFiles:
+    """Kernel and initial RAM disk on this host; in a dry run, where they would be."""
+    cache = default_cache()
+    if request.kernel is None or request.initrd is None:
+        assert tree is not None
+        if request.dry_run:
+            return would_fetch(tree.kernel, tree.initrd, cache, tree.checksums)
+        return fetch(tree, cache, insecure=request.insecure, progress=progress)
+    if request.dry_run:
+        return would_fetch(request.kernel, request.initrd, cache, {})
+    bring = fetch_files
+    if request.location is not None and not _is_elsewhere(request):
+        bring = partial(fetch_inner, request.location)
+    return bring(request.kernel, request.initrd, cache, insecure=request.insecure, progress=progress)
+
+
+def _tree(request: Request) -> InstallTree | None:
+    """The tree at the location. Beside --kernel it need not be one that is known: None then, as without a location."""
+    if request.location is None:
+        return None
+    try:
+        tree = find_tree(request.location, architecture=request.architecture)
+    except NoTreeError:
+        if request.kernel is None:
+            raise
+        return None
+    _check_finds_its_iso(request, tree)
+    return tree
+
+
+def _is_elsewhere(request: Request) -> bool:
+    """Whether --kernel and --initrd are files of this host or addresses, and not paths below --location."""
+    assert request.kernel is not None
+    assert request.initrd is not None
+    return all("://" in path or Path(path).is_absolute() or _exists(path) for path in (request.kernel, request.initrd))
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _check_finds_its_iso(request: Request, tree: InstallTree) -> None:
+    """Refuse Ubuntu's live installer without an ISO: its kernel looks for one, and a folder of files is none."""
+    told = kernelargs.texts(kernelargs.split(request.extra)) + tree.arguments
+    if not tree.needs_iso or _exists(tree.location) or any(word.startswith(_LIVE_SOURCES) for word in told):
+        return
+    raise UnsupportedError(
+        f"{shown(tree.location)}: Ubuntu's live installer loads the rest of its system from an ISO, which this is not",
+        hint="Start from the ISO with --cdrom ISO or --location ISO, or name its address: "
+        "--extra-args 'url=http://HOST/ubuntu.iso ip=dhcp'. For another kernel, see --kernel.",
+    )
 
 
 def _arguments(request: Request, tree: InstallTree | None, host: Host, injected: dict[str, Path]) -> str:
@@ -128,8 +207,8 @@ def _arguments(request: Request, tree: InstallTree | None, host: Host, injected:
     if tree is None:
         if request.answers:
             raise UsageError(
-                "without --location nobody knows how this installer takes its answers",
-                hint="Give --inject FILE, and tell the installer with --extra-args.",
+                "imgkit does not know how this installer takes its answers",
+                hint="Give --inject FILE, and name the file to the installer with --extra-args.",
             )
         return kernelargs.join(kernelargs.set_console(kernelargs.split(request.extra), console))
     answers = request.answers or ""
@@ -142,6 +221,8 @@ def _arguments(request: Request, tree: InstallTree | None, host: Host, injected:
 
 def _check(request: Request) -> None:
     from_kernel = request.location is not None or request.kernel is not None
+    if (request.kernel is None) != (request.initrd is None):
+        raise UsageError("--kernel and --initrd go together", hint="Give both.")
     if request.cdrom is not None and from_kernel:
         raise UsageError("--cdrom and --location exclude each other", hint="Give one of the two.")
     if not from_kernel and (request.answers or request.injected or request.extra):
@@ -158,6 +239,19 @@ def _check(request: Request) -> None:
             raise LocationError(f"{path}: there is no such file")
     if request.answers and "://" not in request.answers and not Path(request.answers).is_file():
         raise LocationError(f"{request.answers}: there is no such file", hint="Give a file, or a URL with ://.")
+
+
+def _check_disks(connection: Any, disks: Sequence[DiskWish]) -> None:
+    """Refuse a disk that another machine has: sooner or later both would write to it."""
+    existing = [disk.path for disk in disks if disk.path is not None and disk.size is None]
+    users = users_of_images(connection) if existing else {}
+    for path in existing:
+        machine = users.get(path.resolve())
+        if machine is not None:
+            raise MachineError(
+                f"{path}: the machine {machine} uses this disk",
+                hint=f"Give another disk, copy this one, or remove that machine: imgkit vm remove {machine}.",
+            )
 
 
 def _check_memory(connection: Any, spec: VmSpec) -> None:
