@@ -54,7 +54,13 @@ _CONSOLE = {
     "terminal": "string",
     "no-vga": "boolean",
 }
-_WISHES = {"quiet-off": "boolean", "timeout": "integer", "recovery": "boolean", "strict": "boolean"}
+_WISHES = {
+    "quiet-off": "boolean",
+    "timeout": "integer",
+    "default": "string",
+    "recovery": "boolean",
+    "strict": "boolean",
+}
 _OPERATIONS = {
     "console enable": _CONSOLE | _WISHES,
     "write": {"path": "string", "contents": "string", "from": "string"},

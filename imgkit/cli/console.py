@@ -65,8 +65,20 @@ def make_options(
     ] = False,
     timeout: Annotated[
         int | None,
-        typer.Option(min=0, metavar="SECONDS", help="Show the boot menu that long. [default: as it is; ISOs: 10]"),
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Boot menu timeout. [default: unchanged; 10 for an ISO's installer that would wait without end]",
+        ),
     ] = None,
+    default: Annotated[
+        str,
+        typer.Option(
+            metavar="keep|text|TITLE",
+            help="What an ISO boots by itself: what it did (keep), the same but graphical installers in text (text), or"
+            " the menu entry of this title, with those of its submenus: 'A>B'.",
+        ),
+    ] = "text",
     recovery: Annotated[bool, typer.Option("--recovery", help="Change the recovery entries too.")] = False,
     strict: Annotated[
         bool,
@@ -76,7 +88,7 @@ def make_options(
     """What else is wanted."""
     from imgkit.configtext.options import EnableOptions
 
-    return EnableOptions(recovery=recovery, quiet_off=quiet_off, timeout=timeout, strict=strict)
+    return EnableOptions(recovery=recovery, quiet_off=quiet_off, timeout=timeout, default=default, strict=strict)
 
 
 @composed(source=make_source, console=make_console, options=make_options, delivery=make_delivery)
@@ -90,7 +102,10 @@ def enable(
 ) -> None:
     """Give the system in an image a serial console: boot menu, kernel and login prompt, now and after updates.
 
-    An installer's ISO boots to the text installer on the serial line, and hands the console on to what it installs.
+    An ISO boots by itself what it booted before: the local disk, a live system, an unattended installation. Two things
+    may change, and are reported: a graphical installer that asks becomes the same installer in text, and a menu without
+    a timeout starts an installer that asks after 10 seconds. `--default keep` changes neither. What is installed keeps
+    the console.
 
     `console status` of the result decides what is reported: enabled (exit status 0), or enabled in part (15), with what
     is missing and how to fix it. Where nothing can be enabled, nothing is written.

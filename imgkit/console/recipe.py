@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import generators
 from imgkit.bootloaders.files import Loader
-from imgkit.configtext.options import EnableOptions
+from imgkit.configtext.options import DefaultEntry, EnableOptions
 from imgkit.console.facts import find_facts, init_of, usual_kernels
-from imgkit.errors import UnsupportedError
+from imgkit.errors import UnsupportedError, UsageError
 from imgkit.treeedits import TreeEdits, named
 
 if TYPE_CHECKING:
@@ -31,8 +31,14 @@ def enable(
     """The changes that give an installed system a serial console; none where it has it.
 
     `announce` is told of each change in what the system does by itself. Raises UnsupportedError where no boot loader is
-    known, or all command lines are sealed; ConfigError where a configuration file cannot be understood.
+    known, or all command lines are sealed; ConfigError where a configuration file cannot be understood; UsageError
+    where `options.default` names an entry.
     """
+    if options is not None and options.default not in tuple(DefaultEntry):
+        raise UsageError(
+            f"--default {options.default!r} names an entry of an ISO's menu, and this is an installed system",
+            hint="Set GRUB_DEFAULT, or the default of its boot loader, with `imgkit edit`.",
+        )
     edits, facts = TreeEdits(tree), find_facts(tree)
     _require_boot_loader(facts)
     init = init_of(edits, facts)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import imgkit
-from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import default_console
 from imgkit.console.contents import architecture, status
 from imgkit.console.enabling import console_status, enable_console
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from imgkit.storage.copy import Progress
 
 _AS_IT_IS = "--no-enable starts it as it is."
-_MENU = 5  # seconds that an installer's boot menu waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,6 @@ def enabled_iso(image: Path, progress: Progress = no_progress, *, dry_run: bool 
             image,
             NewFile(copy, force=True),
             console=default_console,
-            options=EnableOptions(timeout=_MENU),
             progress=progress,
         )
     except (ConfigError, GuestError, UnsupportedError) as error:

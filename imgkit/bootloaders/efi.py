@@ -1,0 +1,42 @@
+"""What an EFI program is, told by its own bytes: a boot loader with a configuration, or a kernel that has none.
+
+A unified kernel image has its command line in a section ".cmdline"; a Linux kernel with an EFI stub takes none from a
+medium's firmware.
+
+Sections: https://uapi-group.org/specifications/specs/unified_kernel_image/ and the PE format's section table.
+The kernel's header: https://docs.kernel.org/arch/x86/boot.html ("HdrS" at 0x202); on arm64 the magic number at 56.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+_X86_MAGIC = (0x202, b"HdrS")
+_ARM64_MAGIC = (0x38, b"ARM\x64")
+_SECTIONS = 4096  # the section table follows the headers
+HEAD = 4096
+"""How many bytes of a program tell what it is."""
+
+
+class EfiProgram(Enum):
+    """Kinds of EFI programs that boot Linux without a configuration that could be edited, and all others."""
+
+    UNIFIED_KERNEL = auto()
+    KERNEL = auto()
+    OTHER = auto()
+
+
+def identify(head: bytes) -> EfiProgram:
+    """What the program is that begins with `head`, of which `HEAD` bytes are enough."""
+    if not head.startswith(b"MZ"):
+        return EfiProgram.OTHER
+    if _has_sections(head[:_SECTIONS]):
+        return EfiProgram.UNIFIED_KERNEL
+    is_kernel = any(head[at : at + len(magic)] == magic for at, magic in (_X86_MAGIC, _ARM64_MAGIC))
+    return EfiProgram.KERNEL if is_kernel else EfiProgram.OTHER
+
+
+def _has_sections(head: bytes) -> bool:
+    """Whether the section table names a kernel's parts: ".linux", each name in eight bytes padded with zeros."""
+    start = int.from_bytes(head[0x3C:0x40], "little")
+    return head[start : start + 4] == b"PE\0\0" and head.find(b".linux\0\0", start) > 0

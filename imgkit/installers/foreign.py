@@ -1,0 +1,100 @@
+"""What a medium is that boots no Linux, or none whose menus are known, and how its console is put on a serial line.
+
+Names of files tell. What is said is for the person who tried: what the image is, and what would do it instead.
+
+FreeBSD: loader.conf(5); OpenBSD: boot(8); NetBSD: boot.cfg(5); ESXi: Broadcom's KB 323722; illumos: boot(7)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imgkit.treeedits import TreeEdits
+
+_EDIT = "`imgkit edit`"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What an image is, as the end of a sentence about it; the path that tells so; and what to do instead."""
+
+    what: str
+    evidence: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """`paths` are files of which one is enough, `also` those of which one has to be there as well."""
+
+    what: str
+    paths: tuple[str, ...]
+    hint: str
+    also: tuple[str, ...] = ()
+
+
+_MARKS = (
+    _Mark(
+        "a Windows installer or recovery medium",
+        ("/sources/boot.wim", "/sources/install.wim", "/sources/install.esd", "/bootmgr", "/efi/microsoft"),
+        "Windows has Emergency Management Services for a serial line: `bcdedit /ems on` in the installed system.",
+    ),
+    _Mark(
+        "a VMware ESXi installer",
+        ("/b.b00", "/efi/boot/boot.cfg", "/boot.cfg"),
+        "Add `text nofb com1_baud=115200 com1_Port=0x3f8 tty2Port=com1` to kernelopt in /boot.cfg and"
+        f" /efi/boot/boot.cfg with {_EDIT}.",
+        also=("/mboot.c32", "/efi/boot/bootx64.efi"),
+    ),
+    _Mark(
+        "a NetBSD medium",
+        ("/netbsd", "/netbsd.gz"),
+        f"Add `consdev=com0,115200` to /boot.cfg with {_EDIT}.",
+    ),
+    _Mark(
+        "an OpenBSD installer",
+        ("/bsd", "/bsd.rd", "/etc/boot.conf"),
+        f"Put `stty com0 115200` and `set tty com0` into /etc/boot.conf with {_EDIT}.",
+    ),
+    _Mark(
+        "a FreeBSD medium or one of its derivatives, such as pfSense and OPNsense",
+        ("/boot/loader.conf", "/boot/kernel/kernel", "/boot/cdboot", "/boot/loader_lua"),
+        'Put `boot_multicons="YES"`, `console="comconsole,vidconsole"` and `comconsole_speed="115200"` into'
+        f" /boot/loader.conf with {_EDIT}.",
+        also=("/boot/loader.efi", "/boot/cdboot", "/boot/loader", "/boot/defaults"),
+    ),
+    _Mark(
+        "an illumos or Solaris medium",
+        ("/platform/i86pc/kernel", "/boot/solaris", "/platform/i86pc"),
+        f'Put `console="ttya"` into /boot/conf.d/console.conf with {_EDIT}.',
+    ),
+    _Mark("a ReactOS medium", ("/reactos", "/freeldr.sys"), "It has its own entry with debug output on COM1."),
+    _Mark("a Haiku medium", ("/haiku_loader", "/boot/haiku"), "Its loader has serial debug output in its own menu."),
+    _Mark("a DOS medium", ("/command.com", "/kernel.sys", "/io.sys"), "`ctty com1` in autoexec.bat moves its prompt."),
+)
+_PFSENSE = re.compile(rb"pfsense|opnsense|truenas|freenas|ghostbsd|midnightbsd", re.IGNORECASE)
+_MEMORY_TEST = re.compile(r"mem(?:test|86).*|mt86.*", re.IGNORECASE)
+
+
+def recognise(edits: TreeEdits) -> Foreign | None:
+    """What the medium is, where its files tell; None where they do not."""
+    for mark in _MARKS:
+        found = _first(edits, mark.paths)
+        if found is not None and (not mark.also or _first(edits, mark.also) is not None):
+            return Foreign(mark.what, found, mark.hint)
+    for folder in ("/", "/boot", "/EFI/BOOT", "/isolinux"):
+        spelled = edits.spelled(folder)
+        names = edits.names(spelled) if spelled else []
+        test = next((name for name in names if _MEMORY_TEST.fullmatch(name)), None)
+        if test is not None:
+            return Foreign(
+                "a memory test", f"{folder.rstrip('/')}/{test}", "Memtest86+ takes console=ttyS0,115200 itself."
+            )
+    return None
+
+
+def _first(edits: TreeEdits, paths: tuple[str, ...]) -> str | None:
+    return next((found for path in paths if (found := edits.spelled(path)) is not None), None)
