@@ -147,7 +147,7 @@ def _inspect_iso(image: Image, medium: IsoImage, *, with_map: bool) -> IsoInspec
     menus: tuple[BootFile, ...] = ()
     problem = hint = ""
     try:
-        menus = tuple(menu.boot for menu in find_menus(TreeEdits(medium.tree), medium.tree.boot_roots()))
+        menus = find_menus(TreeEdits(medium.tree), medium.tree.boot_roots())
         console = console_of(medium, None)
     except (ConfigError, UnsupportedError) as error:
         problem, hint = str(error), error.hint or ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from imgkit.bootloaders.bls import config as bls
 from imgkit.bootloaders.files import Loader
 from imgkit.bootloaders.grub2 import config as grubcfg
-from imgkit.bootloaders.grub_legacy import config as grublegacy
+from imgkit.bootloaders.grub_legacy import loader as grub_legacy
 from imgkit.bootloaders.syslinux import config as syslinux
 from imgkit.bootloaders.syslinux import loader as extlinux
 from imgkit.configtext import kernelargs
@@ -44,9 +44,9 @@ def ask_in_text(edits: TreeEdits, boot: BootFile, family: Family | None, *, reco
 
     match boot.loader:
         case Loader.GRUB:
-            edits.edit(boot.path, partial(grubcfg.edit_arguments, edit=edit_one, recovery=recovery))
+            grubcfg.edit_arguments(edits, boot.path, edit_one, recovery=recovery)
         case Loader.GRUB_LEGACY:
-            edits.edit(boot.path, partial(grublegacy.edit_arguments, edit=edit_one, recovery=recovery))
+            grub_legacy.edit_arguments(edits, boot.path, edit_one, recovery=recovery)
         case Loader.BLS:
             edits.edit(boot.path, partial(bls.edit_arguments, edit=edit_one))
         case Loader.EXTLINUX:

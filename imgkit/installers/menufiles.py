@@ -1,30 +1,26 @@
 """The boot menus of an ISO: where its boot loaders look, and the files that those lead to.
 
 Boot loaders start where firmware and ISO allow, so each place that one of them knows counts, in the ISO itself and in
-every FAT boot image that the tree shows as a directory. Files that a GRUB script names are followed; what is missing
-is passed over, as GRUB does.
+every FAT boot image that the tree shows as a directory. The boot loaders' modules follow what those files name.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from imgkit import bootloaders as loaders
 from imgkit.bootloaders.files import BootFile, Loader
-from imgkit.bootloaders.grub2 import config as grubcfg
-from imgkit.treeedits import named
+from imgkit.bootloaders.grub2 import loader as grub
+from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from imgkit.configtext.checks import KernelLine
-    from imgkit.configtext.text import Setting
     from imgkit.treeedits import TreeEdits
 
-_MAX_FILES = 200
 _ARCHES = ("x86_64", "aarch64", "i386", "ppc64le", "riscv64")
 
 _SYSLINUX_FOLDERS = (
@@ -36,7 +32,7 @@ _GRUB_FILES = (
     *("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/loopback.cfg", "/grub/grub.cfg", "/grub.cfg"),
     *(f"/boot/{arch}/grub2{kind}/grub.cfg" for arch, kind in product(_ARCHES, ("", "-efi", "-ieee1275"))),
 )
-_GRUB_LEGACY_FILES = ("/boot/grub/menu.lst", "/boot/grub/grub.conf")
+_GRUB_LEGACY_FILES = ("/boot/grub/menu.lst", "/boot/grub/grub.conf", "/menu.lst", "/grub/menu.lst")
 _LOADER_FOLDERS = ("/loader", "/boot/loader")
 # FAT images that UEFI boots from: Debian's, Fedora's, SUSE's, Arch's, iPXE's.
 _BOOT_IMAGES = (
@@ -44,32 +40,33 @@ _BOOT_IMAGES = (
     *(f"/boot/{arch}/efi" for arch in _ARCHES),
 )
 
-_DEVICE = re.compile(r"\(.*?\)")
-_PREFIX = re.compile(r"\$(?:prefix|\{prefix\})")
 
+def find_menus(edits: TreeEdits, roots: Sequence[str] = ()) -> tuple[BootFile, ...]:
+    """Each file that a boot loader starts with, and those that the Boot Loader Specification lists beside it.
 
-@dataclass(frozen=True, slots=True)
-class MenuFile:
-    """One file of a menu. `is_start` says that it shows by itself: it was not chosen in another menu before."""
-
-    boot: BootFile
-    is_start: bool
-
-
-def find_menus(edits: TreeEdits, roots: Sequence[str] = ()) -> tuple[MenuFile, ...]:
-    """Every file that a boot loader reads, unified kernel images too; for SYSLINUX the first file of each menu.
-
-    `roots` are directories of the tree, beside the usual ones, that a boot loader would take for its root.
+    `roots` are directories of the tree, beside the usual ones, that a boot loader would take for its root. A script of
+    GRUB that only looks for another one of them is left out.
     """
     places = dict.fromkeys(("", *(root.rstrip("/") for root in roots), *_images(edits)))
-    found: dict[str, MenuFile] = {}
-    for root in places:
-        for boot in _in_root(edits, root):
-            found.setdefault(boot.path, MenuFile(boot, is_start=True))
-    for menu in list(found.values()):
-        if menu.boot.loader is Loader.GRUB:
-            _follow(edits, menu, found, _root_of(menu.boot.path, places))
+    found = {boot.path: boot for root in places for boot in _in_root(edits, root)}
+    scripts = [boot.path for boot in found.values() if boot.loader is Loader.GRUB]
+    for path in scripts:
+        if grub.only_leads_to(edits, path, [other for other in scripts if other != path and other in found]):
+            del found[path]
     return tuple(found.values())
+
+
+def read_kernels(edits: TreeEdits, boots: Iterable[BootFile]) -> tuple[list[list[KernelLine]], list[ConfigError]]:
+    """The kernels of each of the files, none where one cannot be read; and why those cannot."""
+    kernels: list[list[KernelLine]] = []
+    errors: list[ConfigError] = []
+    for boot in boots:
+        try:
+            kernels.append(list(loaders.kernel_lines(edits, [boot])))
+        except ConfigError as error:
+            kernels.append([])
+            errors.append(error)
+    return kernels, errors
 
 
 def boots_normally(kernels: Iterable[KernelLine]) -> bool:
@@ -79,10 +76,6 @@ def boots_normally(kernels: Iterable[KernelLine]) -> bool:
 
 def _images(edits: TreeEdits) -> Iterator[str]:
     return (path for image in _BOOT_IMAGES if (path := edits.spelled(image)) and edits.names(path))
-
-
-def _root_of(path: str, roots: Iterable[str]) -> str:
-    return max((root for root in roots if path.startswith(f"{root}/")), key=len, default="")
 
 
 def _in_root(edits: TreeEdits, root: str) -> Iterator[BootFile]:
@@ -118,34 +111,3 @@ def _files(edits: TreeEdits, loader: Loader, paths: Iterable[str]) -> Iterator[B
         found = edits.spelled(path)
         if found is not None and edits.size(found) is not None:
             yield BootFile(loader, found)
-
-
-def _follow(edits: TreeEdits, menu: MenuFile, found: dict[str, MenuFile], root: str) -> None:
-    """Add to `found` what a GRUB script leads to."""
-    pending = [menu]
-    while pending and len(found) < _MAX_FILES:
-        current = pending.pop(0)
-        path = current.boot.path
-        with named(path):
-            facts = grubcfg.facts(edits.text(path) or "")
-        for setting in (*facts.includes, *facts.chained):
-            target = _target(edits, setting, facts.prefixes, path, root)
-            if target is not None and target not in found:
-                shows = current.is_start and setting in facts.includes
-                found[target] = MenuFile(BootFile(Loader.GRUB, target), is_start=shows)
-                pending.append(found[target])
-
-
-def _target(edits: TreeEdits, setting: Setting, prefixes: Sequence[Setting], path: str, root: str) -> str | None:
-    """The file that `source` or `configfile` names; None where it is not there, or a variable decides."""
-    if setting.name not in ("source", ".", "configfile", "extract_entries_source"):
-        return None
-    prefix = prefixes[-1].value if prefixes else posixpath.dirname(path)
-    name = _DEVICE.sub("", _PREFIX.sub(lambda _: prefix, setting.value))
-    if "$" in name or not name.startswith("/"):
-        return None
-    for place in (root, "") if not name.startswith(f"{root}/") else ("",):
-        found = edits.spelled(posixpath.normpath(place + name))
-        if found is not None and edits.size(found) is not None:
-            return found
-    return None

@@ -11,23 +11,21 @@ from typing import TYPE_CHECKING
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import menus as defaults
 from imgkit.bootloaders.files import Loader
-from imgkit.bootloaders.grub2 import loader as grub
 from imgkit.configtext.options import EnableOptions
 from imgkit.errors import UnsupportedError
 from imgkit.installers import coreos
 from imgkit.installers.answers import answer_file
 from imgkit.installers.arguments import ask_in_text
 from imgkit.installers.detection import find_installer
-from imgkit.installers.menufiles import boots_normally, find_menus
+from imgkit.installers.menufiles import boots_normally, find_menus, read_kernels
 from imgkit.treeedits import TreeEdits, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from imgkit.bootloaders.files import BootFile
     from imgkit.configtext.checks import KernelLine
     from imgkit.configtext.serial import SerialConsole
-    from imgkit.installers.detection import Installer
-    from imgkit.installers.menufiles import MenuFile
     from imgkit.tree import Change, Tree
 
 _MAX_NAMED = 12
@@ -49,24 +47,29 @@ def enable(
     cannot be understood; UsageError where `options.default` names no entry.
     """
     edits, installer = TreeEdits(tree), find_installer(tree)
-    menus, areas = find_menus(edits, roots), coreos.find_areas(edits)
-    kernels = list(loaders.kernel_lines(edits, (menu.boot for menu in menus)))
+    boots, areas = list(find_menus(edits, roots)), coreos.find_areas(edits)
+    groups, errors = read_kernels(edits, boots)
+    kernels = [kernel for group in groups for kernel in group]
+    if errors and not kernels:
+        raise errors[0]
     options = _for_installer(options or EnableOptions(), kernels)
     if not areas:
-        _require_kernels(edits, menus, kernels)
-        coreos.check_unlisted(edits, tuple(menu.boot.path for menu in menus))
-    shown = [menu.boot for menu in menus if menu.is_start]
-    before = defaults.all_menus(edits, shown)
+        _require_kernels(edits, boots, kernels)
+        files = (*(boot.path for boot in boots), *(kernel.file for kernel in kernels))
+        coreos.check_unlisted(edits, tuple(dict.fromkeys(files)))
+    unreadable = [error.path for error in errors]
+    boots = [boot for boot in boots if boot.path not in unreadable]
+    before = defaults.all_menus(edits, boots)
     defaults.check_title(before, options.default)
     answered = answer_file(edits, before) != ""
     coreos.enable(edits, areas, console, options)
     held = coreos.contents(edits, areas)
-    for menu in menus:
-        with named(menu.boot.path):
-            _enable_menu(edits, menu, console, options, installer)
-            if menu.is_start:
-                defaults.improve(edits, menu.boot, default=options.default, answered=answered)
-    defaults.announce(edits, before, defaults.all_menus(edits, shown), default=options.default)
+    for boot in boots:
+        with named(boot.path):
+            loaders.module_for(boot).enable(edits, boot.path, console, options)
+            ask_in_text(edits, boot, installer.family if installer else None, recovery=options.recovery)
+            defaults.improve(edits, boot, default=options.default, answered=answered)
+    defaults.announce(edits, before, defaults.all_menus(edits, boots), default=options.default)
     coreos.follow(edits, areas, held)
     changes = edits.changes()
     _refuse_signed(edits, changes)
@@ -80,32 +83,21 @@ def _for_installer(options: EnableOptions, kernels: Sequence[KernelLine]) -> Ena
     return replace(options, installer=True, recovery=options.recovery or not boots_normally(kernels))
 
 
-def _enable_menu(
-    edits: TreeEdits, menu: MenuFile, console: SerialConsole, options: EnableOptions, installer: Installer | None
-) -> None:
-    path = menu.boot.path
-    if menu.boot.loader is Loader.GRUB and not menu.is_start:
-        grub.enable_kernels(edits, path, console, options)
-    else:
-        loaders.module_for(menu.boot).enable(edits, path, console, options)
-    ask_in_text(edits, menu.boot, installer.family if installer else None, recovery=options.recovery)
-
-
-def _require_kernels(edits: TreeEdits, menus: Sequence[MenuFile], kernels: Sequence[KernelLine]) -> None:
-    if not menus:
+def _require_kernels(edits: TreeEdits, boots: Sequence[BootFile], kernels: Sequence[KernelLine]) -> None:
+    if not boots:
         raise UnsupportedError(
             f"no boot menu that is known here; what was found: {_found(edits)}",
             hint="If the kernel is started from outside, give it console=ttyS0,115200n8 there.",
         )
     if kernels:
         return
-    sealed = next((menu.boot.path for menu in menus if menu.boot.loader is Loader.UKI), None)
+    sealed = next((boot.path for boot in boots if boot.loader is Loader.UKI), None)
     if sealed is not None:
         raise UnsupportedError(
             f"{sealed} is a unified kernel image: its command line is sealed inside",
             hint="Use an image of the same release that boots by GRUB or ISOLINUX.",
         )
-    files = ", ".join([menu.boot.path for menu in menus][:_MAX_NAMED])
+    files = ", ".join([boot.path for boot in boots][:_MAX_NAMED])
     raise UnsupportedError(f"no boot menu boots Linux, so that no kernel could be told of the console: {files}")
 
 

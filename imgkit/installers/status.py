@@ -18,16 +18,16 @@ from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, s
 from imgkit.configtext.serial import default_console
 from imgkit.installers import coreos
 from imgkit.installers.detection import find_installer
-from imgkit.installers.menufiles import boots_normally, find_menus
+from imgkit.installers.menufiles import boots_normally, find_menus, read_kernels
 from imgkit.treeedits import TreeEdits, named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from imgkit.bootloaders.bootmenu import BootMenu
+    from imgkit.bootloaders.files import BootFile
     from imgkit.configtext.checks import KernelLine
     from imgkit.configtext.serial import SerialConsole
-    from imgkit.installers.menufiles import MenuFile
     from imgkit.tree import Tree
 
 _MAX_NAMED = 5
@@ -40,25 +40,34 @@ def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[
     Raises ConfigError where a configuration file cannot be understood.
     """
     edits, installer = TreeEdits(tree), find_installer(tree)
-    menus = find_menus(edits, roots)
-    kernels = [list(loaders.kernel_lines(edits, [menu.boot])) for menu in menus]
+    boots = find_menus(edits, roots)
+    kernels, errors = read_kernels(edits, boots)
     listed = {kernel.file for group in kernels for kernel in group}
     if boots_normally(kernel for group in kernels for kernel in group):
         kernels = [[kernel for kernel in group if not kernel.is_recovery] for group in kernels]
     kernels += [[kernel] for kernel in coreos.kernels(edits) if kernel.file not in listed]
     used = console_in_use([kernel for group in kernels for kernel in group])
     console = console or used or default_console(installer.arch if installer else "")
-    links = [link for menu in menus for link in _menu_checks(edits, menu, console)]
-    links += [check for group in kernels if group for check in _kernel_checks(group, console)]
+    unreadable = [error.path for error in errors]
+    links = [link for boot in boots if boot.path not in unreadable for link in _menu_checks(edits, boot, console)]
+    links += [
+        Check(CheckKind.LOADER, False, error.path, error.line or 0, error.message, error.hint or "") for error in errors
+    ]
+    links += [check for group in _once(kernels) if group for check in _kernel_checks(group, console)]
     if not any(kernels):
         links.append(Check(CheckKind.KERNEL, False, "", 0, "no boot menu that is known here boots Linux"))
     return Status(console, tuple(links))
 
 
-def _menu_checks(edits: TreeEdits, menu: MenuFile, console: SerialConsole) -> Iterator[Check]:
-    boot = menu.boot
-    if not menu.is_start:
-        return
+def _once(groups: Iterable[list[KernelLine]]) -> Iterator[list[KernelLine]]:
+    """Each kernel once: several menus may lead to the same file."""
+    seen: set[tuple[str, int]] = set()
+    for group in groups:
+        yield [kernel for kernel in group if (kernel.file, kernel.line) not in seen]
+        seen |= {(kernel.file, kernel.line) for kernel in group}
+
+
+def _menu_checks(edits: TreeEdits, boot: BootFile, console: SerialConsole) -> Iterator[Check]:
     with named(boot.path):
         gfxboot = syslinuxmenus.gfxboot_line(edits, boot.path) if boot.loader is Loader.EXTLINUX else None
         if gfxboot is not None:

@@ -3,12 +3,12 @@
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from imgkit.bootloaders.grub2 import config as grubcfg
 from imgkit.bootloaders.grub2 import defaults as defaultgrub
 from imgkit.bootloaders.grub2 import words as grubwords
 from imgkit.configtext import kernelargs, shellvars
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import ConfigError
+from tests.support import grubtext as grubcfg
 from tests.support import oracle
 from tests.support.sourcing import DROP_IN, NAMES, sourced
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgkit.bootloaders.grub2 import config as grubcfg
 from imgkit.bootloaders.grub2 import words as grubwords
 from imgkit.bootloaders.grub_legacy import config as grublegacy
 from imgkit.bootloaders.syslinux import config as syslinux
@@ -18,6 +17,7 @@ from imgkit.configtext.serial import SerialConsole
 from imgkit.configtext.text import decode, splice
 from imgkit.errors import ConfigError
 from tests.support import corpus
+from tests.support import grubtext as grubcfg
 
 CONSOLE = SerialConsole()
 OURS = ("console=tty0", "console=ttyS0,115200n8")

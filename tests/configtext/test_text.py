@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from imgkit.accounts.securetty import config as securetty
 from imgkit.bootloaders.bls import config as bls
-from imgkit.bootloaders.grub2 import config as grubcfg
 from imgkit.bootloaders.grub2 import defaults as defaultgrub
 from imgkit.bootloaders.grub2 import environment as grubenv
 from imgkit.bootloaders.grub_legacy import config as grublegacy
@@ -22,6 +21,7 @@ from imgkit.errors import ConfigError
 from imgkit.inits.inittab import config as inittab
 from imgkit.inits.upstart import config as upstart
 from tests.support import corpus
+from tests.support import grubtext as grubcfg
 
 CONSOLE = SerialConsole()
 

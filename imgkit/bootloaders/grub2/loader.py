@@ -1,66 +1,69 @@
-"""GRUB 2: grub.cfg."""
+"""GRUB 2 as a boot loader: grub.cfg, and every script that it leads to."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders import menu_message
-from imgkit.bootloaders.grub2 import config as grubcfg
+from imgkit.bootloaders.grub2 import config
+from imgkit.bootloaders.grub2.follow import follow
+from imgkit.bootloaders.grub2.menu import shown_menus
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
+from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
-    from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
 
 
 def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableOptions) -> None:
-    """Put menu and kernels on the console. A file that only looks for the real one has neither and stays."""
-    if _has_menu(grubcfg.facts(edits.text(path) or "")):
-        menu = partial(grubcfg.enable, console=console, recovery=options.recovery, installer=options.installer)
-        edits.edit(path, partial(menu, remove=options.removed, timeout=options.timeout))
+    """Put menus and kernels on the console. A file that only looks for the real one has neither and stays."""
+    shown = [menu.file for menu in shown_menus(follow(edits, path))]
+    config.enable(edits, path, console, options, shown)
 
 
-def enable_kernels(edits: TreeEdits, path: str, console: SerialConsole, options: EnableOptions) -> None:
-    """Put the kernels of a script on the console, which only shows when another menu has led to it."""
-
-    def edit(arguments: Arguments, _kernel: object) -> Arguments:
-        arguments = kernelargs.remove(arguments, options.removed)
-        return kernelargs.set_console(arguments, console, installer=options.installer)
-
-    edits.edit(path, partial(grubcfg.edit_arguments, edit=edit, recovery=options.recovery))
+def only_leads_to(edits: TreeEdits, path: str, others: Collection[str]) -> bool:
+    """Whether the script at `path` does nothing itself but find one of the scripts `others` and go on there."""
+    try:
+        journey = follow(edits, path)
+    except ConfigError:  # told by those who read it
+        return False
+    steps = [step.source.file for menu in journey.menus for step in menu.switches]
+    steps += [setting.source.file for menu in journey.menus for setting in menu.settings]
+    items = [entry.file for menu in journey.menus for entry in menu.entries]
+    is_bare = path not in (*steps, *items) and not journey.problems
+    return (
+        is_bare
+        and not any(kernel.file == path for kernel in config.all_kernels(journey))
+        and any(file in others for file in journey.files)
+    )
 
 
 def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:
-    """The command lines of all entries, those of submenus too."""
-    found = grubcfg.facts(edits.text(path) or "")
-    titles = dict(_titles(found.entries))
-    for kernel in found.kernels:
-        title = titles.get(kernel.line, kernel.path)
+    """The command lines of all entries, those of submenus and of other files too."""
+    journey = follow(edits, path)
+    titles: dict[tuple[str, int], str] = {}
+    for menu in journey.menus:
+        for entry, kernel in menu.kernels():
+            titles.setdefault((kernel.file, kernel.line), entry.title)
+    for kernel in config.all_kernels(journey):
+        title = titles.get((kernel.file, kernel.line), kernel.path)
         arguments = kernelargs.new(kernel.arguments)
-        yield KernelLine(path, kernel.line, title, arguments, kernel.is_recovery, kernel.hypervisor)
+        yield KernelLine(kernel.file, kernel.line, title, arguments, kernel.is_recovery, kernel.hypervisor)
 
 
 def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Check]:
-    """Where the menu is."""
-    found = grubcfg.facts(edits.text(path) or "")
-    if _has_menu(found):
-        shown = found.shows_menu_on(console)
-        line = max((setting.line for setting in found.terminals), default=0)
-        yield Check(CheckKind.LOADER, shown, path, line, menu_message(console, shown=shown))
-
-
-def _has_menu(found: grubcfg.GrubFacts) -> bool:
-    """Whether a grub.cfg is the real one. The one on an ESP mostly only looks for that."""
-    return bool(found.kernels or found.entries) or any(include.name == "blscfg" for include in found.includes)
-
-
-def _titles(entries: Iterable[grubcfg.MenuEntry]) -> Iterator[tuple[int, str]]:
-    for entry in entries:
-        yield from ((kernel.line, entry.title) for kernel in entry.kernels)
-        yield from _titles(entry.entries)
+    """Where each menu is, and what could not be followed to others."""
+    journey = follow(edits, path)
+    for menu in journey.menus:
+        if menu.shows:
+            shown = config.shows_on(menu, console)
+            last = menu.switches[-1] if menu.switches else None
+            file, line = (last.source.file, last.line) if last else (menu.file, 0)
+            yield Check(CheckKind.LOADER, shown, file, line, menu_message(console, shown=shown))
+    for problem in journey.problems:
+        yield Check(CheckKind.LOADER, False, problem.file, problem.line, problem.message, problem.hint)

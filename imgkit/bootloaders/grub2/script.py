@@ -1,8 +1,9 @@
 """GRUB 2's scripting language as a syntax tree whose nodes know their place in the text.
 
 This parses; it runs nothing and knows no command. It takes what GRUB's own parser takes: `grub-script-check` and this
-module agree on what is a syntax error, apart from carriage returns, which GRUB drops while it reads a file and its
-checker does not.
+module agree on what is a syntax error, but for two things. GRUB drops carriage returns while it reads a file, its
+checker does not. And a function inside `if`, a loop or another function is an error for both, but GRUB goes on with
+the next line, so that menus with one work; here it is a definition like any other.
 
 The language: https://www.gnu.org/software/grub/manual/grub/html_node/Shell_002dlike-scripting.html
 Its grammar: grub-core/script/yylex.l and parser.y in GRUB's source.
@@ -61,12 +62,14 @@ class If:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`while` and `until` with a condition, `for` without one."""
+    """`while` and `until` with a condition; `for` with the name of its variable and the words that it takes."""
 
     condition: tuple[Statement, ...]
     body: tuple[Statement, ...]
     start: int
     stop: int
+    name: str = ""
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +86,16 @@ Statement = Command | If | Loop | Function
 Block = tuple[Statement, ...]
 
 
-@functools.lru_cache(maxsize=4)  # one edit of a menu asks several questions about one text
+@functools.lru_cache(maxsize=32)  # one edit of a menu asks several questions about each of its files
 def parse(text: str) -> Block:
     """Statements of a script. Raises `ConfigError`, with the line, where GRUB would find a syntax error."""
     return _Parser(text).script()
 
 
-def commands(block: Block) -> Iterator[Command]:
+def commands(block: Block, *, functions: bool = False) -> Iterator[Command]:
     """The commands that run when a block runs, in order: also those in conditions, loops and branches.
 
-    Without those in function definitions and in the blocks of menu entries.
+    Those in function definitions only with `functions`, and never those in the blocks of menu entries.
     """
     for statement in block:
         match statement:
@@ -100,14 +103,15 @@ def commands(block: Block) -> Iterator[Command]:
                 yield statement
             case If():
                 for condition, body in statement.branches:
-                    yield from commands(condition)
-                    yield from commands(body)
-                yield from commands(statement.otherwise)
+                    yield from commands(condition, functions=functions)
+                    yield from commands(body, functions=functions)
+                yield from commands(statement.otherwise, functions=functions)
             case Loop():
-                yield from commands(statement.condition)
-                yield from commands(statement.body)
+                yield from commands(statement.condition, functions=functions)
+                yield from commands(statement.body, functions=functions)
             case Function():
-                pass
+                if functions:
+                    yield from commands(statement.body, functions=True)
 
 
 class _Parser:
@@ -125,7 +129,7 @@ class _Parser:
         statements: list[Statement] = []
         self.newlines()
         while self.token.kind != "end":
-            statements.append(self.function() if self.at("function") else self.command())
+            statements.append(self.command())
             if self.token.kind == "end":
                 break
             if not self.delimiters():
@@ -151,6 +155,8 @@ class _Parser:
                 statement = self.loop()
             case "for":
                 statement = self.for_loop()
+            case "function":
+                statement = self.function()
             case _:
                 statement = self.simple_command()
         self.depth -= 1
@@ -206,13 +212,13 @@ class _Parser:
     def for_loop(self) -> Loop:
         start = self.token.start
         self.advance()
-        self.name()
+        name = self.name()
         self.expect("in")
-        self.words()
+        words = self.words()
         if not self.delimiters():
             self.fail()
         self.expect("do")
-        return Loop((), self.body("done"), start, self.stop)
+        return Loop((), self.body("done"), start, self.stop, name, words)
 
     def function(self) -> Function:
         start = self.token.start

@@ -1,9 +1,8 @@
-"""Where GRUB 2 shows its menu: the effect of a script's `serial` and `terminal_*` commands, along every path.
+"""Where GRUB 2 shows its menu: the effect of `serial` and `terminal_*` commands.
 
 GRUB starts on the terminal `console`. A script may configure the serial port, which makes a terminal `serial`, and
 may switch input and output; conditions that depend on the machine decide which of these commands run. So the effect
 is a set of states, one for each way through the script. What menu entries do later does not matter to the menu.
-The edits make every path lead to the wanted state.
 
 The commands: https://www.gnu.org/software/grub/manual/grub/html_node/serial.html and terminal_005foutput.html.
 """
@@ -14,10 +13,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imgkit.bootloaders.grub2.script import Block, Command, Function, If, Loop, Statement, commands, parse
-from imgkit.configtext.text import Splice, insert_lines, line_number, line_start, splice
-from imgkit.errors import ConfigError
-
 if TYPE_CHECKING:
     from imgkit.configtext.serial import SerialConsole
 
@@ -26,7 +21,6 @@ _OPTION = re.compile(r"--(unit|port|speed|word|parity|stop)=(\S+)|--(unit|port|s
 _LETTERS = {"u": "unit", "p": "port", "s": "speed", "w": "word", "r": "parity", "t": "stop"}
 _DEFAULTS = {"unit": "0", "speed": "9600", "word": "8", "parity": "no", "stop": "1"}
 
-_MENU = ("menuentry", "submenu", "hiddenentry", "blscfg", "blsuki")
 TERMINAL_COMMANDS = ("terminal_input", "terminal_output", "terminal")
 
 
@@ -76,56 +70,23 @@ def serial_settings(operands: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(settings.items()))
 
 
-def states(block: Block) -> frozenset[Terminals]:
-    """The states that GRUB may be in when it shows the menu of this script.
-
-    Functions are not followed: no known generator switches terminals in one. Where there are too many states to
-    tell, the set holds one that serves no console.
-    """
-    return _run(block, frozenset({Terminals()}))
+def bounded(found: frozenset[Terminals]) -> frozenset[Terminals]:
+    """The states; one that serves no console where they are too many to tell."""
+    return found if len(found) <= _MAX_STATES else frozenset({_UNKNOWN})
 
 
-def _run(block: Block, before: frozenset[Terminals]) -> frozenset[Terminals]:
-    now = before
-    for statement in block:
-        match statement:
-            case Command():
-                now = frozenset(_command(statement, state) for state in now)
-            case If():
-                now = _branches(statement, now)
-            case Loop():
-                now |= _run(statement.body, _run(statement.condition, now))
-            case Function():
-                pass
-        if len(now) > _MAX_STATES:
-            now = frozenset({_UNKNOWN})
-    return now
-
-
-def _branches(statement: If, before: frozenset[Terminals]) -> frozenset[Terminals]:
-    now, after = before, frozenset[Terminals]()
-    for condition, body in statement.branches:
-        now = _run(condition, now)
-        after |= _run(body, now)
-        if any(command.name == "serial" for command in commands(condition[-1:])):
-            # `if serial ...; then`: only a machine without the port goes the other way, and there nothing helps.
-            return after
-    return after | _run(statement.otherwise, now)
-
-
-def _command(command: Command, state: Terminals) -> Terminals:
-    if command.name == "serial":
-        return replace(state, serial=serial_settings(command.operands))
-    if command.name not in TERMINAL_COMMANDS:
-        return state
-    named = frozenset(operand for operand in command.operands if not operand.startswith("-"))
+def after(name: str, operands: tuple[str, ...], state: Terminals) -> Terminals:
+    """The state behind `serial` or one of the `TERMINAL_COMMANDS`."""
+    if name == "serial":
+        return replace(state, serial=serial_settings(operands))
+    named = frozenset(operand for operand in operands if not operand.startswith("-"))
     if any(map(_is_serial, named)) and state.serial is None:
         # GRUB knows no terminal `serial` yet: the command fails and changes nothing.
         return state
-    if command.name != "terminal_output":
-        state = replace(state, inputs=_switch(command.operands, state.inputs, named))
-    if command.name != "terminal_input":
-        state = replace(state, outputs=_switch(command.operands, state.outputs, named))
+    if name != "terminal_output":
+        state = replace(state, inputs=_switch(operands, state.inputs, named))
+    if name != "terminal_input":
+        state = replace(state, outputs=_switch(operands, state.outputs, named))
     return state
 
 
@@ -139,101 +100,6 @@ def _switch(operands: tuple[str, ...], active: frozenset[str], named: frozenset[
     return named
 
 
-# -- edits ------------------------------------------------------------------------------------------------------------
-
-
-def set_terminal(text: str, console: SerialConsole) -> str:
-    """`text` with the menu on the serial line; unchanged where it is there already, or where there is no menu.
-
-    Every command that switches terminals before the menu is made to name the wanted ones, and what is still missing
-    goes in front of the first of them. On a machine without the port GRUB then stays on the VGA console.
-    Raises `ConfigError` where the script takes the terminal away again.
-    """
-    return add_terminals(splice(text, rewrites(parse(text), console)), console)
-
-
-def rewrites(script: Block, console: SerialConsole) -> list[Splice]:
-    """Splices that make the commands that are there name the wanted terminals; none where that is not needed."""
-    if all(state.serve(console) for state in states(script)):
-        return []
-    serial, terminals = console.grub_serial_command(), console.grub_terminals()
-    changes = []
-    for command in commands(script):
-        if command.name == "serial" and serial is not None:
-            if serial_settings(command.operands) != serial_settings(tuple(serial.split()[1:])):
-                changes.append(Splice(command.start, command.stop, serial))
-        elif _replaces_terminals(command) and set(command.operands) != set(terminals):
-            changes.append(Splice(command.words[1].start, command.words[-1].stop, " ".join(terminals)))
-    return changes
-
-
-def add_terminals(text: str, console: SerialConsole) -> str:
-    """The rewritten `text` with the commands that it lacks, checked along every path."""
-    script = parse(text)
-    anchor = menu_anchor(script)
-    if anchor is None or all(state.serve(console) for state in states(script)):
-        return text
-    text = splice(text, [_insertion(text, script, console)])
-    if not all(state.serve(console) for state in states(parse(text))):
-        raise ConfigError(
-            "the menu's terminals are switched in a way that imgkit cannot follow",
-            line=line_number(text, anchor.start),
-            hint=f"Make the file use the terminals {' '.join(console.grub_terminals())}.",
-        )
-    return text
-
-
-def _insertion(text: str, script: Block, console: SerialConsole) -> Splice:
-    missing = _missing_commands(script, console)
-    anchor = menu_anchor(script)
-    if missing and missing[0].startswith("terminal") and console.grub_serial_command() is not None:
-        # The terminal `serial` exists only behind the command that is there already.
-        names = [statement.name if isinstance(statement, Command) else "" for statement in script]
-        anchor = next(iter(script[names.index("serial") + 1 :]), None)
-    if anchor is None:
-        return insert_lines(text, len(text), missing)
-    return insert_before(text, anchor, missing)
-
-
-def _missing_commands(script: Block, console: SerialConsole) -> list[str]:
-    """Commands that no statement outside a condition has, in the order that GRUB's own generator uses."""
-    always = {
-        statement.name: statement.start
-        for statement in reversed(script)
-        if isinstance(statement, Command) and (statement.name == "serial" or _replaces_terminals(statement))
-    }
-    serial, terminals = console.grub_serial_command(), " ".join(console.grub_terminals())
-    missing = []
-    if serial is not None:
-        switches = (command.start for command in commands(script) if command.name in TERMINAL_COMMANDS)
-        if "serial" not in always or always["serial"] > min(switches, default=always["serial"]):
-            missing.append(serial)
-    missing += [
-        f"{name} {terminals}"
-        for name in ("terminal_input", "terminal_output")
-        if name not in always and "terminal" not in always
-    ]
-    return missing
-
-
-def _replaces_terminals(command: Command) -> bool:
-    """Whether it switches to the terminals that it names, rather than list, append or remove some."""
-    return command.name in TERMINAL_COMMANDS and bool(command.operands) and not command.operands[0].startswith("-")
-
-
-def menu_anchor(script: Block) -> Statement | None:
-    """The statement in front of which terminals can be set: the first that sets some, else the first of the menu."""
-    for names in (("serial", *TERMINAL_COMMANDS), _MENU):
-        for statement in script:
-            if any(command.name in names for command in commands((statement,))):
-                return statement
-    return None
-
-
-def insert_before(text: str, statement: Statement, new: list[str]) -> Splice:
-    """Splice that puts commands in front of a statement, each on a line of its own with the same indentation."""
-    start = line_start(text, statement.start)
-    indent = text[start : statement.start]
-    if indent.strip(" \t"):  # Another statement ends on the same line.
-        return Splice(statement.start, statement.start, "".join(f"{command}; " for command in new))
-    return insert_lines(text, start, [indent + command for command in new])
+def replaces_terminals(name: str, operands: tuple[str, ...]) -> bool:
+    """Whether a command switches to the terminals that it names, rather than list, append or remove some."""
+    return name in TERMINAL_COMMANDS and bool(operands) and not operands[0].startswith("-")

@@ -48,6 +48,16 @@ class Word:
     is_dynamic: bool
 
 
+class Cell(NamedTuple):
+    """One character of a word's value, or the name of a variable in it: its range in the text and what quotes it."""
+
+    text: str
+    start: int
+    stop: int
+    quote: str  # "", "'" or '"'
+    is_variable: bool = False
+
+
 class Token(NamedTuple):
     """One token: its kind, range in the text and text."""
 
@@ -124,21 +134,28 @@ def word(text: str, token: Token) -> Word:
     """What a token of kind "word" stands for. Raises `ConfigError` for what is not finished."""
     if not _SPECIAL.search(token.raw):
         return Word(token.start, token.stop, token.raw, is_dynamic=False)
-    values, is_dynamic = [], False
-    for piece in _PIECE.finditer(text, token.start, token.stop):
+    parts = list(cells(text, token.start, token.stop))
+    value = "".join(text[cell.start : cell.stop] if cell.is_variable else cell.text for cell in parts)
+    return Word(token.start, token.stop, value, any(cell.is_variable for cell in parts))
+
+
+def cells(text: str, start: int, stop: int) -> Iterator[Cell]:
+    """What the word at [start, stop) is made of, in order. Raises `ConfigError` for what is not finished."""
+    for piece in _PIECE.finditer(text, start, stop):
         single, double, escape, variable, plain = piece.groups()
         if double is not None:
-            value, has_variables = _double_quoted(text, piece.start(2), double)
-            values.append(value)
-            is_dynamic |= has_variables
+            yield from _double_quoted(text, piece.start(2), piece.end(2))
+        elif single is not None:
+            yield from _characters(single[1:-1], piece.start() + 1, "'")
         elif escape is not None:
             if escape.endswith("\n") and piece.end() == len(text):
                 raise ConfigError("no line follows the backslash", line=line_number(text, piece.start()))
-            values.append("" if escape.endswith("\n") else escape[1:])
+            if not escape.endswith("\n"):
+                yield Cell(escape[1:], piece.start(), piece.end(), "")
+        elif variable is not None:
+            yield _variable(piece[0], piece.start(), "")
         else:
-            values.append(single[1:-1] if single is not None else variable or plain)
-            is_dynamic |= variable is not None
-    return Word(token.start, token.stop, "".join(values), is_dynamic)
+            yield from _characters(plain, piece.start(), "")
 
 
 def is_joint(text: str, word: Word) -> bool:
@@ -146,15 +163,26 @@ def is_joint(text: str, word: Word) -> bool:
     return _JOINT.fullmatch(text, word.start, word.stop) is not None
 
 
-def _double_quoted(text: str, start: int, raw: str) -> tuple[str, bool]:
-    """Value of a string in double quotes, and whether it holds variables."""
-    values, is_dynamic, at = [], False, 1
-    while at < len(raw) - 1:
-        piece = _QUOTED_PIECE.match(raw, at, len(raw) - 1)
+def _double_quoted(text: str, start: int, stop: int) -> Iterator[Cell]:
+    """The cells of a string in double quotes."""
+    at = start + 1
+    while at < stop - 1:
+        piece = _QUOTED_PIECE.match(text, at, stop - 1)
         if piece is None:
-            raise ConfigError("no variable name follows the dollar sign", line=line_number(text, start + at))
+            raise ConfigError("no variable name follows the dollar sign", line=line_number(text, at))
         escaped, variable, plain = piece.groups()
-        values.append(escaped or variable or plain or "")
-        is_dynamic |= variable is not None
+        if escaped is not None:
+            yield Cell(escaped, at, piece.end(), '"')
+        elif variable is not None:
+            yield _variable(variable, at, '"')
+        elif plain is not None:
+            yield from _characters(plain, at, '"')
         at = piece.end()
-    return "".join(values), is_dynamic
+
+
+def _characters(plain: str, start: int, quote: str) -> Iterator[Cell]:
+    return (Cell(character, at, at + 1, quote) for at, character in enumerate(plain, start))
+
+
+def _variable(raw: str, start: int, quote: str) -> Cell:
+    return Cell(raw[1:].strip("{}"), start, start + len(raw), quote, is_variable=True)

@@ -1,0 +1,155 @@
+"""What words stand for when a GRUB script runs: variables, arguments of functions, patterns of file names.
+
+Branches make that a variable may have one of several values, so a word stands for one of several lists of fields.
+What is not known stands as `UNKNOWN` in a value; no configuration file can hold that character.
+
+How GRUB does it: grub_script_arglist_to_argv in grub-core/script/execute.c, wildcards in grub-core/commands/wildcard.c.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+from imgkit.bootloaders.grub2.words import cells
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from imgkit.bootloaders.grub2.words import Cell, Word
+
+UNKNOWN = "\0"
+Values = frozenset[str]
+NOT_KNOWN: Values = frozenset({UNKNOWN})
+
+_MAX_VALUES = 16
+_SPACE = " \t\n"
+_WILD = "*?["
+
+
+class Field(NamedTuple):
+    """A word after expansion, and, if it is a pattern of file names, that pattern for `fnmatch`, else ""."""
+
+    value: str
+    pattern: str = ""
+
+
+class Scope(NamedTuple):
+    """The variables of a script, and the arguments of the function or menu entry that runs."""
+
+    variables: Mapping[str, Values]
+    arguments: tuple[str, ...] = ()
+
+    def values(self, name: str) -> Values:
+        """What the variable may be."""
+        if name.isdecimal():
+            place = int(name) if len(name) < 5 else 0  # noqa: PLR2004 - no function has that many arguments
+            return frozenset({self.arguments[place - 1]}) if 0 < place <= len(self.arguments) else frozenset({""})
+        if name in ("@", "*"):
+            return frozenset({" ".join(self.arguments)})
+        if name == "#":
+            return frozenset({str(len(self.arguments))})
+        return self.variables.get(name, NOT_KNOWN)
+
+
+def joined(one: Values, other: Values) -> Values:
+    """Either value."""
+    both = one | other
+    return both if len(both) <= _MAX_VALUES else NOT_KNOWN
+
+
+def expand(text: str, words: Sequence[Word], scope: Scope) -> list[tuple[Field, ...]]:
+    """Each list of fields that the words may stand for."""
+    parts = [list(cells(text, word.start, word.stop)) for word in words]
+    names = sorted({cell.text for part in parts for cell in part if cell.is_variable})
+    choices = [sorted(scope.values(name)) for name in names]
+    count = 1
+    for choice in choices:
+        count *= len(choice)
+    if count > _MAX_VALUES:
+        choices = [choice if len(choice) == 1 else [UNKNOWN] for choice in choices]
+    alternatives = []
+    for chosen in product(*choices):
+        known = dict(zip(names, chosen, strict=True))
+        alternatives.append(tuple(field for part in parts for field in _fields(part, known, scope)))
+    return list(dict.fromkeys(alternatives))
+
+
+def value(text: str, word: Word, scope: Scope) -> Values:
+    """What one word may stand for, as the value of an assignment."""
+    found = {" ".join(field.value for field in fields) for fields in expand(text, [word], scope)}
+    return frozenset(found)
+
+
+def _fields(part: Sequence[Cell], known: Mapping[str, str], scope: Scope) -> Iterator[Field]:
+    if len(part) == 1 and part[0].is_variable and part[0].text == "@" and part[0].quote:
+        yield from map(Field, scope.arguments)
+        return
+    current: list[tuple[str, bool]] = []
+    is_empty = True  # nothing at all, not even an empty string in quotes
+    for cell in part:
+        if not cell.is_variable:
+            current.append((cell.text, not cell.quote))
+            is_empty = False
+        elif cell.quote:
+            current += ((character, False) for character in known[cell.text])
+            is_empty = False
+        else:
+            for character in known[cell.text]:
+                if character not in _SPACE:
+                    current.append((character, True))
+                    is_empty = False
+                elif not is_empty:
+                    yield _field(current)
+                    current, is_empty = [], True
+    if not is_empty or not any(cell.is_variable for cell in part):
+        yield _field(current)
+
+
+def _field(characters: Sequence[tuple[str, bool]]) -> Field:
+    plain = "".join(character for character, _ in characters)
+    if not any(is_open and character in _WILD for character, is_open in characters):
+        return Field(plain)
+    return Field(
+        plain,
+        "".join(
+            f"[{character}]" if character in _WILD and not is_open else character for character, is_open in characters
+        ),
+    )
+
+
+# -- conditions -------------------------------------------------------------------------------------------------------
+
+
+def holds(fields: Sequence[tuple[Field, ...]]) -> bool | None:
+    """Whether the command with these words succeeds, of those that only look at strings; None: that is not known."""
+    verdicts = {_holds([field.value for field in each]) for each in fields}
+    return verdicts.pop() if len(verdicts) == 1 else None
+
+
+def _holds(words: Sequence[str]) -> bool | None:
+    if any(UNKNOWN in word for word in words):
+        return None
+    match words:
+        case ["true" | "false" as name]:
+            return name == "true"
+        case ["[", *operands, "]"] | ["test", *operands]:
+            return _test(operands)
+    return None
+
+
+def _test(operands: Sequence[str]) -> bool | None:
+    """GRUB's command `test`, where it compares strings; None where it looks at files or numbers."""
+    match operands:
+        case []:
+            return False
+        case [word]:
+            return word != ""
+        case ["!", *rest]:
+            verdict = _test(rest)
+            return None if verdict is None else not verdict
+        case ["-n" | "-z" as operator, word]:
+            return (word == "") == (operator == "-z")
+        case [one, "=" | "==" | "!=" as operator, other]:
+            return (one == other) == (operator != "!=")
+    return None
