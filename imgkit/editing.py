@@ -21,7 +21,6 @@ from imgkit.tree import Change, apply_changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from imgkit.formats.image import Format, Image
     from imgkit.guest.engines.guestfs.appliance import Appliance
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from imgkit.storage.output import Destination
     from imgkit.storage.overlay import PatchPlan
 
+
+_LAST_SECOND = 0xFFFFFFFF  # 2106-02-07; FAT and ISO 9660 cannot hold much later times
 
 SourceLike: TypeAlias = "ImageSource | Address | str"
 """An image to open: its path or URL, or an `ImageSource`, which says how to open it."""
@@ -47,7 +48,7 @@ class ImageSource:
     `allow` names files outside the image's folder that it may refer to, `root` chooses among several systems, `keys`
     open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started; `appliance` is one
     that runs already, with the image among its drives. `on_download` follows the download of an image whose server
-    cannot send parts of it.
+    cannot send parts of it. `on_pending` is told of an edit that was interrupted, where the image is only read.
     """
 
     path: Address
@@ -59,6 +60,7 @@ class ImageSource:
     on_appliance: Callable[[str], None] | None = None
     appliance: Appliance | None = None
     on_download: Progress = no_progress
+    on_pending: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,15 @@ def clock() -> int:
     if epoch is None:
         return time.time_ns()
     try:
-        return int(epoch) * 1_000_000_000
-    except ValueError as error:
-        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, not a number of seconds") from error
+        seconds = int(epoch)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= _LAST_SECOND:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {epoch[:40]!r}, not a number of seconds from 0 to {_LAST_SECOND}",
+            hint="Unset it, or set it to seconds since 1970, as `date +%s` prints them.",
+        )
+    return seconds * 1_000_000_000
 
 
 @contextmanager
@@ -120,15 +128,19 @@ def opened(
         yield image, contents
 
 
-def open_file(source: ImageSource, *, writable: bool = False) -> AbstractContextManager[Image]:
+@contextmanager
+def open_file(source: ImageSource, *, writable: bool = False) -> Iterator[Image]:
     """The image alone, whatever it holds, for the time of a `with` block."""
-    return open_image(
+    with open_image(
         source.path,
         writable=writable,
         image_format=source.image_format,
         allow=source.allow,
         progress=source.on_download,
-    )
+    ) as image:
+        if image.pending and source.on_pending is not None:
+            source.on_pending(image.pending)
+        yield image
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Of an ISO: volume, boot images, partition tables, checksums, the installer, its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imgkit.console.contents import status as console_of
@@ -96,7 +96,7 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
 
     `with_map` asks for what lies where in it, which takes reading some more of an ISO.
     """
-    with open_file(source) as image:
+    with open_file(replace(source, on_pending=None)) as image:  # it is among the notices
         medium = find_medium(image, now=0)
         if medium is not None:
             return _inspect_iso(image, medium, with_map=with_map)
@@ -104,7 +104,8 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
         volumes = on_disk = NativeEngine(image, table, now=0).volumes()
         system: System | None = None
         problem = hint = ""
-        notices = (*table.notices, *image.notices)
+        told = (*image.notices, *filter(None, [image.pending]))
+        notices = (*table.notices, *told)
         try:
             with open_guest(
                 image,
@@ -114,7 +115,7 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
                 keys=source.keys,
                 on_appliance=source.on_appliance,
             ) as guest:
-                volumes, notices = guest.volumes, (*guest.notices, *image.notices)
+                volumes, notices = guest.volumes, (*guest.notices, *told)
                 system, problem, hint = _system(guest)
         except (GuestError, UnsupportedError, FormatError) as error:
             problem, hint = str(error), error.hint or ""
@@ -161,7 +162,7 @@ def _inspect_iso(image: Image, medium: IsoImage, *, with_map: bool) -> IsoInspec
         enabled=console is not None and console.enabled,
         problem=problem,
         hint=hint,
-        notices=medium.notices,
+        notices=(*medium.notices, *filter(None, [image.pending])),
         map=iso_map(medium.tree) if with_map else None,
     )
 

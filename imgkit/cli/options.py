@@ -86,6 +86,7 @@ def make_source(
         keys=tuple(_key(path) for path in key_file or ()),
         on_appliance=lambda reason: note(f"starting the libguestfs appliance, some 20 seconds ({reason})"),
         on_download=download_bar(f"fetching {address.name}"),
+        on_pending=note,
     )
 
 

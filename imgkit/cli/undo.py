@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imgkit.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from imgkit.storage.overlay import PatchPlan
 
 _Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The image that was edited.", show_default=False)]
 
@@ -18,10 +21,12 @@ def undo(
         Path, typer.Argument(metavar="UNDO", readable=False, help="The file that --undo left.", show_default=False)
     ],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Accept an image that was copied or touched since.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Accept an image that was renamed or copied since.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take an edit back: the image has the bytes again that it had before.
+
+    Every byte that the edit left is checked first. Undoing twice is undoing once.
 
     Examples:
       imgkit console enable debian.qcow2 --in-place --undo debian.undo
@@ -36,27 +41,41 @@ def undo(
     if as_json:
         print_json("undo", 1, {"image": path, "changed_bytes": plan.changed_bytes, "size": plan.size_after})
     else:
-        note(f"{path}: undone, {len(plan.patches)} ranges put back; {undo_file} is of no more use")
+        note(f"{path}: {_undone(plan, undo_file)}")
 
 
 def recover(image: _Image, *, as_json: AsJson = False) -> None:
-    """Finish an edit that was interrupted. Opening an image does so as well.
+    """Finish an edit that was interrupted, and clear away what killed runs left beside the image.
+
+    Commands that write to an image do the first too; commands that read it show it as it will be then.
 
     Examples:
       imgkit recover debian.qcow2
     """
     from imgkit.cli.render import note, print_json
     from imgkit.storage import commit
-    from imgkit.storage.host import no_such_file
 
     path = _file(image)
-    recovered = commit.recover(path)
-    if not recovered and not path.exists():
-        raise no_such_file(path)
+    recovery = commit.recover(path)
+    strays = commit.clear_strays(path)
     if as_json:
-        print_json("recover", 1, {"image": path, "recovered": recovered})
-    else:
-        note(f"{path}: {'the interrupted edit is finished' if recovered else 'no edit was interrupted'}")
+        recovered = recovery is not commit.Recovery.NOTHING
+        print_json(
+            "recover", 1, {"image": path, "recovered": recovered, "result": recovery, "temporary_files_removed": strays}
+        )
+        return
+    told = {
+        commit.Recovery.NOTHING: "no edit was interrupted",
+        commit.Recovery.FINISHED: "the interrupted edit is finished",
+        commit.Recovery.DISCARDED: "an edit was interrupted before it changed anything; its journal is removed",
+    }[recovery]
+    note(f"{path}: {told}{f'; {strays} temporary files removed' if strays else ''}")
+
+
+def _undone(plan: PatchPlan, undo_file: Path) -> str:
+    if plan.is_empty:
+        return f"nothing to undo; it is as it was before the edit, and {undo_file} can be deleted"
+    return f"undone, {len(plan.patches)} ranges put back; {undo_file} can be deleted"
 
 
 def _file(image: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,10 @@ from imgkit.errors import FormatError, UnsupportedError
 from imgkit.remote.url import Url
 from imgkit.storage.commit import recover
 from imgkit.storage.copy import no_progress
-from imgkit.storage.host import HostFile, real_path
+from imgkit.storage.host import HostFile, exists, real_path
+from imgkit.storage.journal import State, find_pending
 from imgkit.storage.overlay import Overlay
+from imgkit.storage.result import Result
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -58,7 +60,7 @@ class Image:
     """An open image. All edits go to `disk`; `plan()` says what they come to in the host file.
 
     `chain` names the files behind it: backing files and an external data file. `notices` are facts that whoever edits
-    the image should hear.
+    the image should hear. `pending` tells of an edit that was interrupted, and how to go on; "" where there is none.
     """
 
     path: Address
@@ -68,6 +70,7 @@ class Image:
     disk: BlockDevice
     chain: tuple[Path, ...]
     notices: tuple[str, ...]
+    pending: str = ""
 
     def plan(self) -> PatchPlan:
         """The staged edits as patches of the host file."""
@@ -85,10 +88,11 @@ def open_image(
 ) -> Iterator[Image]:
     """Open an image for the time of a `with` block; errors that leave it name the image.
 
-    A commit that was interrupted is finished first. `writable` is for in-place commits only: edits always go to the
-    overlay. `allow` names files outside the image's own folder that it may refer to. `progress` is told of the download
-    that a URL needs if its server cannot send ranges. Raises UnclassifiedImageError,
-    FormatError, UnsupportedError, InUseError, OutputError (writable, but may not be written).
+    `writable` is for in-place commits only: edits always go to the overlay. An edit that was interrupted is finished
+    first if `writable`, else the image is shown as it will be then, and nothing is written. `allow` names files outside
+    the image's own folder that it may refer to. `progress` is told of the download that a URL needs if its server
+    cannot send ranges. Raises UnclassifiedImageError, FormatError, UnsupportedError, InUseError, StaleImageError (a
+    journal that is not to be believed), OutputError (writable, but may not be written).
     """
     with ExitStack() as stack:
         try:
@@ -98,12 +102,34 @@ def open_image(
                 remote = stack.enter_context(RemoteFile(path, progress=progress))
                 yield _open(path, remote, image_format, _NoChain(path), remote.notices)
             else:
-                recover(path)
-                host = stack.enter_context(HostFile(path, writable=writable))
-                yield _open(path, host, image_format, _Chain(stack, host, allow))
+                host: ImageFile
+                pending = ""
+                if writable:
+                    recover(path)
+                    host = stack.enter_context(HostFile(path, writable=True))
+                else:
+                    host, pending = _open_as_it_will_be(stack, path)
+                image = _open(path, host, image_format, _Chain(stack, host, allow))
+                yield replace(image, pending=pending)
         except FormatError as error:
             error.path = error.path or str(path)
             raise
+
+
+def _open_as_it_will_be(stack: ExitStack, path: Path) -> tuple[ImageFile, str]:
+    """A file as recovery would leave it, and what is to be said of that."""
+    host = stack.enter_context(HostFile(path))
+    pending = find_pending(host)
+    if pending is None:
+        return host, ""
+    if pending.is_stale:
+        told = f"{pending.journal} is the journal of another file that had this name; it is not used"
+        return host, f"{path}: {told}. If this image is whole, remove it"
+    go_on = f"`imgkit recover {path}`"
+    if pending.state is State.OLD:
+        return host, f"{path}: an edit was interrupted before it changed anything; {go_on} takes its journal away"
+    told = f"{path}: an edit was interrupted; the image is shown as it will be when {go_on} has finished it"
+    return Result(host, pending.record.plan), told
 
 
 def _open(
@@ -138,7 +164,7 @@ class _NoChain:
         self.files: list[Path] = []
         self._url = url
 
-    def open(self, name: str, role: str, *, always_ask: bool = False) -> HostFile:  # noqa: ARG002 - as _Chain has it
+    def open(self, name: str, role: str, *, always_ask: bool = False) -> ImageFile:  # noqa: ARG002 - as _Chain has it
         """Refuse it."""
         raise UnsupportedError(
             f"{self._url}: has a {role}, {name!r}, which is not looked for on its server",
@@ -149,13 +175,14 @@ class _NoChain:
 class _Chain:
     """The files that an image refers to, opened read-only; hostile names are refused."""
 
-    def __init__(self, stack: ExitStack, host: HostFile, allow: Collection[Path]) -> None:
+    def __init__(self, stack: ExitStack, host: ImageFile, allow: Collection[Path]) -> None:
+        assert not isinstance(host.path, Url)
         self.files = [host.path]
         self._stack = stack
         self._folder = host.path.parent
         self._allowed = {real_path(path) for path in allow}
 
-    def open(self, name: str, role: str, *, always_ask: bool = False) -> HostFile:
+    def open(self, name: str, role: str, *, always_ask: bool = False) -> ImageFile:
         """Open the file that the last opened image calls `name`."""
         owner = self.files[-1]
         if _PROTOCOL.match(name.split("/", 1)[0]):
@@ -167,12 +194,12 @@ class _Chain:
             raise UnsupportedError(f"{owner}: {role} {path} {why}", hint=f"If you trust the image: --allow {path}")
         if path in self.files or len(self.files) > _MAX_CHAIN:
             raise FormatError(f"chain of backing files loops at {path}", structure="qcow2 header", offset=8)
-        if not path.exists():
+        if not exists(path):
             raise FormatError(
                 f"{role} {path} is missing", structure="qcow2 header", offset=8, hint="Put it back, then try again."
             )
         self.files.append(path)
-        return self._stack.enter_context(HostFile(path))
+        return _open_as_it_will_be(self._stack, path)[0]
 
 
 _FLATTEN = "Make one file of the chain: `qemu-img convert -O qcow2 IMAGE NEW`."

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from imgkit.errors import LocationError, OutputError, UnsupportedError, UsageError
 from imgkit.storage.copy import copy_to_file
 from imgkit.storage.durable import no_space, sync_directory, write_all
-from imgkit.storage.output import temporary_file
 from imgkit.storage.syscalls import rename_without_clobber
+from imgkit.storage.temporary import temporary_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

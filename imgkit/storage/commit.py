@@ -2,73 +2,85 @@
 
 Order of a commit; each arrow is an fsync:
 
-    space reserved · undo file → journal → its directory → patches in the image → journal removed → its directory
+    space reserved · undo file → journal → its directory → mark, patches, mark off → journal removed → its directory
 
-Up to the journal's fsync a kill leaves the old image; after it, recovery rolls the journal forward to the new one.
+Up to the journal's name a kill leaves the old image; after the first patch, recovery rolls forward to the new one. In
+between it removes the journal, so that one beside an image that was restored from a backup changes nothing. From the
+mark on, signals wait.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, suppress
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from imgkit.errors import FormatError, OutputError, StaleImageError, UsageError
-from imgkit.storage import durable, locks, patchfile
-from imgkit.storage.host import HostFile, Identity, real_path
+from imgkit.errors import ImgkitError, OutputError, StaleImageError
+from imgkit.storage import durable, journal, locks, patchfile, temporary
+from imgkit.storage.host import HostFile, Identity, no_such_file, real_path
+from imgkit.storage.journal import State, find_pending, journal_path, state_of
+from imgkit.storage.overlay import PatchPlan
 from imgkit.storage.patchfile import PatchFile
+from imgkit.storage.signals import uninterrupted
 from imgkit.storage.syscalls import reserve
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imgkit.storage.overlay import Patch, PatchPlan
+    from imgkit.storage.host import ImageFile
+    from imgkit.storage.journal import Pending
 
-_SECTOR = 512
 
+class Recovery(StrEnum):
+    """What was to be done about an edit that was interrupted."""
 
-def journal_path(image: Path) -> Path:
-    """Where the journal of a commit to `image` (a resolved path) lies."""
-    return image.with_name(f".{image.name}.imgkit-journal")
+    NOTHING = "nothing"
+    FINISHED = "finished"
+    DISCARDED = "discarded"
 
 
 def commit(host: HostFile, plan: PatchPlan, *, mtime_ns: int, undo: Path | None = None) -> None:
-    """Write `plan` to the image, atomically; the image's modification time becomes `mtime_ns`.
+    """Write `plan` to the image, atomically; the image's modification time becomes `mtime_ns`, if we may set it.
 
-    `host` was opened writable. With `undo`, an undo file is made first; it must not exist. After the return, `host`
-    no longer describes the file: close it. Raises InUseError, StaleImageError or OutputError; the image is then as it
-    was, unless a disk failed during the last step: then the next open recovers it.
+    `host` was opened writable. With `undo`, an undo file is made first; it must not exist, unless it has nothing to
+    undo (see `leave_undo`). After the return, `host` no longer describes the file: close it. Raises InUseError,
+    StaleImageError or OutputError; the image is then as it was, unless a disk failed during the last step: then
+    recovery finishes it.
     """
     locks.acquire(host.fd, locks.Access.WRITE, host.path)
-    host.check_unchanged()
-    for patch in plan.patches:
-        if patch.before and host.read_at(patch.offset, len(patch.before)) != patch.before:
-            raise StaleImageError(
-                f"{host.path}: bytes at {patch.offset:,} are not what they were when the edit was planned",
-                hint="Nothing was written. Run the command again.",
-            )
-    record = PatchFile(plan, host.path.name, mtime_ns)
-    journal = journal_path(host.path)
+    _check_as_planned(host, plan)
+    record = PatchFile.of(host, plan, mtime_ns)
+    path = journal_path(host.path)
     made: list[Path] = []
-    try:
-        if undo is not None:
-            durable.create(undo, patchfile.serialise(record), made)
-        _reserve(host, plan)
-        durable.create(journal, patchfile.serialise(record), made)
-    except BaseException:
-        _abandon(host, plan, made)
-        raise
-    _apply(host, record, journal)
+    with ExitStack() as stack:
+        try:
+            if undo is not None:
+                leave_undo(undo, record, host, made)
+            _reserve(host, plan)
+            try:
+                stack.enter_context(durable.created(path, patchfile.serialise(record), made, readers_of=host.fd))
+            except FileExistsError as error:  # where there are record locks, nobody comes that far
+                raise journal.in_use(host.path) from error
+            # Again: without record locks another commit may have come and gone between our look and our journal.
+            _check_as_planned(host, plan)
+            stack.enter_context(uninterrupted(f"{host.path} is edited"))
+        except BaseException:
+            _abandon(host, plan, made)
+            raise
+        _apply(host, record, path)
 
 
-def recover(path: Path) -> bool:
-    """Finish the commit that a kill interrupted, if there is one; True when there was.
+def recover(path: Path) -> Recovery:
+    """Finish the edit that a kill interrupted, if there is one, or take away what it left before it began.
 
-    Raises StaleImageError when the image holds neither its old nor its new bytes, OutputError when it is read-only.
+    Raises what `find_pending` raises, StaleImageError too for the journal of another file, OutputError when the image
+    may not be written.
     """
     image = real_path(path)
-    journal = journal_path(image)
-    if not journal.exists():
-        return False
+    with HostFile(path) as host:
+        if find_pending(host) is None:
+            return Recovery.NOTHING
     try:
         host = HostFile(image, writable=True)
     except OutputError as error:
@@ -78,78 +90,153 @@ def recover(path: Path) -> bool:
         ) from error
     with host:
         locks.acquire(host.fd, locks.Access.WRITE, image)
-        try:
-            record = patchfile.parse(journal.read_bytes(), str(journal))
-        except FileNotFoundError:
-            return False  # the commit that owned it ended between our two looks
-        except FormatError as error:
-            if error.field == "version":
-                raise
-            # A torn journal was never synced, so no byte of the image was written.
-            durable.remove(journal)
-            return True
-        for patch in record.plan.patches:
-            _check_either(host, patch, journal)
-        _reserve(host, record.plan)
-        _apply(host, record, journal)
-    return True
+        pending = find_pending(host)
+        return Recovery.NOTHING if pending is None else _settle(host, pending)
+
+
+def clear_strays(path: Path) -> int:
+    """Remove the temporary files that killed runs left beside an image; how many there were."""
+    image = real_path(path)
+    return temporary.remove_abandoned(image) + temporary.remove_abandoned(journal_path(image))
 
 
 def undo(path: Path, undo_file: Path, *, mtime_ns: int, force: bool = False) -> PatchPlan:
-    """Take back the commit that wrote `undo_file`; the plan that did so. The image's time becomes `mtime_ns`.
+    """Take back the commit that wrote `undo_file`; the plan that did so, an empty one if there was nothing to undo.
 
-    Raises StaleImageError unless the image is as that commit left it. A copy has another modification time: `force`
-    accepts that, but never other bytes.
+    The image's modification time becomes `mtime_ns`. Bytes decide, not times: raises StaleImageError unless every range
+    holds what that commit left. The image has to have the name that it had then, or `force` says that it is a copy.
     """
     recover(path)
-    try:
-        record = patchfile.parse(undo_file.read_bytes(), str(undo_file))
-    except OSError as error:
-        raise UsageError(f"{undo_file}: cannot be read ({error.strerror})") from error
     with HostFile(path, writable=True) as host:
-        if host.size != record.plan.size_after:
+        record = _undo_record(undo_file, host)
+        if record.name != host.path.name and not force:
             raise StaleImageError(
-                f"{path}: size is {host.size:,}, not the {record.plan.size_after:,} bytes that the commit left",
-                hint=f"{undo_file} belongs to {record.name}, as it was right after the commit.",
+                f"{undo_file}: undoes an edit of {record.name!r}, not of {host.path.name!r}",
+                hint="If the image was renamed or copied since, use --force.",
             )
-        if host.identity.mtime_ns != record.mtime_ns and not force:
-            raise StaleImageError(
-                f"{path}: was written to after the commit, undoing only our bytes may damage it",
-                hint="If it is merely a copy, or was only touched, use --force.",
-            )
+        state = state_of(host, record.plan)
+        if state is State.OLD:
+            return PatchPlan((), host.size, host.size)
+        if state is not State.NEW:
+            raise _used_since(host, record, undo_file, state)
         plan = record.plan.inverse
         commit(host, plan, mtime_ns=mtime_ns)
     return plan
 
 
-def _apply(host: HostFile, record: PatchFile, journal: Path) -> None:
+def leave_undo(path: Path, record: PatchFile, host: ImageFile, made: list[Path]) -> None:
+    """Make the undo file of an edit of `host`. One that a killed run of the same edit left there is replaced.
+
+    That is one whose edit is not in the image: it has nothing to undo. Raises OutputError for any other that exists.
+    """
+    try:
+        with durable.created(path, patchfile.serialise(record), made, replace=_has_nothing_to_undo(path, record, host)):
+            pass
+    except FileExistsError as error:
+        raise OutputError(f"{path}: exists", hint="Name another file, or remove it.") from error
+
+
+def _has_nothing_to_undo(path: Path, record: PatchFile, host: ImageFile) -> bool:
+    try:
+        found = patchfile.read_own(path, os.geteuid())
+    except (ImgkitError, FileNotFoundError):
+        return False
+    return found.name == record.name and _reads(host, found.plan.inverse)
+
+
+def _reads(host: ImageFile, plan: PatchPlan) -> bool:
+    """Whether a file has the size and the bytes that a plan gives it."""
+    return host.size == plan.size_after and all(
+        host.read_at(patch.offset, len(patch.after)) == patch.after for patch in plan.patches
+    )
+
+
+def _undo_record(undo_file: Path, host: HostFile) -> PatchFile:
+    try:
+        return patchfile.read_own(undo_file, os.fstat(host.fd).st_uid)
+    except FileNotFoundError as error:
+        raise no_such_file(undo_file) from error
+
+
+def _used_since(host: HostFile, record: PatchFile, undo_file: Path, state: State | int) -> StaleImageError:
+    if host.size != record.plan.size_after:
+        what = f"size is {host.size:,}, not the {record.plan.size_after:,} bytes that the edit left"
+    elif isinstance(state, int):
+        what = f"byte {state:,} is neither what it was before the edit nor what the edit left there"
+    else:
+        what = "part of it is as before the edit, and part of it is not"
+    return StaleImageError(
+        f"{host.path}: {what}; taking back the rest would damage it",
+        hint=f"A system that starts from an image, or mounts it, writes to it; {undo_file} is of use only before that. "
+        "Restore a backup, or change the files back with `imgkit edit`.",
+    )
+
+
+def _settle(host: HostFile, pending: Pending) -> Recovery:
+    """Do what is left of an interrupted edit."""
+    path, record = pending.journal, pending.record
+    if pending.is_stale:
+        raise StaleImageError(
+            f"{path}: is the journal of another file that had the name of {host.path}; it is not used",
+            hint=f"If the image was restored and is whole, remove {path}.",
+        )
+    with ExitStack() as stack:
+        stack.enter_context(_held(path, host))
+        stack.enter_context(uninterrupted(f"{host.path} is recovered"))
+        if pending.state is State.OLD:
+            journal.clear_mark(host.fd)
+            _drop(path, host)
+            return Recovery.DISCARDED
+        _reserve(host, record.plan)
+        _apply(host, record, path)
+    return Recovery.FINISHED
+
+
+def _held(path: Path, host: HostFile) -> ExitStack:
+    """The journal, open and locked as a running commit has it. Raises InUseError."""
+    with ExitStack() as stack:
+        fd = stack.enter_context(patchfile.own_file(path, os.fstat(host.fd).st_uid))
+        if not temporary.lock(fd):
+            raise journal.in_use(host.path)
+        return stack.pop_all()
+
+
+def _apply(host: HostFile, record: PatchFile, path: Path) -> None:
     """Write all patches, make them durable, drop the journal."""
     try:
-        for patch in record.plan.patches:
-            durable.write_all(host.fd, patch.after, patch.offset)
-        os.ftruncate(host.fd, record.plan.size_after)
-        os.utime(host.fd, ns=(record.mtime_ns, record.mtime_ns))
+        journal.set_mark(host.fd, record, path)
+        durable.write_plan(host.fd, record.plan)
+        durable.set_time(host.fd, record.mtime_ns)
+        journal.clear_mark(host.fd)
         os.fsync(host.fd)
     except OSError as error:
         raise OutputError(
             f"{host.path}: cannot be written ({error.strerror}); the commit is half done and its journal is kept",
             hint=f"When the disk is well again, `imgkit recover {host.path}` finishes it.",
         ) from error
-    durable.remove(journal)
+    _drop(path, host)
+    host.check_name()
 
 
-def _check_either(host: HostFile, patch: Patch, journal: Path) -> None:
-    """A commit can stop at any byte: each byte has to be the old one or the new one, in every sector."""
-    inside = max(0, min(max(len(patch.before), len(patch.after)), host.size - patch.offset))
-    held = host.read_at(patch.offset, inside) if inside else b""
-    before, after = patch.before.ljust(inside, b"\0"), patch.after.ljust(inside, b"\0")
-    for start in range(0, inside, _SECTOR):
-        now, old, new = (data[start : min(start + _SECTOR, inside)] for data in (held, before, after))
-        if now not in (old, new) and any(n not in (o, w) for n, o, w in zip(now, old, new, strict=True)):
+def _drop(path: Path, host: HostFile) -> None:
+    try:
+        durable.remove(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be removed ({error.strerror}); {host.path} is whole, and its edit is complete",
+            hint=f"Remove {path}.",
+        ) from error
+
+
+def _check_as_planned(host: HostFile, plan: PatchPlan) -> None:
+    """Raise StaleImageError unless the file is, and holds, what the plan was made for, and still has its name."""
+    host.check_unchanged()
+    host.check_name()
+    for patch in plan.patches:
+        if patch.before and host.read_at(patch.offset, len(patch.before)) != patch.before:
             raise StaleImageError(
-                f"{host.path}: a commit was interrupted, and the image was changed since, at byte "
-                f"{patch.offset + start:,}; finishing the commit would damage it",
-                hint=f"If the image is whole without that commit, remove {journal}.",
+                f"{host.path}: bytes at {patch.offset:,} are not what they were when the edit was planned",
+                hint="Nothing was written. Run the command again.",
             )
 
 
@@ -165,6 +252,8 @@ def _reserve(host: HostFile, plan: PatchPlan) -> None:
 
 def _abandon(host: HostFile, plan: PatchPlan, made: list[Path]) -> None:
     for path in made:
-        path.unlink(missing_ok=True)
-    if Identity.of(host.fd).size != plan.size_before:
-        os.ftruncate(host.fd, plan.size_before)
+        with suppress(OSError):  # what stays is recognised by the next run
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        if Identity.of(host.fd).size != plan.size_before:
+            os.ftruncate(host.fd, plan.size_before)

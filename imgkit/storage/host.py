@@ -91,6 +91,7 @@ class HostFile:
     def __init__(self, path: Path, *, writable: bool = False) -> None:
         self.path: Path
         self.path, self.fd = _open(path, writable=writable)
+        self._name = path
         self.writable = writable
         try:
             locks.acquire(self.fd, locks.Access.READ, path)
@@ -155,6 +156,19 @@ class HostFile:
                 hint="Nothing was written. Run the command again.",
             )
 
+    def check_name(self) -> None:
+        """Raise StaleImageError if the name under which the file was opened leads to another one by now, or to none."""
+        try:
+            found = self._name.stat()
+            is_same = (found.st_dev, found.st_ino) == (self.identity.device, self.identity.inode)
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise StaleImageError(
+                f"{self._name}: image was replaced, moved or removed by another program since it was opened",
+                hint="Look at what is there now, and run the command again.",
+            )
+
     def close(self) -> None:
         """Close the file, which drops its locks."""
         os.close(self.fd)
@@ -167,12 +181,34 @@ class HostFile:
 
 
 def real_path(path: Path) -> Path:
-    """`path` without symbolic links; what they lead to may be missing. Raises UnclassifiedImageError for a loop."""
+    """`path` without symbolic links; what they lead to may be missing.
+
+    Raises UnclassifiedImageError for a loop, a folder that may not be entered, and a name that no file can have.
+    """
     try:
         return path.resolve()
-    except (OSError, RuntimeError) as error:  # a loop is a RuntimeError before Python 3.13
-        why = error.strerror if isinstance(error, OSError) else "symbolic links in a loop"
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, OSError):
+            why = error.strerror or ""
+        elif isinstance(error, ValueError):
+            why = "a NUL byte in the name"
+        else:  # before Python 3.13
+            why = "symbolic links in a loop"
         raise UnclassifiedImageError(f"{path}: cannot be found ({why})", hint=f"Look at `ls -l {path}`.") from error
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something at a path. Raises UnclassifiedImageError where that cannot be told."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "a NUL byte in the name"
+        raise UnclassifiedImageError(
+            f"{path}: cannot be reached ({why})", hint=f"Look at `ls -ld {path.parent}`, and at the folders above it."
+        ) from error
+    return True
 
 
 def no_such_file(path: Path) -> UnclassifiedImageError:

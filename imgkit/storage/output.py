@@ -5,25 +5,27 @@ Only here is it decided how output is written.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.errors import OutputError
 from imgkit.remote.url import Url
-from imgkit.storage import commit, durable, patchfile
+from imgkit.storage import commit, durable
 from imgkit.storage.copy import no_progress
 from imgkit.storage.host import HostFile, real_path
+from imgkit.storage.patchfile import PatchFile
 from imgkit.storage.result import Result
+from imgkit.storage.signals import uninterrupted
 from imgkit.storage.syscalls import rename_without_clobber
+from imgkit.storage.temporary import temporary_file, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from imgkit.remote.url import Address
     from imgkit.storage.copy import Progress
@@ -86,10 +88,9 @@ def check_destination(source: Address, destination: Destination) -> None:
         directory = real_path(source).parent
     else:
         directory = destination.path.parent
-        if destination.path.exists() or destination.path.is_symlink():
-            _check_replaceable(source, destination)
-    if not directory.is_dir():
-        raise OutputError(f"{directory}: no such directory", hint="Make it first, or name another output.")
+        if (status := _status(destination.path)) is not None:
+            _check_replaceable(source, destination, status)
+    _check_directory(directory)
     if not os.access(directory, os.W_OK):
         raise OutputError(
             f"{directory}: directory is read-only",
@@ -109,7 +110,7 @@ def delivery(
     """Get ready to write to `destination`; the value carries out a plan there, once or not at all.
 
     Every way out gives the same bytes. A new file is complete under its name or not there at all: it is copied under a
-    temporary name while the `with` block makes the plan. With `undo`, an undo file is written; it must not exist.
+    temporary name while the `with` block makes the plan. With `undo`, an undo file is written; see `commit.leave_undo`.
     """
     match destination:
         case InPlace():
@@ -145,13 +146,13 @@ def write_new_file(destination: NewFile, data: bytes) -> None:
     Raises OutputError.
     """
     target = destination.path
-    if not target.parent.is_dir():
-        raise OutputError(f"{target.parent}: no such directory", hint="Make it first, or name another output.")
-    if target.exists() and not target.is_file():
-        raise OutputError(f"{target}: is no regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
-    with temporary_file(target) as (fd, temporary), _translated(target):
+    _check_directory(target.parent)
+    status = _status(target)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise _not_replaceable(target)
+    with temporary_file(target) as (fd, temporary), translated(target):
         durable.write_all(fd, data, 0)
-        os.fchmod(fd, 0o666 & ~_umask())
+        durable.set_mode(fd, 0o666 & ~_umask())
         os.fsync(fd)
         if destination.force:
             temporary.replace(target)
@@ -171,14 +172,50 @@ def _not_in_place(source: Address) -> OutputError:
     return OutputError(f"{source}: cannot be edited in place", hint="Write a new file instead: -o OUT.")
 
 
-def _check_replaceable(source: Address, destination: NewFile) -> None:
+def _check_replaceable(source: Address, destination: NewFile, status: os.stat_result) -> None:
     target = destination.path
-    if not isinstance(source, Url) and target.exists() and target.samefile(source):
-        raise OutputError(f"{target}: output is the input", hint="Use --in-place to edit the image itself.")
+    with suppress(OSError):  # a dangling link; a source that is not there is told of when it is opened
+        if not isinstance(source, Url) and target.samefile(source):
+            raise OutputError(f"{target}: output is the input", hint="Use --in-place to edit the image itself.")
     if not destination.force:
         raise OutputError(f"{target}: exists", hint="Name another output, or use --force to replace it.")
-    if not target.is_file():
-        raise OutputError(f"{target}: is no regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_replaceable(target)
+
+
+def _not_replaceable(target: Path) -> OutputError:
+    return OutputError(f"{target}: is no regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
+
+
+def _status(target: Path) -> os.stat_result | None:
+    """What is at a path: a file, a dangling link itself, or nothing. Raises OutputError where that cannot be told."""
+    try:
+        with suppress(FileNotFoundError):
+            return target.stat()
+        with suppress(FileNotFoundError):
+            return target.lstat()
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{target}: cannot be written ({_why(error)})", hint="Name an output in a folder of yours: -o OUT."
+        ) from error
+    return None
+
+
+def _check_directory(directory: Path) -> None:
+    try:
+        status = directory.stat()
+    except FileNotFoundError as error:
+        raise OutputError(f"{directory}: no such directory", hint="Make it first, or name another output.") from error
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{directory}: cannot be entered ({_why(error)})", hint="Name an output in a folder of yours: -o OUT."
+        ) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise OutputError(f"{directory}: is no directory", hint="Name another output.")
+
+
+def _why(error: OSError | ValueError) -> str:
+    return error.strerror or "" if isinstance(error, OSError) else "a NUL byte in the name"
 
 
 def _check_object(source: Address, destination: NewObject) -> None:
@@ -203,8 +240,7 @@ def _put_object(
     def ready() -> None:
         host.check_unchanged()
         if undo is not None:
-            record = patchfile.PatchFile(plan, destination.url.name, mtime_ns)
-            durable.create(undo, patchfile.serialise(record), made)
+            commit.leave_undo(undo, PatchFile(plan, destination.url.name, mtime_ns), host, made)
 
     try:
         open_place(destination.url).put(
@@ -215,9 +251,14 @@ def _put_object(
             begun=UploadNote(destination.begun),
         )
     except BaseException:
-        for path in made:
-            path.unlink()
+        _remove(made)
         raise
+
+
+def _remove(made: list[Path]) -> None:
+    for path in made:
+        with suppress(OSError):  # what stays is recognised by the next run
+            path.unlink()
 
 
 def _finish_new_file(
@@ -231,107 +272,38 @@ def _finish_new_file(
     plan: PatchPlan,
 ) -> None:
     target = destination.path
-    with _translated(target):
+    with translated(target):
         copied()
-        os.ftruncate(fd, plan.size_after)
-        for patch in plan.patches:
-            durable.write_all(fd, patch.after, patch.offset)
-        os.fchmod(fd, host.mode)
-        os.utime(fd, ns=(mtime_ns, mtime_ns))
+        durable.write_plan(fd, plan)
+        durable.set_mode(fd, host.mode)
+        durable.set_time(fd, mtime_ns)
         os.fsync(fd)
         host.check_unchanged()
         made: list[Path] = []
-        if undo is not None:
-            record = patchfile.PatchFile(plan, target.name, mtime_ns)
-            durable.create(undo, patchfile.serialise(record), made)
-        try:
-            if destination.force:
-                temporary.replace(target)
-            else:
-                rename_without_clobber(temporary, target)
-        except BaseException:
-            for path in made:
-                path.unlink()
-            raise
-        durable.sync_directory(target.parent)
+        with uninterrupted(f"{target} is written"):
+            try:
+                if undo is not None:
+                    commit.leave_undo(undo, PatchFile(plan, target.name, mtime_ns), host, made)
+                if destination.force:
+                    temporary.replace(target)
+                else:
+                    rename_without_clobber(temporary, target)
+            except BaseException:
+                _remove(made)
+                raise
+            durable.sync_directory(target.parent)
 
 
 def _write_stream(host: ImageFile, fd: int, progress: Progress, plan: PatchPlan) -> None:
-    def watched(done: int, _total: int) -> None:
-        progress(done, plan.size_after)
-
-    position = 0
     try:
-        for patch in plan.patches:
-            _send_unchanged(host, fd, position, patch.offset, watched)
-            _write_pipe(fd, patch.after)
-            position = patch.offset + len(patch.after)
-        _send_unchanged(host, fd, position, plan.size_after, watched)
-        progress(plan.size_after, plan.size_after)
+        Result(host, plan).send(fd, 0, plan.size_after, progress)
     except BrokenPipeError as error:
-        raise OutputError("the reader of the output went away") from error
+        raise OutputError("the reader of the output went away; what it got is incomplete") from error
     except OSError as error:
         raise OutputError(
-            f"standard output cannot be written ({error.strerror})", hint="Name a file instead: -o OUT."
+            f"standard output cannot be written ({error.strerror}); what was written is incomplete",
+            hint="Name a file instead: -o OUT.",
         ) from error
-
-
-def _send_unchanged(host: ImageFile, fd: int, start: int, stop: int, progress: Progress) -> None:
-    inside = min(stop, host.size)
-    if start < inside:
-        host.send(fd, start, inside, progress)
-    _write_pipe(fd, bytes(max(0, stop - max(start, host.size))))
-
-
-def _write_pipe(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-@contextmanager
-def temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
-    """A new file beside `target`, open for reading and writing; gone afterwards unless it was renamed.
-
-    It is locked while its process lives, so that the next run knows which ones a kill has left behind.
-    """
-    prefix = f".{target.name}.imgkit-new-"
-    temporary = target.with_name(prefix + os.urandom(8).hex())  # secrets takes 5 ms to import
-    fd = None
-    try:  # around the opening too: a signal may come as soon as the file is there
-        with _translated(target):
-            _remove_abandoned(target.parent, prefix)
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield fd, temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-        if fd is not None:
-            os.close(fd)
-
-
-def _remove_abandoned(directory: Path, prefix: str) -> None:
-    with os.scandir(directory) as entries:
-        abandoned = [entry.path for entry in entries if entry.name.startswith(prefix) and entry.is_file()]
-    for path in abandoned:
-        with suppress(OSError):  # somebody else's, or gone meanwhile
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                Path(path).unlink()
-            finally:
-                os.close(fd)
-
-
-@contextmanager
-def _translated(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError as error:
-        raise OutputError(f"{target}: exists", hint="Name another output, or use --force to replace it.") from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise OutputError(
-            f"{target}: {'no space left' if full else 'cannot be written'} ({error.strerror})",
-            hint="Free some space there, or name an output on another disk." if full else None,
-        ) from error
+    except BaseException as stop:
+        stop.add_note("the image on standard output is incomplete")
+        raise

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from imgkit.errors import LocationError, MachineError, OutputError, UnsupportedError, UsageError
 from imgkit.iso.layout import BOOT_RECORD_DESCRIPTOR, EL_TORITO, SECTOR, VOLUME_DESCRIPTOR
 from imgkit.storage.durable import no_space, sync_directory, write_all
-from imgkit.storage.output import temporary_file
+from imgkit.storage.temporary import temporary_file
 from imgkit.vm.install.bootsector import boot_sector
 from imgkit.vm.install.bzimage import BZIMAGE, PROTOCOL, SETUP_SECTOR
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from imgkit.errors import EngineError, OutputError, UnclassifiedImageError, UsageError
 from imgkit.formats.image import open_image
 from imgkit.storage.durable import sync_directory
-from imgkit.storage.output import temporary_file
 from imgkit.storage.syscalls import rename_without_clobber
+from imgkit.storage.temporary import temporary_file
 from imgkit.units import format_size, parse_size
 
 _EXAMPLE = "For example: --disk size=8G, or --disk path=disk.qcow2, or --disk path=new.img,size=8G,format=raw."
