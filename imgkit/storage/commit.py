@@ -16,9 +16,9 @@ from contextlib import ExitStack, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from imgkit.errors import ImgkitError, OutputError, StaleImageError
+from imgkit.errors import ImgkitError, OutputError, StaleImageError, UsageError
 from imgkit.storage import durable, journal, locks, patchfile, temporary
-from imgkit.storage.host import HostFile, Identity, no_such_file, real_path
+from imgkit.storage.host import HostFile, Identity, real_path
 from imgkit.storage.journal import State, find_pending, journal_path, state_of
 from imgkit.storage.overlay import PatchPlan
 from imgkit.storage.patchfile import PatchFile
@@ -49,6 +49,7 @@ def commit(host: HostFile, plan: PatchPlan, *, mtime_ns: int, undo: Path | None 
     recovery finishes it.
     """
     locks.acquire(host.fd, locks.Access.WRITE, host.path)
+    host.check_unchanged()
     _check_as_planned(host, plan)
     record = PatchFile.of(host, plan, mtime_ns)
     path = journal_path(host.path)
@@ -155,7 +156,7 @@ def _undo_record(undo_file: Path, host: HostFile) -> PatchFile:
     try:
         return patchfile.read_own(undo_file, os.fstat(host.fd).st_uid)
     except FileNotFoundError as error:
-        raise no_such_file(undo_file) from error
+        raise UsageError(f"{undo_file}: no such file", hint="Name the file that --undo left.") from error
 
 
 def _used_since(host: HostFile, record: PatchFile, undo_file: Path, state: State | int) -> StaleImageError:
@@ -229,8 +230,7 @@ def _drop(path: Path, host: HostFile) -> None:
 
 
 def _check_as_planned(host: HostFile, plan: PatchPlan) -> None:
-    """Raise StaleImageError unless the file is, and holds, what the plan was made for, and still has its name."""
-    host.check_unchanged()
+    """Raise StaleImageError unless the file still has its name, and holds what the plan was made for."""
     host.check_name()
     for patch in plan.patches:
         if patch.before and host.read_at(patch.offset, len(patch.before)) != patch.before:
@@ -257,3 +257,4 @@ def _abandon(host: HostFile, plan: PatchPlan, made: list[Path]) -> None:
     with suppress(OSError):
         if Identity.of(host.fd).size != plan.size_before:
             os.ftruncate(host.fd, plan.size_before)
+        durable.set_time(host.fd, host.identity.mtime_ns)  # fallocate(2) sets it

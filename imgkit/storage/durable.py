@@ -7,15 +7,15 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from imgkit.errors import OutputError
 from imgkit.storage.signals import uninterrupted
 from imgkit.storage.syscalls import rename_without_clobber
-from imgkit.storage.temporary import temporary_file
+from imgkit.storage.temporary import not_written, temporary_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from imgkit.errors import OutputError
     from imgkit.storage.overlay import PatchPlan
 
 # What fsync(2) says of a directory on file systems, several of FUSE and of networks, that cannot sync one.
@@ -113,13 +113,5 @@ def set_mode(fd: int, mode: int) -> None:
 
 
 def no_space(path: Path, error: OSError) -> OutputError:
-    """What a failed write means to the user, while nothing of the image has been changed."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(
-            f"{path}: no space left ({error.strerror}); nothing was changed",
-            hint="Free some space there, or write a new file on another disk: -o OUT.",
-        )
-    return OutputError(
-        f"{path}: cannot be written ({error.strerror}); nothing was changed",
-        hint=f"Get write access to {path.parent}, or write a new file elsewhere with -o OUT.",
-    )
+    """The error for a write that failed while nothing of the image has been changed."""
+    return not_written(path, error, "; nothing was changed")

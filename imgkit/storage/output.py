@@ -298,10 +298,10 @@ def _write_stream(host: ImageFile, fd: int, progress: Progress, plan: PatchPlan)
     try:
         Result(host, plan).send(fd, 0, plan.size_after, progress)
     except BrokenPipeError as error:
-        raise OutputError("the reader of the output went away; what it got is incomplete") from error
+        raise OutputError("the reader of the output went away; the image that it got is incomplete") from error
     except OSError as error:
         raise OutputError(
-            f"standard output cannot be written ({error.strerror}); what was written is incomplete",
+            f"standard output cannot be written ({error.strerror}); the image there is incomplete",
             hint="Name a file instead: -o OUT.",
         ) from error
     except BaseException as stop:

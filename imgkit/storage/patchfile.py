@@ -154,8 +154,9 @@ def _impossible(plan: PatchPlan) -> str:
                 return "offset"
         elif patch.offset < both or (patch.before and patch.after):
             return "before"
-        if patch.offset + len(patch.before) > plan.size_before or patch.offset + len(patch.after) > plan.size_after:
-            return "offset"
+        for part, size in ((patch.before, plan.size_before), (patch.after, plan.size_after)):
+            if part and patch.offset + len(part) > size:
+                return "offset"
     grown = sum(abs(len(patch.after) - len(patch.before)) for patch in plan.patches)
     return "size_after" if abs(plan.size_after - plan.size_before) > grown + _HOLE else ""
 

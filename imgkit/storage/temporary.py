@@ -92,13 +92,20 @@ def translated(target: Path) -> Iterator[None]:
     except FileExistsError as error:
         raise OutputError(f"{target}: exists", hint="Name another output, or use --force to replace it.") from error
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise OutputError(
-            f"{target}: {'no space left' if full else 'cannot be written'} ({error.strerror})",
-            hint="Free some space there, or name an output on another disk."
-            if full
-            else f"Get write access to {target.parent}, or name an output elsewhere.",
-        ) from error
+        raise not_written(target, error) from error
+
+
+def not_written(path: Path, error: OSError, so_that: str = "") -> OutputError:
+    """The error for a file that cannot be written; `so_that` says what that means, after a semicolon."""
+    hint = f"Get write access to {path.parent}, or write elsewhere with -o OUT."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "Free some space there, or write on another disk with -o OUT."
+    elif error.errno == errno.EFBIG:
+        hint = "Raise the limit (`ulimit -f`), or write on a disk whose file system holds larger files with -o OUT."
+    elif error.errno == errno.EIO:
+        hint = "The disk fails: look at `dmesg`, and write on another one with -o OUT."
+    what = "no space left" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "cannot be written"
+    return OutputError(f"{path}: {what} ({error.strerror}){so_that}", hint=hint)
 
 
 def _prefix(target: Path) -> Path:
