@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from imgkit.storage.journal import Pending
 
 
+_KEPT = "; the edit is half done, and its journal is kept"
+
+
 class Recovery(StrEnum):
     """What was to be done about an edit that was interrupted."""
 
@@ -185,12 +188,19 @@ def _settle(host: HostFile, pending: Pending) -> Recovery:
         stack.enter_context(_held(path, host))
         stack.enter_context(uninterrupted(f"{host.path} is recovered"))
         if pending.state is State.OLD:
-            journal.clear_mark(host.fd)
-            _drop(path, host)
+            _discard(host, path)
             return Recovery.DISCARDED
-        _reserve(host, record.plan)
+        _reserve(host, record.plan, so_that=_KEPT)
         _apply(host, record, path)
     return Recovery.FINISHED
+
+
+def _discard(host: HostFile, path: Path) -> None:
+    try:
+        journal.clear_mark(host.fd)
+    except OSError as error:
+        raise temporary.not_written(host.path, error, "; the journal of an edit that had not begun is kept") from error
+    _drop(path, host)
 
 
 def _held(path: Path, host: HostFile) -> ExitStack:
@@ -212,7 +222,7 @@ def _apply(host: HostFile, record: PatchFile, path: Path) -> None:
         os.fsync(host.fd)
     except OSError as error:
         raise OutputError(
-            f"{host.path}: cannot be written ({error.strerror}); the commit is half done and its journal is kept",
+            f"{host.path}: cannot be written ({error.strerror}){_KEPT}",
             hint=f"When the disk is well again, `imgkit recover {host.path}` finishes it.",
         ) from error
     _drop(path, host)
@@ -224,7 +234,7 @@ def _drop(path: Path, host: HostFile) -> None:
         durable.remove(path)
     except OSError as error:
         raise OutputError(
-            f"{path}: cannot be removed ({error.strerror}); {host.path} is whole, and its edit is complete",
+            f"{path}: cannot be removed ({error.strerror}); {host.path} is whole",
             hint=f"Remove {path}.",
         ) from error
 
@@ -240,14 +250,14 @@ def _check_as_planned(host: HostFile, plan: PatchPlan) -> None:
             )
 
 
-def _reserve(host: HostFile, plan: PatchPlan) -> None:
+def _reserve(host: HostFile, plan: PatchPlan, so_that: str = "; nothing was changed") -> None:
     """Have the file system set blocks aside for every byte that will be written, so that none can fail for space."""
     try:
         for patch in plan.patches:
             if patch.after:
                 reserve(host.fd, patch.offset, len(patch.after))
     except OSError as error:
-        raise durable.no_space(host.path, error) from error
+        raise temporary.not_written(host.path, error, so_that) from error
 
 
 def _abandon(host: HostFile, plan: PatchPlan, made: list[Path]) -> None:

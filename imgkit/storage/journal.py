@@ -99,8 +99,8 @@ def set_mark(fd: int, record: PatchFile, journal: Path) -> None:
 
 
 def clear_mark(fd: int) -> None:
-    """Take the mark away, if there is one."""
-    with suppress(OSError):
+    """Take the mark away, if there is one. Raises OSError where it stays: then the journal has to stay too."""
+    if _has_mark(fd):
         os.removexattr(fd, _MARK)
 
 
@@ -180,6 +180,14 @@ def _gaps(plan: PatchPlan, start: int, stop: int) -> Iterator[tuple[int, int]]:
         start = max(start, patch.offset + max(len(patch.before), len(patch.after)))
     if start < stop:
         yield start, stop
+
+
+def _has_mark(fd: int) -> bool:
+    try:
+        os.getxattr(fd, _MARK)
+    except OSError:  # none, or a file system that has no such attributes
+        return False
+    return True
 
 
 def _read_mark(fd: int) -> tuple[bytes, Path] | None:
