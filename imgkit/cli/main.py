@@ -6,6 +6,7 @@ Nothing heavy is imported here; each command imports what it needs when it runs.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +38,7 @@ EXIT_STATUS: dict[type[errors.ImgkitError], int] = {
 }
 """Status by class; a class that is not listed has its parent's. 0 is success, 1 a negative answer."""
 
+BUG = 70  # EX_SOFTWARE of sysexits.h
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 _COMMANDS = {
@@ -99,6 +101,7 @@ def exit_status(*, as_json: AsJson = False) -> None:
 
     meanings = {0: "done", 1: "the answer is no (`console status`, `doctor`), or an image of a batch failed"}
     meanings |= {status: (kind.__doc__ or "").splitlines()[0] for kind, status in EXIT_STATUS.items()}
+    meanings |= {BUG: "a bug in imgkit, which should be reported"}
     meanings |= {128 + number: f"ended by {number.name}" for number in _ENDING}
     meanings |= {128 + signal.SIGPIPE: "the reader of the output went away"}
     if as_json:
@@ -111,6 +114,7 @@ def exit_status(*, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Run the command line; ends the process."""
+    _open_standard_streams()
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's background jobs have it
             signal.signal(number, _stop)
@@ -120,10 +124,42 @@ def main() -> None:
         _report(error)
         sys.exit(status_of(error))
     except _Stopped as stopped:
-        sys.stderr.write("imgkit: interrupted; nothing is half done\n")
+        told = getattr(stopped, "__notes__", None) or ["nothing is half done"]
+        sys.stderr.write(f"imgkit: interrupted; {'; '.join(told)}\n")
         sys.exit(128 + stopped.number)
+    except Exception as error:  # noqa: BLE001 - the last net
+        sys.exit(_unexpected(error))
     finally:
         gc.freeze()  # what is left goes with the process: to look through it once more takes 25 ms
+
+
+def _unexpected(error: Exception) -> int:
+    """Say what an exception means that nothing has translated; the exit status."""
+    from imgkit.cli.bugs import report_bug, translated
+
+    if isinstance(error, OSError) and (known := translated(error)) is not None:
+        _report(known)
+        return status_of(known)
+    report_bug(error, BUG, as_json="--json" in sys.argv)
+    return BUG
+
+
+def _open_standard_streams() -> None:
+    """Put something in the place of standard streams that are closed, as some daemons and `>&-` leave them.
+
+    Without it the image that is opened first would be standard output. What is written to these fails, as it should.
+    """
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flags)  # which takes the lowest free number
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - nobody hears what is said there
 
 
 def status_of(error: errors.ImgkitError) -> int:

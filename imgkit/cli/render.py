@@ -87,8 +87,8 @@ def print_error(error: ImgkitError, status: int, *, as_json: bool) -> None:
         return
     red, reset = (_RED, _RESET) if colour(sys.stderr) else ("", "")
     sys.stderr.write(f"{red}imgkit: error:{reset} {clean(message)}\n")
-    if error.hint:
-        sys.stderr.write(f"  {clean(error.hint)}\n")
+    for told in [*getattr(error, "__notes__", ()), *filter(None, [error.hint])]:
+        sys.stderr.write(f"  {clean(told)}\n")
 
 
 def print_diffs(changes: tuple[Change, ...]) -> None:
@@ -162,11 +162,16 @@ def _standard_output() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # What is still buffered has no place to go; do not fail again when Python flushes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        failed = standard_output_failed(error)
         if isinstance(error, BrokenPipeError):
             raise
-        raise OutputError(f"standard output cannot be written ({error.strerror})") from error
+        raise failed from error
+
+
+def standard_output_failed(error: OSError) -> OutputError:
+    """The error where standard output takes no more. What is buffered goes nowhere, and Python fails no second time."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OutputError(f"standard output cannot be written ({error.strerror})")
 
 
 def _paint(line: str) -> str:
