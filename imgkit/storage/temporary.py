@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from contextlib import contextmanager, suppress
+import stat
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from imgkit.errors import OutputError
+from imgkit.storage.signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 _LONGEST = 255  # NAME_MAX, bytes
 _KEPT = 120  # bytes of a longer name that are kept, for a person to recognise it
 _RANDOM = 8
+_FIRST = "1"
 NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 """What flock(2) and fcntl(2) say on a file system without locks."""
 
@@ -37,30 +40,21 @@ def temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
     """A new file beside `target`, open for reading and writing; gone afterwards unless it was renamed.
 
     It is locked while it is open, so that others can tell it from one that a kill has left behind, also under its new
-    name. Raises OutputError.
+    name. Its own name is always the same, so that the next run finds and removes it without a look at the whole folder;
+    a second process that writes the same file at the same time gets another one. Raises OutputError.
     """
-    prefix = _prefix(target)
-    temporary = prefix.with_name(prefix.name + os.urandom(_RANDOM).hex())  # secrets takes 5 ms to import
-    fd = None
-    try:  # around the opening too: a signal may come as soon as the file is there
-        with translated(target):
-            remove_abandoned(target)
-            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            lock(fd)
+    with ExitStack() as stack:
+        with translated(target), uninterrupted(""):  # a signal may come as soon as the file is there
+            fd, temporary = _open_new(target)
+            stack.callback(os.close, fd)
+            stack.callback(_remove, temporary)
         yield fd, temporary
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-        if fd is not None:
-            os.close(fd)
 
 
 def lock(fd: int) -> bool:
     """Take the lock of a file that is being written; False where another process has it. Where none are, go without."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return _lock(fd)
     except OSError as error:
         if error.errno not in NO_LOCKS_HERE:
             raise
@@ -69,19 +63,84 @@ def lock(fd: int) -> bool:
 
 def remove_abandoned(target: Path) -> int:
     """Remove the temporary files of `target` that a kill has left behind; their number."""
-    prefix, removed = _prefix(target), 0
+    prefix, removed = _first_name(target).name.removesuffix(_FIRST), 0
     with suppress(OSError), os.scandir(target.parent) as entries:  # a folder may be closed to looking, not to writing
-        abandoned = [entry.path for entry in entries if entry.name.startswith(prefix.name)]
-        for path in abandoned:
-            with suppress(OSError):  # somebody else's, or gone meanwhile
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-                try:
-                    if lock(fd):
-                        os.unlink(path)  # noqa: PTH108 - a name from scandir
-                        removed += 1
-                finally:
-                    os.close(fd)
+        found = [target.with_name(entry.name) for entry in entries if entry.name.startswith(prefix)]
+        removed = sum(map(_remove_if_abandoned, found))
     return removed
+
+
+def _open_new(target: Path) -> tuple[int, Path]:
+    first = _first_name(target)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with suppress(FileExistsError, _NotOursError):
+        if first.is_symlink() or first.exists():
+            _remove_if_abandoned(first)
+        fd = os.open(first, flags, 0o600)
+        with ExitStack() as stack:
+            stack.callback(os.close, fd)
+            # Without locks nobody could tell it from an abandoned one; and it may have been taken for one just now.
+            if not _locks(fd) or not _is_at(fd, first):
+                raise _NotOursError
+            stack.pop_all()
+        return fd, first
+    other = first.with_name(first.name.removesuffix(_FIRST) + os.urandom(_RANDOM).hex())  # secrets takes 5 ms to import
+    fd = os.open(other, flags, 0o600)
+    lock(fd)
+    return fd, other
+
+
+class _NotOursError(Exception):
+    """The usual name of a temporary file cannot be used."""
+
+
+def _remove_if_abandoned(path: Path) -> bool:
+    """Remove a temporary file unless somebody has it open: then, or where that cannot be told, it stays."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # somebody else's, or gone meanwhile
+        return False
+    try:
+        abandoned = stat.S_ISREG(os.fstat(fd).st_mode) and _locks(fd)
+        if abandoned:
+            path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return abandoned
+
+
+def _locks(fd: int) -> bool:
+    """Whether a file can be locked, and is by us now."""
+    try:
+        return _lock(fd)
+    except OSError:
+        return False
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except OSError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def _first_name(target: Path) -> Path:
+    return hidden_beside(target, f".imgkit-new-{_FIRST}")
 
 
 @contextmanager
@@ -106,7 +165,3 @@ def not_written(path: Path, error: OSError, so_that: str = "") -> OutputError:
         hint = "The disk fails: look at `dmesg`, and write on another one with -o OUT."
     what = "no space left" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "cannot be written"
     return OutputError(f"{path}: {what} ({error.strerror}){so_that}", hint=hint)
-
-
-def _prefix(target: Path) -> Path:
-    return hidden_beside(target, ".imgkit-new-")

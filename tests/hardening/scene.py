@@ -28,6 +28,10 @@ _FILES: dict[str, bytes | str] = {
     "/etc/os-release": OS_RELEASE.encode(),
     "/etc/fstab": b"/dev/sda / ext4 defaults 0 1\n",
     "/etc/motd": b"hello\n",
+    "/sbin/init": "/lib/systemd/systemd",
+    "/lib/systemd/systemd": b"\x7fELF",
+    "/lib/systemd/system/serial-getty@.service": b"[Service]\nExecStart=-/sbin/agetty %I\n",
+    "/lib/systemd/system-generators/systemd-getty-generator": b"\x7fELF",
     "/etc/default/grub": b'GRUB_CMDLINE_LINUX_DEFAULT="quiet"\n',
     "/boot/grub/grub.cfg": _GRUB.encode(),
 }
