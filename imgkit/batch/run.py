@@ -10,6 +10,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import time
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -24,11 +25,13 @@ from imgkit.errors import EngineError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from multiprocessing.process import BaseProcess
 
     from imgkit.batch.jobs import Job
     from imgkit.batch.ledger import Ledger, Record
 
 _TRIES = 3
+_PATIENCE = 20.0  # seconds: a commit takes milliseconds, on a busy disk with large changes some seconds
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -43,12 +46,20 @@ def local_pool(jobs: int) -> Iterator[Executor]:
         yield pool
         pool.shutdown()
     except BaseException:
-        # No image is harmed: a commit that a kill interrupts is finished by the next one who opens the image.
-        for process in multiprocessing.active_children():
-            if process not in before:
-                process.kill()
+        _end([process for process in multiprocessing.active_children() if process not in before])
         pool.shutdown(cancel_futures=True)
         raise
+
+
+def _end(workers: Iterable[BaseProcess]) -> None:
+    """End worker processes: at once, but for those in the middle of a commit, which they end before."""
+    workers = list(workers)
+    for process in workers:
+        process.terminate()
+    patient_until = time.monotonic() + _PATIENCE
+    for process in workers:
+        process.join(max(0.0, patient_until - time.monotonic()))
+        process.kill()  # no image is harmed: a commit that a kill interrupts is finished by recovery
 
 
 def run(
@@ -222,8 +233,12 @@ def _killer(task: Task) -> EngineError:
 
 
 def _live_with(coordinator: int) -> None:
-    """Set a worker up: Ctrl-C is the coordinator's business, and it dies when the coordinator does."""
+    """Set a worker up: Ctrl-C is the coordinator's business, and it ends when the coordinator does.
+
+    SIGTERM is what ends it, which waits for the end of a commit (see `imgkit.storage.signals`).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != coordinator:  # it died before we asked
         os._exit(1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -169,10 +170,7 @@ def take_back(record: Record, undo: Path) -> Outcome:
             elsewhere.take_away(output, undo)
         elif output is None:
             assert not isinstance(image, Url)  # nothing elsewhere is edited in place
-            plan = patchfile.parse(undo.read_bytes(), str(undo)).plan
-            commit.recover(image)
-            if not _holds(image, plan.inverse):
-                commit.undo(image, undo, mtime_ns=clock())
+            commit.undo(image, undo, mtime_ns=clock())
         elif output.exists():
             if sha256_of(output) != (record.outcome.sha256 or _unheard(image, undo)):
                 raise StaleImageError(f"{output}: is not what the batch wrote", hint="Remove it yourself, if you wish.")
@@ -188,7 +186,11 @@ def _unheard(image: Address, undo: Path) -> str:
     """SHA-256 of a new file that was written when nobody could note it down any more; "" where that cannot be known."""
     if isinstance(image, Url):
         return ""
-    return _expected_sha256(image, patchfile.parse(undo.read_bytes(), str(undo)).plan)
+    return _expected_sha256(image, _plan_of(undo))
+
+
+def _plan_of(undo: Path) -> PatchPlan:
+    return patchfile.read_own(undo, os.geteuid()).plan
 
 
 @contextmanager
@@ -314,7 +316,7 @@ def _was_committed(job: Job, undo: Path) -> bool:
     if not isinstance(image, Url):
         commit.recover(image)
     try:
-        plan = patchfile.parse(undo.read_bytes(), str(undo)).plan
+        plan = _plan_of(undo)
         if output is None:
             assert not isinstance(image, Url)  # nothing elsewhere is edited in place
             done = _holds(image, plan)
@@ -322,7 +324,7 @@ def _was_committed(job: Job, undo: Path) -> bool:
             done = elsewhere.was_written(output, image, plan, undo)
         else:
             done = output.exists() and sha256_of(output) == _expected_sha256(image, plan)
-    except FormatError:  # torn: what follows it in a commit never happened
+    except FormatError:  # damaged: it cannot tell anything
         done = False
     if not done:
         undo.unlink()

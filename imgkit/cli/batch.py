@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imgkit.cli import batchquick, batchreport
-from imgkit.cli.batching import DryRun, LedgerFolder, Workers, end, go_on, make_workers, show
+from imgkit.cli.batching import DryRun, LedgerFolder, Workers, counted, end, go_on, make_workers, show
 from imgkit.cli.compose import add_command, composed
 from imgkit.cli.options import AsJson
 
@@ -158,7 +158,8 @@ def undo(plan: _Batch, *, ledger: LedgerFolder = None, as_json: AsJson = False) 
             note(f"{outcome.message}{f' ({outcome.hint})' if outcome.hint else ''}")
 
     with open_ledger(ledger or ledger_folder(plan)) as opened:
-        batch.undo(opened, tell)
+        with counted(opened):
+            batch.undo(opened, tell)
         end("batch-undo", opened.counts(), failed, as_json=as_json)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgkit.errors import UsageError
+from imgkit.errors import ImgkitError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -101,16 +101,33 @@ def go_on(ledger: Ledger, wanted: Sequence[Job], workers: Workers, *, as_json: b
             _tell_of(job, outcome)
             advance(outcome)
 
-        batch.run(
-            remaining,
-            ledger,
-            workers.pool,
-            in_flight=workers.in_flight,
-            pack=workers.pack,
-            on_outcome=tell,
-            stopping=stopping,
-        )
-    end("batch-run", ledger.counts(), ledger.failed(), as_json=as_json, is_run=True)
+        with counted(ledger):
+            batch.run(
+                remaining,
+                ledger,
+                workers.pool,
+                in_flight=workers.in_flight,
+                pack=workers.pack,
+                on_outcome=tell,
+                stopping=stopping,
+            )
+        interrupted = stopping()
+    end("batch-run", ledger.counts(), ledger.failed(), as_json=as_json, is_run=True, interrupted=interrupted)
+
+
+@contextmanager
+def counted(ledger: Ledger) -> Iterator[None]:
+    """Have what ends a run early say how far it came."""
+    import sqlite3
+
+    from imgkit.cli.batchview import total
+
+    try:
+        yield
+    except BaseException as stop:
+        with suppress(ImgkitError, sqlite3.Error):  # the ledger itself may be what failed
+            stop.add_note(total(ledger.counts()))
+        raise
 
 
 def show(wanted: Sequence[Job], workers: Workers, *, as_json: bool) -> None:
@@ -137,8 +154,10 @@ def show(wanted: Sequence[Job], workers: Workers, *, as_json: bool) -> None:
         batch.rehearse(
             wanted, workers.pool, in_flight=workers.in_flight, pack=workers.pack, on_outcome=tell, stopping=stopping
         )
+        interrupted = stopping()
     counts[State.PENDING] = len(wanted) - sum(counts.values())
-    end("batch-run", counts, failed, as_json=as_json, prefix="dry run, nothing was written: ", is_run=True)
+    prefix = "dry run, nothing was written: "
+    end("batch-run", counts, failed, as_json=as_json, prefix=prefix, is_run=True, interrupted=interrupted)
 
 
 def end(
@@ -149,17 +168,23 @@ def end(
     as_json: bool,
     prefix: str = "",
     is_run: bool = False,
+    interrupted: bool = False,
 ) -> None:
-    """Tell the sum, and end the command: status 1 if an image failed, that of a part if one was enabled in part."""
+    """Tell the sum, and end the command.
+
+    Its status is that of Ctrl-C if it was `interrupted`, 1 if an image failed, that of a part if one was enabled so.
+    """
     from imgkit.batch.ledger import State
     from imgkit.cli.batchview import total
     from imgkit.cli.main import status_of_verdict
     from imgkit.cli.render import note, print_json
 
     if as_json:
-        print_json(kind, 1, {"counts": counts, "failed": list(failed)})
+        print_json(kind, 1, {"counts": counts, "failed": list(failed), "interrupted": interrupted})
     else:
-        note(f"{prefix}{total(counts)}")
+        note(f"{'interrupted; ' if interrupted else ''}{prefix}{total(counts)}")
+    if interrupted:
+        raise typer.Exit(128 + signal.SIGINT)
     partly = is_run and counts[State.PARTLY] > 0
     raise typer.Exit(1 if failed else status_of_verdict("partly" if partly else "enabled"))
 

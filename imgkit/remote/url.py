@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from imgkit.errors import UsageError
+
 _URL = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://"
 )  # fsspec chains its file systems with ::
@@ -43,13 +45,26 @@ Address: TypeAlias = Path | Url
 
 
 def parse_address(text: str) -> Address:
-    """A path, or a URL if `text` begins like one. `file:` URLs of this host are paths."""
+    """A path, or a URL if `text` begins like one. `file:` URLs of this host are paths.
+
+    Raises UsageError for what can be neither.
+    """
     if not _URL.match(text):
-        return Path(text)
-    parts = urlsplit(text)
+        return _path(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        scheme = text.partition("://")[0]  # the rest may hold a password
+        raise UsageError(f"{scheme}://…: is no URL ({error})", hint="Quote what is special in it.") from error
     if parts.scheme.lower() == "file" and parts.netloc in ("", "localhost"):
-        return Path(unquote(parts.path))
+        return _path(unquote(parts.path))
     return Url(text)
+
+
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise UsageError(f"{text!r}: no file name has a NUL byte", hint="Name another file.")
+    return Path(text)
 
 
 def _shown(part: str) -> str:
