@@ -87,7 +87,9 @@ def _volume(volume: GuestVolume, point: str, found: Inspection) -> str:
     from imgkit.units import format_size
 
     partition = next((p for p in found.table.partitions if p.number == volume.number), None)
-    kind = volume.kind or (partition.type_name if partition else "") or "empty"
+    kind = volume.kind or (partition.type_name if partition else "") or ("not served" if volume.problem else "empty")
+    if volume.group:
+        kind += f" of {volume.group}"
     label = f" {volume.label!r}" if volume.label else ""
     return f"  {volume.name:<12} {format_size(volume.size):>10}  {kind}{label}  {point}".rstrip()
 

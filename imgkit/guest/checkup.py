@@ -41,17 +41,18 @@ def check_engines() -> list[Finding]:
 
 
 def _native() -> Iterator[Finding]:
+    serves = "native engine: ext2, ext3, ext4, also on LVM2"
     try:
         load_libext2fs()
-        yield Finding("libext2fs", "native engine: ext2, ext3, ext4", True, "loaded")
+        yield Finding("libext2fs", serves, True, "loaded")
     except EngineError as error:
-        yield Finding("libext2fs", "native engine: ext2, ext3, ext4", False, error.message, error.hint or "")
+        yield Finding("libext2fs", serves, False, error.message, error.hint or "")
     for module, serves in (("fatfs", "native engine: FAT"), ("zstandard", "zstd-compressed qcow2")):
         yield look_for_module(module, serves, f"pip install {module}")
 
 
 def _guestfs() -> Iterator[Finding]:
-    serves = "guestfs engine: XFS, btrfs, LVM, RAID, LUKS, dirty journals"
+    serves = "guestfs engine: XFS, btrfs, thin LVM, RAID, LUKS"
     remedy = system_module_remedy("guestfs", "python3-guestfs")
     yield replace(look_for_module("guestfs", serves, remedy), part="guestfs binding")
     qemu = shutil.which(f"qemu-system-{platform.machine()}") or shutil.which("qemu-kvm")

@@ -73,7 +73,9 @@ def _with_tag(tag: str, value: str, volumes: Sequence[GuestVolume]) -> list[Gues
 
 def _names(volume: GuestVolume) -> Iterator[str]:
     yield volume.name
-    # A logical volume has two names: /dev/group/volume and /dev/mapper/group-volume, hyphens doubled.
+    # A logical volume is /dev/group/volume, and group-volume, hyphens doubled, to device-mapper.
     parts = volume.name.removeprefix("/dev/").split("/")
     if len(parts) == 2:  # noqa: PLR2004
-        yield "/dev/mapper/" + "-".join(part.replace("-", "--") for part in parts)
+        mapped = "-".join(part.replace("-", "--") for part in parts)
+        yield f"/dev/mapper/{mapped}"
+        yield f"/dev/disk/by-id/dm-name-{mapped}"

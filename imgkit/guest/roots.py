@@ -37,7 +37,7 @@ def find_roots(engine: Engine) -> RootSearch:
     roots: list[GuestVolume] = []
     unreadable: dict[str, UnsupportedError | FormatError] = {}
     for volume in engine.volumes():
-        if volume.kind in _NO_ROOT:
+        if volume.group or (volume.kind in _NO_ROOT and not volume.problem):
             continue
         try:
             if _is_root(engine.open(volume)):

@@ -111,7 +111,7 @@ def _assemble(engine: Engine, table: PartitionTable, wanted: str | None, reason:
         mounts={"/": root, **mounts},
         engine=engine.name,
         fell_back=reason,
-        notices=(*table.notices, *notices),
+        notices=(*table.notices, *engine.notices, *notices),
         finish=engine.finish,
     )
 
@@ -121,7 +121,7 @@ def _appliance_may_help(error: UnsupportedError | NoRootError, native: NativeEng
     if isinstance(error, UnsupportedError):
         return True
     served = ("", "ext2", "ext3", "ext4", "vfat", "swap", "iso9660", "squashfs", "ntfs", "exfat")
-    return any(volume.kind not in served for volume in native.volumes())
+    return any(volume.problem or (volume.kind not in served and not volume.group) for volume in native.volumes())
 
 
 def _fall_back(error: UnsupportedError | NoRootError, start: Callable[[], Engine]) -> Engine:

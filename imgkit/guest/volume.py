@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from imgkit.filesystem.probe import probe
 from imgkit.storage.device import Window
 from imgkit.units import ByteRange
+from imgkit.volumes.model import Member
+from imgkit.volumes.registry import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from imgkit.errors import ImgkitError
     from imgkit.filesystem.base import FileSystem
     from imgkit.partition.model import Partition, PartitionTable
     from imgkit.storage.device import BlockDevice
+    from imgkit.volumes.model import LogicalVolume
 
 WHOLE_DISK = "/dev/sda"
 
@@ -24,7 +28,9 @@ class GuestVolume:
     """A partition, a logical volume or a whole disk: whatever can hold one file system.
 
     `name` is what the guest calls it if this is its first disk: /dev/sda3, /dev/vg/root. `kind` is its type as blkid
-    says it ("" where it holds nothing that is known). `number` is the partition's, 0 for other volumes.
+    says it ("" where it holds nothing that is known). `number` is the partition's, 0 for other volumes. `extents` are
+    the bytes of the disk that it takes, none where that is not known. `group` is the volume group that a physical
+    volume belongs to. `problem` says why a logical volume is not served by the engine, "" where it is.
     """
 
     name: str
@@ -36,6 +42,9 @@ class GuestVolume:
     partuuid: str = ""
     partlabel: str = ""
     type_id: str = ""
+    extents: tuple[ByteRange, ...] = ()
+    group: str = ""
+    problem: str = ""
 
 
 class Engine(Protocol):
@@ -44,6 +53,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """`native` or `guestfs`."""
+        ...
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Facts about the volumes opened so far that whoever edits the image should hear."""
         ...
 
     def volumes(self) -> tuple[GuestVolume, ...]:
@@ -77,19 +91,63 @@ def disk_volumes(disk: BlockDevice, table: PartitionTable) -> Iterator[tuple[Gue
             yield _volume(f"{WHOLE_DISK}{partition.number}", window, partition), window
 
 
-def _volume(name: str, window: Window, partition: Partition | None) -> GuestVolume:
-    identity = probe(window)
-    kind, uuid, label = (identity.kind, identity.uuid, identity.label) if identity else ("", "", "")
-    if partition is None:
-        return GuestVolume(name, kind, window.size, uuid, label)
-    return GuestVolume(
-        name,
-        kind,
-        window.size,
-        uuid,
-        label,
-        partition.number,
-        partition.partuuid,
-        partition.name,
-        partition.type_id,
+@dataclass(frozen=True, slots=True)
+class VolumeSearch:
+    """All volumes of a disk, logical ones too, in the order of their names; and what they are made of, by name.
+
+    A volume without a device is not served natively: `problems` says why.
+    """
+
+    volumes: tuple[GuestVolume, ...]
+    devices: dict[str, BlockDevice]
+    read_only: frozenset[str]
+    problems: dict[str, ImgkitError]
+    notices: tuple[str, ...]
+
+
+def search_volumes(disk: BlockDevice, table: PartitionTable) -> VolumeSearch:
+    """All partitions, or the disk itself where it has no table, and the logical volumes on them."""
+    plain = list(disk_volumes(disk, table))
+    assembly = assemble([Member(volume.name, volume.kind, window) for volume, window in plain])
+    starts = {volume.name: volume.extents[0].start for volume, _ in plain}
+    logical = sorted((_logical(each, starts) for each in assembly.volumes), key=lambda volume: volume.name)
+    own = {each.name: each.problem for each in assembly.volumes if each.problem}
+    return VolumeSearch(
+        volumes=(*(replace(volume, group=assembly.groups.get(volume.name, "")) for volume, _ in plain), *logical),
+        devices={
+            **{volume.name: window for volume, window in plain},
+            **{each.name: each.device for each in assembly.volumes if each.device is not None},
+        },
+        read_only=frozenset(each.name for each in assembly.volumes if not each.writable),
+        problems={**assembly.problems, **own},
+        notices=assembly.notices,
     )
+
+
+def _volume(name: str, window: Window, partition: Partition | None) -> GuestVolume:
+    volume = GuestVolume(name, *_identity(window))
+    if partition is None:
+        return replace(volume, extents=(ByteRange(0, window.size),))
+    return replace(
+        volume,
+        number=partition.number,
+        partuuid=partition.partuuid,
+        partlabel=partition.name,
+        type_id=partition.type_id,
+        extents=(partition.where,),
+    )
+
+
+def _logical(volume: LogicalVolume, starts: dict[str, int]) -> GuestVolume:
+    where = ((starts[extent.member], extent.where) for extent in volume.extents)
+    extents = tuple(ByteRange(start + inner.start, start + inner.stop) for start, inner in where)
+    if volume.device is None:
+        problem = volume.problem.message if volume.problem else ""
+        return GuestVolume(volume.name, "", volume.size, extents=extents, problem=problem)
+    return GuestVolume(volume.name, *_identity(volume.device), extents=extents)
+
+
+def _identity(device: BlockDevice) -> tuple[str, int, str, str]:
+    """Type, size, UUID and label."""
+    identity = probe(device)
+    return (identity.kind, device.size, identity.uuid, identity.label) if identity else ("", device.size, "", "")

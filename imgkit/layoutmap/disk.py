@@ -26,24 +26,22 @@ _CONTAINERS = ("LVM2_member", "crypto_LUKS", "linux_raid_member", "zfs_member")
 def disk_map(
     disk: BlockDevice, table: PartitionTable, volumes: Iterable[GuestVolume], changed: Iterable[ByteRange] = ()
 ) -> LayoutMap:
-    """The map of a disk with that table; `volumes` say what its partitions hold, or the whole of it."""
-    known: dict[int, GuestVolume] = {}
-    for volume in volumes:
-        if volume.number or volume.name == WHOLE_DISK:
-            known[volume.number] = volume
-    return make_map(disk.size, _claims(disk, table, known), changed)
+    """The map of a disk with that table; `volumes` say what its partitions hold, or the whole of it.
+
+    Logical volumes lie on partitions, and come before them.
+    """
+    ranked = sorted(volumes, key=lambda volume: bool(volume.number or volume.name == WHOLE_DISK))
+    return make_map(disk.size, _claims(disk, table, ranked), changed)
 
 
-def _claims(disk: BlockDevice, table: PartitionTable, volumes: dict[int, GuestVolume]) -> Iterator[Claim]:
+def _claims(disk: BlockDevice, table: PartitionTable, volumes: Iterable[GuestVolume]) -> Iterator[Claim]:
     yield from _tables(table, disk.size)
-    if not table.partitions and 0 in volumes:
-        yield _claim(disk, ByteRange(0, disk.size), volumes[0], None)
-    containers = [partition for partition in table.partitions if partition.extended]
+    partitions = {partition.number: partition for partition in table.partitions}
+    for volume in volumes:
+        yield from _volume(disk, volume, partitions.get(volume.number))
     for partition in table.partitions:
-        if not partition.extended and partition.number in volumes:
-            yield _claim(disk, partition.where, volumes[partition.number], partition)
-    for partition in containers:
-        yield Claim(partition.where, RangeKind.FREE, f"in extended partition {partition.number}")
+        if partition.extended:
+            yield Claim(partition.where, RangeKind.FREE, f"in extended partition {partition.number}")
 
 
 def _tables(table: PartitionTable, size: int) -> Iterator[Claim]:
@@ -56,8 +54,7 @@ def _tables(table: PartitionTable, size: int) -> Iterator[Claim]:
         yield Claim(ByteRange(usable.stop, usable.stop + _GPT_ARRAY + sector), RangeKind.TABLE, "backup GPT")
 
 
-def _claim(disk: BlockDevice, where: ByteRange, volume: GuestVolume, partition: Partition | None) -> Claim:
-    used = None
+def _volume(disk: BlockDevice, volume: GuestVolume, partition: Partition | None) -> Iterator[Claim]:
     if not volume.kind:
         kind, holds = RangeKind.PARTITION, partition.type_name if partition else ""
         if "BIOS boot" in holds:
@@ -68,6 +65,8 @@ def _claim(disk: BlockDevice, where: ByteRange, volume: GuestVolume, partition: 
         kind, holds = RangeKind.SWAP, "swap"
     else:
         kind, holds = RangeKind.FILE_SYSTEM, volume.kind
-        used = used_bytes(Window(disk, where), volume.kind)
     label = repr(volume.label) if volume.label else ""
-    return Claim(where, kind, " ".join(filter(None, (volume.name, holds or "empty", label))), used)
+    told = " ".join(filter(None, (volume.name, holds or ("" if volume.problem else "empty"), label)))
+    for where in volume.extents:
+        whole = kind is RangeKind.FILE_SYSTEM and len(volume.extents) == 1
+        yield Claim(where, kind, told, used_bytes(Window(disk, where), volume.kind) if whole else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.guest.volume import disk_volumes
+from imgkit.guest.volume import search_volumes
 from imgkit.iso.medium import IsoImage, find_medium
 from imgkit.partition.table import read_table
 from imgkit.units import ByteRange
@@ -39,7 +39,7 @@ def map_of_file(image: Image) -> LayoutMap:
     if medium is not None:
         return iso_map(medium.tree)
     table = read_table(image.disk)
-    return disk_map(image.disk, table, [volume for volume, _ in disk_volumes(image.disk, table)])
+    return disk_map(image.disk, table, search_volumes(image.disk, table).volumes)
 
 
 def changed_ranges(image: Image, plan: PatchPlan) -> tuple[ByteRange, ...]:

@@ -15,7 +15,10 @@ OS_RELEASE = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\nVERSION_I
 
 @dataclass(frozen=True)
 class Part:
-    """One partition: its file system, contents by path (bytes, or a str for a link's target), size in MiB."""
+    """One partition: its file system, contents by path (bytes, or a str for a link's target), size in MiB.
+
+    `content` stands there in place of a file system.
+    """
 
     kind: str
     files: dict[str, bytes | str] = field(default_factory=dict)
@@ -25,6 +28,7 @@ class Part:
     type: str = "L"
     partuuid: str = ""
     options: tuple[str, ...] = ()
+    content: bytes = b""
 
 
 def make_disk(image: Path, parts: list[Part], *, scheme: str = "gpt", numbers: list[int] | None = None) -> Path:
@@ -55,6 +59,10 @@ def make_file_system(image: Path, part: Part) -> Path:
 
 def _fill(image: Path, part: Part, first: int) -> None:
     if not part.kind:
+        if part.content:
+            with image.open("r+b") as file:
+                file.seek(first * SECTOR)
+                file.write(part.content)
         return
     content = image.with_name(f"{image.name}.fs")
     with content.open("wb") as file:

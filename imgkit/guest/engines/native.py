@@ -1,15 +1,16 @@
-"""The native engine: partitions and file systems are read and edited in this process."""
+"""The native engine: partitions, logical volumes and file systems are read and edited in this process."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from imgkit.filesystem.probe import open_filesystem
-from imgkit.guest.volume import GuestVolume, disk_volumes
+from imgkit.guest.volume import search_volumes
 
 if TYPE_CHECKING:
     from imgkit.filesystem.base import FileSystem
     from imgkit.formats.image import Image
+    from imgkit.guest.volume import GuestVolume
     from imgkit.partition.model import PartitionTable
 
 
@@ -21,18 +22,26 @@ class NativeEngine:
     def __init__(self, image: Image, table: PartitionTable, *, now: int) -> None:
         self._now = now
         self._open: dict[str, FileSystem] = {}
-        self._windows = dict(disk_volumes(image.disk, table))
+        self._found = search_volumes(image.disk, table)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was found on the volumes opened so far."""
+        return self._found.notices
 
     def volumes(self) -> tuple[GuestVolume, ...]:
-        """All partitions, or the disk itself where it has no table."""
-        return tuple(self._windows)
+        """All partitions, or the disk itself where it has no table, and the logical volumes on them."""
+        return self._found.volumes
 
     def open(self, volume: GuestVolume, /) -> FileSystem:
         """The file system of a volume, checked to be clean."""
-        if volume.name not in self._open:
-            window = self._windows[volume]
-            self._open[volume.name] = open_filesystem(window, writable=True, now=self._now)
-        return self._open[volume.name]
+        name = volume.name
+        if name not in self._open:
+            if name in self._found.problems:
+                raise self._found.problems[name]
+            writable = name not in self._found.read_only
+            self._open[name] = open_filesystem(self._found.devices[name], writable=writable, now=self._now)
+        return self._open[name]
 
     def finish(self) -> None:
         """Flush all file systems to the overlay."""

@@ -62,6 +62,11 @@ class GuestfsEngine:
             self.close()
             raise
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Nothing: Linux tells its log."""
+        return ()
+
     def volumes(self) -> tuple[GuestVolume, ...]:
         """All partitions, logical volumes and RAID devices."""
         return self._volumes
