@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgkit.errors import EngineError, UnsupportedError
+from imgkit.guest.engines.layer import replay
 from imgkit.guest.kvm import kvm_works
 from imgkit.storage.host import HostFile
 from imgkit.storage.overlay import Overlay
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _SEPARATE = {"", "ext2", "ext3", "ext4", "xfs", "vfat", "swap", "LVM2_member"}
 _FIRST = "/dev/sda"
-_REPLAY_CHUNK = 1 << 20
 _PACKAGES = "apt install python3-guestfs libguestfs-xfs linux-image-amd64"
 
 
@@ -88,13 +88,8 @@ class Appliance:
 
         self.stop()
         with HostFile(self._layer(self._numbers[image.host.path])) as host:
-            layer, disk = Qcow2Disk(Overlay(host)), image.disk
-            for written in layer.own_ranges():
-                for start in range(written.start, min(written.stop, disk.size), _REPLAY_CHUNK):
-                    length = min(_REPLAY_CHUNK, written.stop - start, disk.size - start)
-                    data = layer.read_at(start, length)
-                    if data != disk.read_at(start, length):
-                        disk.write_at(start, data)
+            layer = Qcow2Disk(Overlay(host))
+            replay(layer.own_ranges(), layer, image.disk)
 
     def close(self) -> None:
         """Kill the appliance and remove its files."""
