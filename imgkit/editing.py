@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from imgkit.formats.image import Format, Image
-    from imgkit.guest.engines.guestfs.appliance import Appliance
     from imgkit.guest.session import Guest
     from imgkit.iso.medium import IsoImage
     from imgkit.remote.url import Address
@@ -58,7 +57,7 @@ class ImageSource:
     root: str | None = None
     keys: tuple[str, ...] = ()
     on_appliance: Callable[[str], None] | None = None
-    appliance: Appliance | None = None
+    shared: object = None
     on_download: Progress = no_progress
     on_pending: Callable[[str], None] | None = None
 
@@ -165,7 +164,7 @@ def open_contents(source: ImageSource, image: Image, now_ns: int) -> Iterator[Co
             root=source.root,
             keys=source.keys,
             on_appliance=source.on_appliance,
-            appliance=source.appliance,
+            shared=source.shared,
         ) as guest:
             yield guest
     except NoRootError as error:

@@ -74,6 +74,10 @@ class PartlyEnabledError(ImgkitError):
     """A serial console that can be enabled in part only; without --strict that part is written."""
 
 
+class LockedVolumeError(UnsupportedError):
+    """An encrypted volume that no key opens."""
+
+
 class UnclassifiedImageError(ImgkitError):
     """The file is no image that imgkit knows, or holds nothing of the kind that was asked for."""
 

@@ -120,7 +120,7 @@ def _carry_out_together(tasks: tuple[Task, ...]) -> dict[Task, Outcome]:
         for task, image in images.items():
             own = outer.enter_context(ExitStack())
             try:
-                source = replace(_source(task.job), engine=EngineChoice.GUESTFS, appliance=appliance)
+                source = replace(_source(task.job), engine=EngineChoice.GUESTFS, shared=appliance)
                 commits[task] = own, own.enter_context(_staged(task, source, started))
                 image.host.check_unchanged()
             except EngineError:

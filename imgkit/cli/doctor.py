@@ -24,7 +24,8 @@ def doctor(*, as_json: AsJson = False) -> None:
       imgkit doctor --json
     """
     from imgkit.cli.render import out, print_json
-    from imgkit.guest.checkup import check_engines, look_for_module
+    from imgkit.guest.checkup import check_engines
+    from imgkit.guest.finding import look_for_module
     from imgkit.location.checkup import check_tools
     from imgkit.vm.checkup import check_machines
 

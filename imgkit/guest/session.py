@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imgkit.errors import EngineError, NoRootError, UnsupportedError
+from imgkit.errors import EngineError, LockedVolumeError, NoRootError, UnsupportedError
+from imgkit.guest.engines import ENGINES, load
 from imgkit.guest.engines.choice import EngineChoice
-from imgkit.guest.engines.native import NativeEngine
 from imgkit.guest.joined import JoinedTree
 from imgkit.guest.roots import choose_root, find_mounts, find_roots
 from imgkit.partition.table import read_table
@@ -17,8 +17,8 @@ from imgkit.partition.table import read_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from imgkit.errors import ImgkitError
     from imgkit.formats.image import Image
-    from imgkit.guest.engines.guestfs.appliance import Appliance
     from imgkit.guest.volume import Engine, GuestVolume
     from imgkit.partition.model import PartitionTable
 
@@ -54,45 +54,64 @@ def open_guest(
     root: str | None = None,
     keys: Sequence[str] = (),
     on_appliance: Callable[[str], None] | None = None,
-    appliance: Appliance | None = None,
+    shared: object = None,
 ) -> Iterator[Guest]:
     """Open the installed system in an image.
 
-    `now`, in seconds, stamps what is edited. `root` chooses among several systems. `keys` open LUKS volumes in the
-    appliance. `on_appliance` is told, with the reason, before an appliance is started, which takes some 20 seconds.
-    `appliance` is one that runs already, with the image among its drives: no other is started.
+    `now`, in seconds, stamps what is edited. `root` chooses among several systems. `keys` open LUKS volumes.
+    `on_appliance` is told, with the reason, before libguestfs's appliance is started, which takes some 20 seconds.
+    `shared` is what serves several images in turn, of the kind of the `engine` that was chosen: nothing is started.
     Raises GuestError (no system, or several), UnsupportedError, FormatError, EngineError.
     """
     table = read_table(image.disk)
-    opened: Engine | None = None
-    reason = ""
-
-    def start() -> Engine:
-        from imgkit.guest.engines.guestfs.tree import GuestfsEngine  # noqa: PLC0415 - only when it is needed
-
-        if on_appliance is not None and appliance is None:
-            on_appliance(reason or "it was asked for")
-        return GuestfsEngine(image, table, now=now, keys=keys, shared=appliance)
-
-    try:
-        if engine is not EngineChoice.GUESTFS:
-            opened = NativeEngine(image, table, now=now)
+    attempts = _Attempts()
+    for choice in ENGINES if engine is EngineChoice.AUTO else (engine,):
+        if on_appliance is not None and choice is EngineChoice.GUESTFS and shared is None:
+            on_appliance(attempts.reason or "it was asked for")
+        opened: Engine | None = None
+        with ExitStack() as stack:
             try:
-                guest = _assemble(opened, table, root, "")
-            except (UnsupportedError, NoRootError) as error:
-                if engine is EngineChoice.NATIVE or not _appliance_may_help(error, opened):
+                opened = load(choice).start(image, table, now=now, keys=keys, shared=shared)
+                stack.callback(opened.close)
+                guest = _assemble(opened, table, root, attempts.reason)
+            except (UnsupportedError, NoRootError, EngineError) as error:
+                if engine is not EngineChoice.AUTO or not _another_may_help(error, opened):
                     raise
-                reason = error.message
-                opened.close()
-                opened = _fall_back(error, start)
-                guest = _assemble(opened, table, root, reason)
-        else:
-            opened = start()
-            guest = _assemble(opened, table, root, "")
-        yield guest
-    finally:
-        if opened is not None:
-            opened.close()
+                attempts.add(choice, error)
+            else:
+                yield guest
+                return
+    raise attempts.failure()
+
+
+class _Attempts:
+    """The engines that did not serve an image, and why."""
+
+    def __init__(self) -> None:
+        self._failed: list[tuple[EngineChoice, ImgkitError]] = []
+
+    def add(self, choice: EngineChoice, error: ImgkitError) -> None:
+        """Take note of one."""
+        self._failed.append((choice, error))
+
+    @property
+    def reason(self) -> str:
+        """Why the next engine is tried, "" for the first."""
+        missing = [f"the {choice} engine does not work here: {error.message}" for choice, error in self._missing]
+        return "; and ".join([*(error.message for error in self._refused[:1]), *missing])
+
+    def failure(self) -> ImgkitError:
+        """What to raise when no engine serves the image."""
+        hints = (error.hint for _, error in [*self._missing, *self._failed] if error.hint)
+        return UnsupportedError(self.reason, hint=next(hints, None))
+
+    @property
+    def _missing(self) -> list[tuple[EngineChoice, ImgkitError]]:
+        return [(choice, error) for choice, error in self._failed if isinstance(error, EngineError)]
+
+    @property
+    def _refused(self) -> list[ImgkitError]:
+        return [error for _, error in self._failed if not isinstance(error, EngineError)]
 
 
 def _assemble(engine: Engine, table: PartitionTable, wanted: str | None, reason: str) -> Guest:
@@ -116,18 +135,13 @@ def _assemble(engine: Engine, table: PartitionTable, wanted: str | None, reason:
     )
 
 
-def _appliance_may_help(error: UnsupportedError | NoRootError, native: NativeEngine) -> bool:
-    """Whether there is something that Linux can open and the native engine cannot."""
-    if isinstance(error, UnsupportedError):
+def _another_may_help(error: ImgkitError, opened: Engine | None) -> bool:
+    """Whether there is something that another engine may open and this one cannot."""
+    if isinstance(error, LockedVolumeError) or opened is None:
+        return isinstance(error, EngineError)
+    if isinstance(error, UnsupportedError | EngineError):
         return True
     served = ("", "ext2", "ext3", "ext4", "vfat", "swap", "iso9660", "squashfs", "ntfs", "exfat")
-    return any(volume.problem or (volume.kind not in served and not volume.group) for volume in native.volumes())
-
-
-def _fall_back(error: UnsupportedError | NoRootError, start: Callable[[], Engine]) -> Engine:
-    try:
-        return start()
-    except EngineError as missing:
-        raise UnsupportedError(
-            f"{error.message}; and the guestfs engine does not work here: {missing.message}", hint=missing.hint
-        ) from error
+    return opened.name == EngineChoice.NATIVE and any(
+        volume.problem or (volume.kind not in served and not volume.group) for volume in opened.volumes()
+    )

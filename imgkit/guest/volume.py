@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from imgkit.errors import LockedVolumeError, UnsupportedError
 from imgkit.filesystem.probe import probe
 from imgkit.storage.device import Window
 from imgkit.units import ByteRange
@@ -30,7 +31,8 @@ class GuestVolume:
     `name` is what the guest calls it if this is its first disk: /dev/sda3, /dev/vg/root. `kind` is its type as blkid
     says it ("" where it holds nothing that is known). `number` is the partition's, 0 for other volumes. `extents` are
     the bytes of the disk that it takes, none where that is not known. `group` is the volume group that a physical
-    volume belongs to. `problem` says why a logical volume is not served by the engine, "" where it is.
+    volume belongs to. `problem` says why a logical volume is not served by the engine, "" where it is. `subvolume` is
+    the path of a btrfs subvolume, "/" for the top level, "" where it is not known, and `subvolume_id` its number.
     """
 
     name: str
@@ -45,6 +47,8 @@ class GuestVolume:
     extents: tuple[ByteRange, ...] = ()
     group: str = ""
     problem: str = ""
+    subvolume: str = ""
+    subvolume_id: int = 0
 
 
 class Engine(Protocol):
@@ -52,7 +56,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """`native` or `guestfs`."""
+        """As `--engine` takes it."""
         ...
 
     @property
@@ -78,6 +82,18 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of everything; what `finish` has not saved is dropped."""
         ...
+
+
+def check_mountable(volume: GuestVolume, problem: str = "") -> None:
+    """Raise UnsupportedError for a volume that cannot hold a file system; `problem` is why nothing was made of it."""
+    if volume.kind == "crypto_LUKS" and not problem:
+        raise LockedVolumeError(
+            f"{volume.name} is encrypted (LUKS), and no key that was given opens it",
+            hint="Give the passphrase: --key-file FILE.",
+        )
+    if volume.kind in ("", "swap", "unknown", "crypto_LUKS") or volume.kind.endswith("_member"):
+        why = f"; {problem}" if problem else ""
+        raise UnsupportedError(f"{volume.name} holds no file system (it is {volume.kind or 'unknown'}){why}")
 
 
 def disk_volumes(disk: BlockDevice, table: PartitionTable) -> Iterator[tuple[GuestVolume, Window]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.guest.checkup import look_for_tool
+from imgkit.guest.finding import look_for_tool
 
 if TYPE_CHECKING:
-    from imgkit.guest.checkup import Finding
+    from imgkit.guest.finding import Finding
 
 _REMEDY = (
     "apt install libnfs-utils; without root: apt download libnfs-utils libnfs13, "

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.storage.device import check_bounds
+from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +114,18 @@ class Overlay:
             self._page(page)[start : start + len(piece)] = piece
             offset += len(piece)
             view = view[len(piece) :]
+
+    def written(self) -> Iterator[ByteRange]:
+        """Ranges of whole pages that were written to, in order; pages next to each other are one range."""
+        start = stop = -1
+        for number in sorted(self._pages):
+            if number * _PAGE != stop:
+                if stop > 0:
+                    yield ByteRange(start, stop)
+                start = number * _PAGE
+            stop = (number + 1) * _PAGE
+        if stop > 0:
+            yield ByteRange(start, min(stop, self._size))
 
     def plan(self) -> PatchPlan:
         """The bytes that differ from the host file, as patches."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgkit.errors import EngineError, ImgkitError
-from imgkit.guest.checkup import Finding, look_for_module, look_for_tool, system_module_remedy
+from imgkit.guest.finding import Finding, look_for_module, look_for_tool, system_module_remedy
 from imgkit.vm.connection import SESSION, binding, connect, embedded
 from imgkit.vm.domain import MACHINES
 

@@ -9,6 +9,7 @@ from imgkit.errors import EngineError, GuestError, NoRootError, PathNotFoundErro
 from imgkit.formats.image import open_image
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.engines.guestfs import tree as guestfs
+from imgkit.guest.engines.uml import machine
 from imgkit.guest.session import open_guest
 from tests.support import oracle
 from tests.support.guests import OS_RELEASE, Part, make_disk, make_file_system
@@ -189,13 +190,15 @@ def test_a_file_system_that_only_linux_opens_says_which_engine_does(tmp_path, mo
     def missing(*_args, **_options):
         raise EngineError("libguestfs is not here", hint="Install it.")
 
+    with pytest.raises(NoRootError), guest_of(image, engine=EngineChoice.AUTO):
+        pass  # the uml engine can say so
     monkeypatch.setattr(guestfs, "Appliance", missing)
-    with (
-        pytest.raises(UnsupportedError, match="guestfs engine does not work here") as caught,
-        guest_of(image, engine=EngineChoice.AUTO),
-    ):
+    monkeypatch.setattr(machine, "find_kernel", lambda: None)
+    with pytest.raises(UnsupportedError, match="xfs") as caught, guest_of(image, engine=EngineChoice.AUTO):
         pass
-    assert caught.value.hint == "Install it."
+    assert "the uml engine does not work here" in caught.value.message
+    assert "the guestfs engine does not work here: libguestfs is not here" in caught.value.message
+    assert "apt install user-mode-linux" in caught.value.hint
 
 
 def test_a_dirty_home_does_not_keep_the_system_from_being_opened(tmp_path):

@@ -6,8 +6,9 @@ from enum import StrEnum
 
 
 class EngineChoice(StrEnum):
-    """Which engine serves a guest; AUTO takes native where it serves, else guestfs."""
+    """Which engine serves a guest. AUTO tries the others in their order here, and takes the first that serves."""
 
     AUTO = "auto"
     NATIVE = "native"
+    UML = "uml"
     GUESTFS = "guestfs"

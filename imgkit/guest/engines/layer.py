@@ -8,11 +8,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from imgkit.storage.device import BlockDevice, BlockReader
+    from imgkit.units import ByteRange
 
 _CHUNK = 1 << 20
 
 
-def replay(written: Iterable[range], layer: BlockReader, disk: BlockDevice) -> None:
+def replay(written: Iterable[ByteRange], layer: BlockReader, disk: BlockDevice) -> None:
     """Bring the bytes that differ from the ranges `written` of a layer onto the disk below it.
 
     The layer may be longer than the disk by what its format rounds up.

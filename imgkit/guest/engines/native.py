@@ -4,14 +4,45 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgkit.errors import EngineError
 from imgkit.filesystem.probe import open_filesystem
 from imgkit.guest.volume import search_volumes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from imgkit.filesystem.base import FileSystem
     from imgkit.formats.image import Image
+    from imgkit.guest.finding import Finding
     from imgkit.guest.volume import GuestVolume
     from imgkit.partition.model import PartitionTable
+
+
+def start(
+    image: Image,
+    table: PartitionTable,
+    *,
+    now: int,
+    keys: Sequence[str],  # noqa: ARG001 - as all engines have it; LUKS is for others
+    shared: object,  # noqa: ARG001
+) -> NativeEngine:
+    """An engine for one image, which starts nothing."""
+    return NativeEngine(image, table, now=now)
+
+
+def check() -> Iterator[Finding]:
+    """libext2fs, and the modules that the rest needs."""
+    from imgkit.filesystem.ext.library import load  # noqa: PLC0415 - loads the library
+    from imgkit.guest.finding import Finding, look_for_module  # noqa: PLC0415
+
+    serves = "native engine: ext2, ext3, ext4, also on LVM2"
+    try:
+        load()
+        yield Finding("libext2fs", serves, True, "loaded")
+    except EngineError as error:
+        yield Finding("libext2fs", serves, False, error.message, error.hint or "")
+    for module, what in (("fatfs", "native engine: FAT"), ("zstandard", "zstd-compressed qcow2")):
+        yield look_for_module(module, what, f"pip install {module}")
 
 
 class NativeEngine:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError
+from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.guest.engines.guestfs.appliance import Appliance, translated
-from imgkit.guest.volume import GuestVolume, disk_volumes
+from imgkit.guest.volume import GuestVolume, check_mountable, disk_volumes
 from imgkit.tree import FileType, Stat
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ class GuestfsEngine:
     def open(self, volume: GuestVolume, /) -> GuestfsFileSystem:
         """The file system of a volume, mounted in the appliance."""
         if volume.name not in self._open:
-            if volume.kind in ("", "swap", "unknown") or volume.kind.endswith(_PARTS):
-                raise UnsupportedError(f"{volume.name} holds no file system (it is {volume.kind or 'unknown'})")
+            check_mountable(volume)
             point = (
                 f"/{self._device.rpartition('/')[2]}-{len(self._open)}"  # no two images of an appliance have the same
             )
@@ -113,7 +112,10 @@ class GuestfsEngine:
             if volume.kind == "btrfs":
                 for subvolume in self._handle.btrfs_subvolume_list(self._there(volume.name)):
                     name = f"btrfsvol:{volume.name}/{subvolume['btrfssubvolume_path']}"
-                    yield replace(volume, name=name, size=0)
+                    path = f"/{subvolume['btrfssubvolume_path']}"
+                    yield replace(
+                        volume, name=name, size=0, subvolume=path, subvolume_id=subvolume["btrfssubvolume_id"]
+                    )
 
     def _assembled(self) -> list[GuestVolume]:
         """Logical volumes, arrays and what was unlocked."""

@@ -12,18 +12,21 @@ from imgkit.guest.engines.layer import replay
 from imgkit.guest.engines.uml.filesystem import UmlFileSystem
 from imgkit.guest.engines.uml.machine import Machine, Refused
 from imgkit.guest.engines.uml.shelf import Shelf
-from imgkit.guest.volume import GuestVolume, check_mountable, disk_volumes
+from imgkit.guest.volume import WHOLE_DISK, GuestVolume, check_mountable, search_volumes
 from imgkit.storage.overlay import Overlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imgkit.formats.image import Image
+    from imgkit.guest.volume import VolumeSearch
     from imgkit.partition.model import PartitionTable
 
 _MOST_LEVELS = 4  # of volumes in volumes: LVM on LUKS on RAID and one more
 _TOOLS = {"LVM2_member": "lvm2", "linux_raid_member": "mdadm", "crypto_LUKS": "cryptsetup-bin"}
 _LUKS = "crypto_LUKS"
+# A copy of an XFS in the same image may be mounted; FAT's modes and names as the native engine has them.
+_OPTIONS = {"xfs": "nouuid", "vfat": "umask=022,utf8"}
 _MEMORY, _MEMORY_FOR_LUKS2 = 192, 1400  # MiB; argon2id may ask for 1 GiB
 
 
@@ -60,25 +63,31 @@ class UmlEngine:
         self._now = now
         self._disk = image.disk
         self._layer = Overlay(image.disk)
-        found = list(disk_volumes(self._layer, table))
+        found = search_volumes(self._layer, table)
+        volumes = _served_here(found)
         self._is_ours = shared is None
-        self._shared = shared or SharedMachine(memory=_memory(found and [volume for volume, _ in found], keys))
+        self._shared = shared or SharedMachine(memory=_memory(volumes, keys))
         self._machine = self._shared.machine
         self._open: dict[str, UmlFileSystem] = {}
         self._paths: dict[str, str] = {}
+        self._read_only = found.read_only
         self._problems: dict[str, str] = {}
         try:
-            places = [self._shared.shelf.put(device) for _, device in found]
+            places = [self._shared.shelf.put(found.devices[volume.name]) for volume in volumes]
             self._machine.call("partitions", *(f"{place.start}:{place.size}" for place in places))
-            self._paths = {volume.name: f"/dev/vda{number}" for number, (volume, _) in enumerate(found, 1)}
-            whole = self._with_assembled([volume for volume, _ in found], keys)
-            self._volumes = tuple(self._with_subvolumes(whole))
+            self._paths = {volume.name: f"/dev/vda{number}" for number, volume in enumerate(volumes, 1)}
+            self._volumes = tuple(self._with_subvolumes(self._with_assembled(volumes, keys)))
         except Refused as error:
             self.close()
             raise EngineError(f"the uml engine cannot read the disk: {error.message}") from error
         except BaseException:
             self.close()
             raise
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Nothing: Linux tells its log."""
+        return ()
 
     def volumes(self) -> tuple[GuestVolume, ...]:
         """All partitions, logical volumes, RAID devices, unlocked LUKS volumes and btrfs subvolumes."""
@@ -116,15 +125,19 @@ class UmlEngine:
             self._shared.close()
 
     def _mount(self, volume: GuestVolume, options: str, number: int) -> None:
-        if volume.kind == "xfs":
-            options = "nouuid"
-        self._machine.call("mount", self._paths[volume.name], volume.kind, options, number)
+        mode = "ro" if volume.name in self._read_only else "rw"
+        options = options or _OPTIONS.get(volume.kind, "")
+        self._machine.call("mount", self._paths[volume.name], volume.kind, options, number, mode)
 
     def _with_assembled(self, volumes: list[GuestVolume], keys: Sequence[str]) -> list[GuestVolume]:
         """The volumes, and those that are made of them, and those that are made of these."""
         done: set[str] = set()
         for _ in range(_MOST_LEVELS):
-            members = [volume for volume in volumes if volume.kind in _TOOLS and volume.name not in done]
+            members = [
+                volume
+                for volume in volumes
+                if volume.kind in _TOOLS and not volume.group and volume.name not in done
+            ]
             if not members:
                 break
             done |= {volume.name for volume in members}
@@ -208,6 +221,13 @@ class _GuestDevice:
         """The `length` bytes at `offset`."""
         (data,) = self._machine.call("device-read", self._path, offset, length)
         return data.ljust(length, b"\0")
+
+
+def _served_here(found: VolumeSearch) -> list[GuestVolume]:
+    """The volumes of the disk, without the logical ones where some of them are left to the host's lvm."""
+    if not any(volume.problem for volume in found.volumes):
+        return list(found.volumes)
+    return [replace(volume, group="") for volume in found.volumes if volume.number or volume.name == WHOLE_DISK]
 
 
 def _memory(volumes: Sequence[GuestVolume], keys: Sequence[str]) -> int:

@@ -14,9 +14,12 @@ import errno
 import struct
 from pathlib import Path
 
+_NOT_TO_USE = (
+    *("AVX", "AVX2", "AVX512F", "AVX512VL", "AVX512BW", "AVX512DQ", "AVX512CD"),
+    *("AVX_Fast_Unaligned_Load", "XSAVE", "XSAVEC", "OSXSAVE"),
+)
 ENVIRONMENT = (
-    "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX512CD,"
-    "-AVX_Fast_Unaligned_Load,-XSAVE,-XSAVEC,-OSXSAVE",
+    "GLIBC_TUNABLES=glibc.cpu.hwcaps=" + ",".join(f"-{name}" for name in _NOT_TO_USE),
     "OPENSSL_ia32cap=~0x1800000000000000:0",
 )
 """What programs in such a kernel have to be started with."""

@@ -18,8 +18,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.errors import EngineError, TreeError
-from imgkit.guest.engines.uml import floatingpoint, wire
+from imgkit.errors import EngineError
+from imgkit.guest.engines.uml import floatingpoint
+from imgkit.guest.engines.uml.inside import wire
 from imgkit.guest.engines.uml.vhostuser import BlockServer
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _HERE = Path(__file__).parent
 _SILENCE = 30.0  # seconds
 _BLOCK_DEVICE = 2  # virtio's number of block devices
 _CHUNK = 1 << 16
-_LOG_LINES = 4
+_LOG_LINES, _MOST_LOG = 3, 1 << 20  # lines that are shown, bytes that are read
 _MEMORY = 192  # MiB
 _SOCKET = "disk"
 
@@ -145,7 +146,7 @@ class Machine:
             f'init="{python}"',
             *(floatingpoint.ENVIRONMENT if floatingpoint.state_is_larger() else ()),
             "--",
-            *("-I", "-S", "-B", str(_HERE / "agent.py")),
+            *("-I", "-S", "-B", str(_HERE / "inside" / "agent.py")),
         ]
 
     # Talking
@@ -229,11 +230,12 @@ class Machine:
         )
 
     def _last_words(self) -> list[str]:
-        """The last lines of the kernel's log that are words and no addresses."""
+        """The last lines of the kernel's log, without the registers and addresses behind a panic."""
         self._log.seek(0)
-        text = self._log.read().decode(errors="replace")
+        text = self._log.read(_MOST_LOG).decode(errors="replace")
         lines = ["".join(filter(str.isprintable, line)).strip() for line in text.splitlines()]
-        return [line for line in lines if line and not line.startswith(("[<", "0", "7", "6"))][-_LOG_LINES:]
+        panic = next((number for number, line in enumerate(lines) if "Kernel panic" in line), len(lines))
+        return [line for line in lines[: panic + 1] if line][-_LOG_LINES:]
 
     def _close_server(self) -> None:
         if self._server is not None:
@@ -283,10 +285,14 @@ def _listening(path: Path) -> Iterator[socket.socket]:
 
 def _memory_folder(memory: int, otherwise: Path) -> str:
     """Where the kernel's memory, a sparse file, can be: in memory, where there is enough and programs may be mapped."""
-    shared = Path("/dev/shm")
+    shared = Path("/dev/shm")  # noqa: S108
     with suppress(OSError):
         found = os.statvfs(shared)
-        if found.f_bavail * found.f_frsize > memory << 20 and not found.f_flag & os.ST_NOEXEC and os.access(shared, os.W_OK):
+        if (
+            found.f_bavail * found.f_frsize > memory << 20
+            and not found.f_flag & os.ST_NOEXEC
+            and os.access(shared, os.W_OK)
+        ):
             return str(shared)
     return str(otherwise)
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from imgkit.guest.engines.uml.wire import MAILBOX_SIZE, MAILBOX_START
+from imgkit.guest.engines.uml.inside.wire import MAILBOX_SIZE, MAILBOX_START
 from imgkit.storage.device import check_bounds
 from imgkit.units import ByteRange
 
 if TYPE_CHECKING:
-    from imgkit.storage.device import BlockDevice, BlockReader
+    from imgkit.storage.device import BlockReader
 
 SECTOR = 512
 SIZE = 1 << 56  # bytes
@@ -96,5 +96,3 @@ class Shelf:
         if index < 0:
             return None, 0
         return self._devices[index], offset - self._starts[index]
-
-

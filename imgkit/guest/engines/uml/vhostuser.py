@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -112,48 +113,54 @@ class BlockServer:
         return data
 
     def _answer(self, request: int, payload: bytes, fds: list[int]) -> None:
-        import struct  # noqa: PLC0415
-
         spare = list(fds)
         try:
-            match request:
-                case Message.GET_FEATURES:
-                    self._reply(request, layout.U64.pack(_FEATURES))
-                case Message.GET_PROTOCOL_FEATURES:
-                    self._reply(request, layout.U64.pack(layout.PROTOCOL_BACKEND_CHANNEL | layout.PROTOCOL_CONFIG))
-                case Message.GET_QUEUE_NUM:
-                    self._reply(request, layout.U64.pack(1))
-                case Message.GET_CONFIG:
-                    self._reply(request, self._config(payload))
-                case Message.GET_VRING_BASE:
-                    index, _ = layout.VRING_STATE.unpack(payload)
-                    self._reply(request, layout.VRING_STATE.pack(index, self._next))
-                case Message.SET_MEM_TABLE:
-                    self._take_memory(payload, spare)
-                case Message.SET_VRING_NUM:
-                    self._entries = self._state(payload, _MOST_ENTRIES)
-                case Message.SET_VRING_BASE:
-                    self._next = self._state(payload, 0xFFFF)
-                case Message.SET_VRING_ADDR:
-                    index, _, descriptors, used, available, _ = layout.VRING_ADDRESSES.unpack(payload)
-                    self._addresses = (descriptors, available, used)
-                case Message.SET_VRING_KICK:
-                    self.kick = self._take_descriptor(payload, spare, self.kick)
-                case Message.SET_VRING_CALL:
-                    self._call = self._take_descriptor(payload, spare, self._call)
-                case Message.SET_BACKEND_REQ_FD if spare and self._channel is None:
-                    self._channel = spare.pop(0)
-                case _:  # nothing that changes what is served
-                    pass
+            if not self._answer_question(request, payload):
+                self._take_setting(request, payload, spare)
         except struct.error as error:
             raise _broken(f"message {request} of {len(payload)} bytes") from error
         finally:
             for fd in spare:
                 os.close(fd)
 
-    def _reply(self, request: int, payload: bytes) -> None:
-        head = layout.HEADER.pack(request, layout.VERSION | layout.REPLY, len(payload))
-        self.connection.sendall(head + payload)
+    def _answer_question(self, request: int, payload: bytes) -> bool:
+        """Answer a message that wants one; whether it was of that kind."""
+        match request:
+            case Message.GET_FEATURES:
+                answer = layout.U64.pack(_FEATURES)
+            case Message.GET_PROTOCOL_FEATURES:
+                answer = layout.U64.pack(layout.PROTOCOL_BACKEND_CHANNEL | layout.PROTOCOL_CONFIG)
+            case Message.GET_QUEUE_NUM:
+                answer = layout.U64.pack(1)
+            case Message.GET_CONFIG:
+                answer = self._config(payload)
+            case Message.GET_VRING_BASE:
+                index, _ = layout.VRING_STATE.unpack(payload)
+                answer = layout.VRING_STATE.pack(index, self._next)
+            case _:
+                return False
+        self.connection.sendall(layout.HEADER.pack(request, layout.VERSION | layout.REPLY, len(answer)) + answer)
+        return True
+
+    def _take_setting(self, request: int, payload: bytes, spare: list[int]) -> None:
+        match request:
+            case Message.SET_MEM_TABLE:
+                self._take_memory(payload, spare)
+            case Message.SET_VRING_NUM:
+                self._entries = self._state(payload, _MOST_ENTRIES)
+            case Message.SET_VRING_BASE:
+                self._next = self._state(payload, 0xFFFF)
+            case Message.SET_VRING_ADDR:
+                _, _, descriptors, used, available, _ = layout.VRING_ADDRESSES.unpack(payload)
+                self._addresses = (descriptors, available, used)
+            case Message.SET_VRING_KICK:
+                self.kick = self._take_descriptor(payload, spare, self.kick)
+            case Message.SET_VRING_CALL:
+                self._call = self._take_descriptor(payload, spare, self._call)
+            case Message.SET_BACKEND_REQ_FD if spare and self._channel is None:
+                self._channel = spare.pop(0)
+            case _:  # nothing that changes what is served
+                pass
 
     def _config(self, payload: bytes) -> bytes:
         offset, size, flags = layout.CONFIG_HEAD.unpack_from(payload)

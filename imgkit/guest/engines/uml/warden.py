@@ -1,8 +1,8 @@
 """A process that ends the kernel when the process that started it is gone, however it went: SIGKILL runs no code.
 
-Run by path, as it starts in a few milliseconds that way: `python -I -S warden.py`. Standard input names the folder of the
-kernel's files, with a NUL behind it, then the kernel's process identifier, and ends with its writer. The kernel is several
-processes in a group of their own. Whoever ends in order has done all this before, and leaves nothing to do.
+Run by path, as it starts in a few milliseconds that way: `python -I -S warden.py`. Standard input names the folder of
+the kernel's files, with a NUL behind it, then the kernel's process identifier, and ends with its writer. The kernel is
+several processes in a group of their own. Whoever ends in order has done all this before, and leaves nothing to do.
 """
 
 from __future__ import annotations

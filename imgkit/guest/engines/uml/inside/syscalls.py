@@ -37,13 +37,15 @@ def _check(result: int) -> None:
         raise OSError(code, os.strerror(code))
 
 
-def mount(source: str | bytes, point: str | bytes, kind: str | bytes, flags: int = 0, options: str | bytes = b"") -> None:
-    """mount(2)."""
+def mount(
+    source: str | bytes, point: str | bytes, kind: str | bytes, flags: int = 0, options: str | bytes = b""
+) -> None:
+    """Mount a file system."""
     _check(_libc.mount(_bytes(source), _bytes(point), _bytes(kind), ctypes.c_ulong(flags), _bytes(options)))
 
 
 def unmount(point: str | bytes) -> None:
-    """umount(2)."""
+    """Unmount what is mounted at a point."""
     _check(_libc.umount2(_bytes(point), 0))
 
 
@@ -57,7 +59,7 @@ def change_partition(disk: int, number: int, where: tuple[int, int] | None) -> N
 
 def load_file_system(kind: str) -> None:
     """Load the modules of a file system that is not built in."""
-    with open("/proc/filesystems") as file:  # noqa: PTH123
+    with open("/proc/filesystems") as file:
         known = {line.split()[-1] for line in file}
     if kind not in known:
         load_modules(*_MODULES.get(kind, (kind,)))
@@ -66,7 +68,7 @@ def load_file_system(kind: str) -> None:
 def load_modules(*names: str) -> None:
     """Load kernel modules and what they depend on. One that is not there is built in, or will be missed later."""
     folder = f"/usr/lib/uml/modules/{os.uname().release}"
-    with open(f"{folder}/modules.dep") as file:  # noqa: PTH123
+    with open(f"{folder}/modules.dep") as file:
         lines = [line.split(":") for line in file]
     needs = {path.rsplit("/", 1)[-1].split(".ko")[0]: [path, *rest.split()] for path, rest in lines}
     for name in names:
@@ -87,7 +89,7 @@ def remove_mapping(name: str) -> None:
     """Take a mapping of the device mapper away."""
     control = os.open("/dev/mapper/control", os.O_RDWR)
     try:
-        request = _DM.pack(4, 0, 0, _DM.size, _DM.size, 0, 0, 0, 0, 0, 0, name.encode(), b"")
+        request = bytearray(_DM.pack(4, 0, 0, _DM.size, _DM.size, 0, 0, 0, 0, 0, 0, name.encode(), b""))
         fcntl.ioctl(control, _DM_REMOVE, request)
     finally:
         os.close(control)
@@ -109,7 +111,7 @@ def btrfs_subvolumes(root: int) -> tuple[int, list[tuple[int, bytes, bool]]]:
     default = _TOP
     parents: dict[int, tuple[int, bytes]] = {}
     read_only = set()
-    for identifier, kind, other, data in _search(root, _DEFAULT_FOLDER, _DEFAULT_FOLDER, _DIR_ITEM):
+    for _, kind, _, data in _search(root, _DEFAULT_FOLDER, _DEFAULT_FOLDER, _DIR_ITEM):
         if kind == _DIR_ITEM and data[30:37] == b"default":
             (default,) = struct.unpack_from("<Q", data)
     for identifier, kind, other, data in _search(root, 256, (1 << 64) - 257, _ROOT_ITEM, _ROOT_BACKREF):
@@ -142,10 +144,12 @@ def _folder_path(root: int, tree: int, folder: int) -> bytes:
 
 def _search(root: int, first: int, last: int, low: int, high: int = 0) -> list[tuple[int, int, int, bytes]]:
     """Items of the root tree with objects first..last and types low..high: object, type, offset, data."""
-    found = []
+    found: list[tuple[int, int, int, bytes]] = []
     at = (first, low, 0)
     while True:
-        key = _SEARCH_KEY.pack(_ROOT_TREE, at[0], last, at[2], (1 << 64) - 1, 0, (1 << 64) - 1, at[1], high or low, 4096)
+        key = _SEARCH_KEY.pack(
+            _ROOT_TREE, at[0], last, at[2], (1 << 64) - 1, 0, (1 << 64) - 1, at[1], high or low, 4096
+        )
         request = bytearray(key.ljust(_SEARCH_SIZE, b"\0"))
         fcntl.ioctl(root, _TREE_SEARCH, request)
         (count,) = struct.unpack_from("=I", request, 64)
@@ -167,7 +171,7 @@ def forget_btrfs() -> None:
     except OSError:
         return
     try:
-        fcntl.ioctl(control, _FORGET, bytes(4096))
+        fcntl.ioctl(control, _FORGET, bytearray(4096))
     except OSError:
         return
     finally:

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import os
 
-import syscalls  # type: ignore[import-not-found]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from imgkit.guest.engines.uml.inside import syscalls
+else:
+    import syscalls
 
 _LVM_CONFIG = (
     'devices{external_device_info_source="none" use_devicesfile=0 obtain_device_list_from_udev=0 '
@@ -20,7 +24,18 @@ _MDADM = ("/usr/sbin/mdadm", "/sbin/mdadm", "/usr/bin/mdadm")
 _CRYPTSETUP = ("/usr/sbin/cryptsetup", "/sbin/cryptsetup", "/usr/bin/cryptsetup")
 _LVM_MODULES = ("dm-mod", "dm-snapshot", "dm-mirror", "dm-thin-pool", "dm-cache", "dm-cache-smq", "dm-raid")
 _RAID_MODULES = ("md-mod", "linear", "raid0", "raid1", "raid10", "raid456")
-_CRYPT_MODULES = ("dm-mod", "dm-crypt", "cbc", "xts", "essiv", "ecb", "sha512_generic", "af_alg", "algif_hash", "algif_skcipher")
+_CRYPT_MODULES = (
+    "dm-mod",
+    "dm-crypt",
+    "cbc",
+    "xts",
+    "essiv",
+    "ecb",
+    "sha512_generic",
+    "af_alg",
+    "algif_hash",
+    "algif_skcipher",
+)
 _LVM_UUID = len("LVM-") + 64  # a longer one is a part of another volume
 _NO_FILE = 2
 
@@ -43,9 +58,17 @@ def unlock(device: bytes, name: bytes, key: bytes) -> list[bytes]:
     """Open a LUKS volume; every volume so far. Raises OSError (EPERM) where the key is another one's."""
     syscalls.load_modules(*_CRYPT_MODULES)
     words = _run(
-        _CRYPTSETUP, "open", "--type", "luks", "--key-file=-", "--disable-keyring", os.fsdecode(device), os.fsdecode(name), given=key
+        _CRYPTSETUP,
+        "open",
+        "--type",
+        "luks",
+        "--key-file=-",
+        "--disable-keyring",
+        os.fsdecode(device),
+        os.fsdecode(name),
+        given=key,
     )
-    if not os.path.exists(b"/dev/mapper/" + name):  # noqa: PTH110
+    if not os.path.exists(b"/dev/mapper/" + name):
         raise PermissionError(1, words.decode(errors="replace"))
     return [words, *_assembled()]
 
@@ -56,7 +79,7 @@ def take_apart() -> None:
         if not (names := [*_block_devices("dm-"), *_block_devices("md")]):
             return
         for name in reversed(names):
-            if os.listdir(f"/sys/block/{name}/holders"):  # noqa: PTH208
+            if os.listdir(f"/sys/block/{name}/holders"):
                 continue
             if name.startswith("dm-"):
                 syscalls.remove_mapping(_get(f"/sys/block/{name}/dm/name"))
@@ -86,24 +109,26 @@ def _split(mapping: str) -> str:
 def _block_devices(prefix: str) -> list[str]:
     """Names of the kernel's block devices, those of a size, in the order in which they were made."""
     names = [name for name in _names("/sys/block") if name.startswith(prefix) and name[len(prefix) :].isdigit()]
-    return sorted((name for name in names if _get(f"/sys/block/{name}/size") != "0"), key=lambda name: int(name[len(prefix) :]))
+    return sorted(
+        (name for name in names if _get(f"/sys/block/{name}/size") != "0"), key=lambda name: int(name[len(prefix) :])
+    )
 
 
 def _names(folder: str) -> list[str]:
     try:
-        return os.listdir(folder)  # noqa: PTH208
+        return os.listdir(folder)
     except OSError:
         return []
 
 
 def _get(path: str) -> str:
-    with open(path) as file:  # noqa: PTH123
+    with open(path) as file:
         return file.read().strip()
 
 
 def _set(path: str, value: str) -> None:
     try:
-        with open(path, "w") as file:  # noqa: PTH123
+        with open(path, "w") as file:
             file.write(value)
     except OSError:
         return  # an older or newer kernel has no such switch
@@ -113,11 +138,17 @@ def _run(places: tuple[str, ...], *arguments: str, given: bytes = b"") -> bytes:
     """Run a program of the host; what it said. OSError (ENOENT) with its name where the host has none."""
     program = next((place for place in places if os.access(place, os.X_OK)), None)
     if program is None:
-        raise FileNotFoundError(_NO_FILE, f"{os.path.basename(places[0])} is not installed")  # noqa: PTH119
+        raise FileNotFoundError(_NO_FILE, f"{os.path.basename(places[0])} is not installed")
     their_input, our_output = os.pipe()
     said = os.open("/tmp/said", os.O_RDWR | os.O_CREAT | os.O_TRUNC)  # noqa: S108
     actions = [(os.POSIX_SPAWN_DUP2, their_input, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
-    environment = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "MDADM_NO_UDEV": "1", "DM_DISABLE_UDEV": "1"}
+    environment = {
+        **os.environ,
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C",
+        "MDADM_NO_UDEV": "1",
+        "DM_DISABLE_UDEV": "1",
+    }
     child = os.posix_spawn(program, [program, *arguments], environment, file_actions=actions)
     os.close(their_input)
     os.write(our_output, given)

@@ -1,0 +1,1 @@
+"""What runs inside the kernel, by path and without imgkit: see `agent`."""
