@@ -45,8 +45,9 @@ def make_source(
     engine: Annotated[
         str,
         typer.Option(
-            metavar="auto|native|guestfs",
-            help="What serves the guest's files: this process, libguestfs's appliance, or whichever can.",
+            metavar="auto|native|uml|guestfs",
+            help="What serves the guest's files: this process, a Linux kernel in a process, libguestfs's appliance, "
+            "or the first of them that can.",
         ),
     ] = "auto",
     root: Annotated[
@@ -65,7 +66,7 @@ def make_source(
     key_file: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", readable=False, help="A file with a LUKS volume's passphrase (guestfs engine). Repeatable."
+            metavar="FILE", readable=False, help="A file with a LUKS volume's passphrase (uml and guestfs engines). Repeatable."
         ),
     ] = None,
 ) -> ImageSource:
