@@ -47,7 +47,9 @@ def make_where(
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the images themselves, atomically.")] = False,
     ledger: LedgerFolder = None,
-    engine: Annotated[str, typer.Option(metavar="auto|native|uml|guestfs", help="What serves the guests' files.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(metavar="auto|native|uml|guestfs", help="What serves the guests' files.")
+    ] = "auto",
     dry_run: DryRun = False,
 ) -> Where:
     """Where results and ledger go. UsageError unless exactly one place is named."""

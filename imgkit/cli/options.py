@@ -66,7 +66,9 @@ def make_source(
     key_file: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", readable=False, help="A file with a LUKS volume's passphrase (uml and guestfs engines). Repeatable."
+            metavar="FILE",
+            readable=False,
+            help="A file with a LUKS volume's passphrase (uml and guestfs engines). Repeatable.",
         ),
     ] = None,
 ) -> ImageSource:

@@ -134,9 +134,7 @@ class UmlEngine:
         done: set[str] = set()
         for _ in range(_MOST_LEVELS):
             members = [
-                volume
-                for volume in volumes
-                if volume.kind in _TOOLS and not volume.group and volume.name not in done
+                volume for volume in volumes if volume.kind in _TOOLS and not volume.group and volume.name not in done
             ]
             if not members:
                 break
