@@ -98,7 +98,10 @@ def _require_kernels(edits: TreeEdits, boots: Sequence[BootFile], kernels: Seque
             hint="Use an image of the same release that boots by GRUB or ISOLINUX.",
         )
     files = ", ".join([boot.path for boot in boots][:_MAX_NAMED])
-    raise UnsupportedError(f"no boot menu boots Linux, so that no kernel could be told of the console: {files}")
+    raise UnsupportedError(
+        f"no Linux boot entry found: {files}",
+        hint="`imgkit inspect` shows what the image is; `imgkit edit` changes a boot menu that is not understood.",
+    )
 
 
 def _found(edits: TreeEdits) -> str:

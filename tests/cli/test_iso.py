@@ -131,7 +131,7 @@ def test_files_are_listed_shown_and_written(tmp_path):
 def test_what_cannot_be_done(tmp_path):
     ipxe = private_copy("iso-ipxe", tmp_path)
     words = [*ENABLE, ipxe, "--in-place"]
-    assert_refused(tmp_path, *words, status=5, says="no boot menu boots Linux")
+    assert_refused(tmp_path, *words, status=5, says="no Linux boot entry found", hint="imgkit inspect")
     words = ["iso", "rm", ipxe, "/isolinux.bin", "--in-place"]
     assert_refused(tmp_path, *words, status=5, says="needed to boot", hint="xorriso")
     for option in (["--engine", "guestfs"], ["--root", "1"]):
