@@ -12,6 +12,7 @@ from imgkit import bootloaders as loaders
 from imgkit.bootloaders import menus as defaults
 from imgkit.bootloaders.files import Loader
 from imgkit.configtext.options import EnableOptions
+from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import UnsupportedError
 from imgkit.installers import coreos
 from imgkit.installers.answers import answer_file
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from imgkit.bootloaders.files import BootFile
     from imgkit.configtext.checks import KernelLine
-    from imgkit.configtext.serial import SerialConsole
     from imgkit.tree import Change, Tree
 
 _MAX_NAMED = 12
@@ -96,6 +96,13 @@ def _require_kernels(edits: TreeEdits, boots: Sequence[BootFile], kernels: Seque
         raise UnsupportedError(
             f"{sealed} is a unified kernel image: its command line is sealed inside",
             hint="Use an image of the same release that boots by GRUB or ISOLINUX.",
+        )
+    checks = (check for boot in boots for check in loaders.module_for(boot).checks(edits, boot.path, SerialConsole()))
+    lost = next((check for check in checks if check.hint and not check.ok), None)
+    if lost is not None:
+        where = f"{lost.file}:{lost.line}" if lost.line else lost.file
+        raise UnsupportedError(
+            f"no boot menu that could be followed boots Linux: {where}: {lost.message}", hint=lost.hint
         )
     files = ", ".join([boot.path for boot in boots][:_MAX_NAMED])
     raise UnsupportedError(

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from imgkit.bootloaders.grub2 import kernels, words
-from imgkit.bootloaders.grub2.follow import Scripts, follow, kernel_of
+from imgkit.bootloaders.grub2.follow import follow
+from imgkit.bootloaders.grub2.lookup import Scripts
 from imgkit.bootloaders.grub2.menus import Anchor
 from imgkit.bootloaders.grub2.terminal import TERMINAL_COMMANDS, replaces_terminals, serial_settings
 from imgkit.configtext import kernelargs, xen
@@ -72,7 +73,7 @@ def edit_arguments(
         for loader in kernels.find_loaders(source.block):
             if recovery or not loader.is_recovery:
                 before = words.arguments(loader.operands)
-                after = edit(before, kernel_of(source, loader))
+                after = edit(before, kernels.kernel_of(source, loader))
                 new = kernelargs.splices(before, after, loader.path.stop, follows=True, write=words.quote)
                 changes.add(source, new)
     changes.apply(scripts)
@@ -95,7 +96,7 @@ def all_kernels(journey: Journey) -> Iterator[Kernel]:
     """All kernels of the scripts, those of nested entries and functions too, in order."""
     for source in journey.sources:
         loaders = sorted(kernels.find_loaders(source.block), key=lambda loader: loader.command.start)
-        yield from (kernel_of(source, loader) for loader in loaders)
+        yield from (kernels.kernel_of(source, loader) for loader in loaders)
 
 
 class _Changes:

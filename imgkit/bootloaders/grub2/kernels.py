@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders.grub2 import script, words
+from imgkit.bootloaders.grub2.menus import Kernel
 from imgkit.configtext import kernelargs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from imgkit.bootloaders.grub2.menus import Step
     from imgkit.bootloaders.grub2.script import Block, Command
+    from imgkit.bootloaders.grub2.source import Source
     from imgkit.bootloaders.grub2.words import Word
 
 # "linux$sixteenbit" and the like choose the loader at run time.
@@ -91,6 +94,32 @@ def title_and_id(operands: Sequence[str]) -> tuple[str, str, tuple[str, ...]]:
         elif not word.startswith("--"):
             arguments.append(word)
     return arguments[0] if arguments else "", identifier, tuple(arguments)
+
+
+def kernels_among(steps: Sequence[Step], *, recovery: bool) -> Iterator[Kernel]:
+    """The kernels among the commands of an entry, with their words expanded."""
+    by_command = {id(step.command): step for step in steps}
+    for loader in loaders_among([step.command for step in steps], recovery=recovery):
+        step = by_command[id(loader.command)]
+        hypervisor = by_command[id(loader.hypervisor)].operands if loader.hypervisor else None
+        options = sum(word.stop <= loader.path.start for word in loader.command.words[1:])
+        yield kernel_of(step.source, loader, hypervisor, step.operands[options:])
+
+
+def kernel_of(
+    source: Source, loader: Loader, hypervisor: tuple[str, ...] | None = None, words: Sequence[str] = ()
+) -> Kernel:
+    """What a loader loads; `words`, if given, are its path and arguments in expanded form."""
+    words = words or [loader.path.value, *(word.value for word in loader.operands)]
+    xen = loader.hypervisor.operands if loader.hypervisor else None
+    return Kernel(
+        file=source.file,
+        line=source.line(loader.command.start),
+        path=words[0],
+        arguments=tuple(words[1:]),
+        is_recovery=loader.is_recovery,
+        hypervisor=hypervisor or xen,
+    )
 
 
 def _loader(command: Command, hypervisor: Command | None, *, recovery: bool) -> Iterator[Loader]:

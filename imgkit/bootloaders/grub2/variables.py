@@ -8,6 +8,7 @@ How GRUB does it: grub_script_arglist_to_argv in grub-core/script/execute.c, wil
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,7 +23,13 @@ UNKNOWN = "\0"
 Values = frozenset[str]
 NOT_KNOWN: Values = frozenset({UNKNOWN})
 
-_MAX_VALUES = 16
+_MAX_VALUES = 64
+_MAX_EXPRESSION = 200
+_MAX_REPEATS = 3
+_MAX_TEXT = 256
+# Groups that are not repeated, sets, and single characters that may be.
+_TAME = re.compile(r"(?:\((?!\?)|\)(?![*+?{])|\[[^\[\]]*\][*+?]?|\\[^\w\s][*+?]?|[\^$|]|[^()\[\]\\*+?{}\^$|][*+?]?)*")
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _SPACE = " \t\n"
 _WILD = "*?["
 
@@ -116,6 +123,45 @@ def _field(characters: Sequence[tuple[str, bool]]) -> Field:
             f"[{character}]" if character in _WILD and not is_open else character for character, is_open in characters
         ),
     )
+
+
+# -- commands that set variables --------------------------------------------------------------------------------------
+
+
+def set_by(name: str, words: Sequence[str]) -> dict[str, Values]:
+    """What a command other than `set` makes of variables: `regexp` and `search --set`, `read`, `unset`."""
+    if name == "unset":
+        return dict.fromkeys(words, frozenset({""}))
+    if name == "read":
+        return dict.fromkeys(words, NOT_KNOWN)
+    wanted: dict[str, str] = {}
+    rest: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        option, _, value = word.partition("=")
+        if option not in ("--set", "-s"):
+            rest.append(word)
+            continue
+        number, _, variable = (value or next(remaining, "")).rpartition(":")
+        wanted[variable if _NAME.fullmatch(variable) else "root"] = number or "1"
+    if name == "regexp" and len(rest) == 2:  # noqa: PLR2004 - the expression and the string
+        return {variable: _captured(rest[0], rest[1], number) for variable, number in wanted.items()}
+    return dict.fromkeys(wanted, NOT_KNOWN)
+
+
+def _captured(expression: str, text: str, number: str) -> Values:
+    """A group of a match. Only expressions are tried that cannot take long, whatever the text."""
+    is_short = len(text) <= _MAX_TEXT and len(expression) <= _MAX_EXPRESSION
+    is_tame = is_short and _TAME.fullmatch(expression) and sum(map(expression.count, "*+?")) <= _MAX_REPEATS
+    if not is_tame or UNKNOWN in expression + text:
+        return NOT_KNOWN
+    try:
+        match = re.search(expression, text)
+    except re.error:
+        return NOT_KNOWN
+    if match is None or not number.isdecimal() or int(number) > len(match.groups()):
+        return NOT_KNOWN
+    return frozenset({match[int(number)] or ""})
 
 
 # -- conditions -------------------------------------------------------------------------------------------------------
