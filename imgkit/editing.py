@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from imgkit.errors import NoRootError, UnclassifiedImageError, UnsupportedError, UsageError
+from imgkit.errors import NoRootError, UnclassifiedImageError, UnsupportedError, UsageError, in_image
 from imgkit.formats.image import open_image
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.iso.medium import find_medium
@@ -123,7 +123,11 @@ def opened(
 ) -> Iterator[tuple[Image, Contents]]:
     """The image and what it holds, an ISO's files or an installed system, open for the time of a `with` block."""
     now_ns = clock() if now_ns is None else now_ns
-    with open_file(source, writable=writable) as image, open_contents(source, image, now_ns) as contents:
+    with (
+        in_image(source.path),
+        open_file(source, writable=writable) as image,
+        open_contents(source, image, now_ns) as contents,
+    ):
         yield image, contents
 
 
@@ -168,12 +172,24 @@ def open_contents(source: ImageSource, image: Image, now_ns: int) -> Iterator[Co
         ) as guest:
             yield guest
     except NoRootError as error:
-        if not image.path.name.lower().endswith(".iso"):
+        if source.root is not None:
             raise
-        raise UnclassifiedImageError(
-            f"{image.path}: is no ISO, and no disk with a system either",
-            hint="Sector 16 holds no volume descriptor: get the image again; `file` may tell what this is.",
-        ) from error
+        raise without_system(image, error) from error
+
+
+def without_system(image: Image, error: NoRootError) -> NoRootError | UnclassifiedImageError:
+    """The error for an image without a system, which says what the image is instead."""
+    from imgkit.guest.nosystem import explain  # noqa: PLC0415 - only for an error
+
+    found = explain(image)
+    what = f": {found.what}" if found else ""
+    hint = found.hint if found and found.hint else error.hint
+    if image.path.name.lower().endswith(".iso"):
+        return UnclassifiedImageError(
+            f"{image.path}: is no ISO, and no disk with a system either{what}",
+            hint=found.hint if found and found.hint else "Get the image again; `file` may tell what this is.",
+        )
+    return NoRootError(f"{error.message}{what}", hint=hint)
 
 
 def edit_image(
@@ -221,6 +237,7 @@ def staged(
             raise UsageError("an undo file needs an image to undo", hint="Leave --undo away, or write to a file.")
     now_ns = clock()
     with ExitStack() as stack:
+        stack.enter_context(in_image(source.path))
         image = stack.enter_context(open_file(source, writable=isinstance(destination, InPlace)))
         if destination is not None:
             _check_chain(image, destination)

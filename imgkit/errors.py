@@ -17,7 +17,10 @@ class ImgkitError(Exception):
     """Root of the family.
 
     `message` is one sentence for a person. `hint` is the way out, an imperative sentence, or None where there is none.
+    `image` is the path or URL of the image that was open, "" where none was.
     """
+
+    image: str = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -115,6 +118,16 @@ class TreeError(ImgkitError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
+
+
+@contextmanager
+def in_image(name: object) -> Iterator[None]:
+    """Have what is raised know the image that is open."""
+    try:
+        yield
+    except ImgkitError as error:
+        error.image = error.image or str(name)
+        raise
 
 
 @contextmanager

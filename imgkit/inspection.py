@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from imgkit.console.contents import status as console_of
 from imgkit.console.facts import GuestFacts, find_facts
 from imgkit.console.status import status
-from imgkit.editing import open_file
-from imgkit.errors import ConfigError, FormatError, GuestError, UnsupportedError
+from imgkit.editing import open_file, without_system
+from imgkit.errors import ConfigError, FormatError, GuestError, NoRootError, UnsupportedError
 from imgkit.guest.engines.native import NativeEngine
 from imgkit.guest.session import open_guest
 from imgkit.iso.medium import find_medium
@@ -117,6 +117,9 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
             ) as guest:
                 volumes, notices = guest.volumes, (*guest.notices, *told)
                 system, problem, hint = _system(guest)
+        except NoRootError as error:
+            told = error if source.root else without_system(image, error)
+            problem, hint = told.message, told.hint or ""
         except (GuestError, UnsupportedError, FormatError) as error:
             problem, hint = str(error), error.hint or ""
         return Inspection(

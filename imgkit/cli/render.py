@@ -79,10 +79,13 @@ def print_json_line(kind: str, version: int, content: Any) -> None:
 def print_error(error: ImgkitError, status: int, *, as_json: bool) -> None:
     """An error and its way out, for a person or a program."""
     message = str(error)
+    if error.image and error.image not in message:
+        message = f"{error.image}: {message}"
     if as_json:
         # Typer leaves a note of its own, with leading underscores, on exceptions that pass it.
-        fields = {n: value for n, value in vars(error).items() if n not in ("message", "hint") and n[0] != "_"}
+        fields = {n: value for n, value in vars(error).items() if n not in ("message", "hint", "image") and n[0] != "_"}
         content = {"error": type(error).__name__, "status": status, "message": message, "hint": error.hint}
+        content["image"] = error.image
         print_json("error", 1, content | {"details": fields})
         return
     red, reset = (_RED, _RESET) if colour(sys.stderr) else ("", "")

@@ -95,15 +95,21 @@ def test_a_truncated_raw_disk(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "contents"),
-    [("text", b"I am a letter, not a disk.\n" * 100), ("zeros", bytes(1 << 20)), ("program", None), ("empty", b"")],
+    ("name", "contents", "hint"),
+    [
+        ("text", b"I am a letter, not a disk.\n" * 100, "Get the image again"),
+        ("zeros", bytes(1 << 20), "`imgkit vm install`"),
+        ("program", None, "`imgkit inspect`"),
+        ("empty", b"", "Get the image again"),
+    ],
     ids=["text", "zeros", "program", "empty"],
 )
-def test_files_that_are_no_images(tmp_path, name, contents):
+def test_files_that_are_no_images(tmp_path, name, contents, hint):
     image = tmp_path / name
     image.write_bytes(Path("/bin/sh").read_bytes() if contents is None else contents)
-    refused(image, status=10, says="no root file system was found", hint="`imgkit inspect`")
-    refused(image.rename(tmp_path / "x.ISO"), status=3, says="is no ISO", hint="get the image again")
+    refused(image, status=10, says="no root file system was found", hint=hint)
+    hint = "Get the image again" if name == "program" else hint
+    refused(image.rename(tmp_path / "x.ISO"), status=3, says="is no ISO", hint=hint)
 
 
 @pytest.mark.parametrize("format_", ["vmdk", "vdi", "vhdx", "vpc", "qed"])

@@ -193,7 +193,7 @@ def test_a_menu_that_cannot_be_understood_names_file_and_line(tmp_path):
     image = make_disk(tmp_path / "disk.img", [Part("ext4", broken)])
     done = imgkit("console", "enable", image, "--in-place")
     assert done.status == 12
-    assert re.search(r"error: /boot/grub/grub\.cfg:\d+: ", done.stderr)
+    assert re.search(r"disk\.img: /boot/grub/grub\.cfg:\d+: ", done.stderr)
     looked = imgkit("inspect", image)
     assert looked.status == 0
     assert "/boot/grub/grub.cfg:" in looked.stderr
