@@ -118,8 +118,8 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
                 volumes, notices = guest.volumes, (*guest.notices, *told)
                 system, problem, hint = _system(guest)
         except NoRootError as error:
-            told = error if source.root else without_system(image, error)
-            problem, hint = told.message, told.hint or ""
+            explained = error if source.root else without_system(image, error)
+            problem, hint = explained.message, explained.hint or ""
         except (GuestError, UnsupportedError, FormatError) as error:
             problem, hint = str(error), error.hint or ""
         return Inspection(
