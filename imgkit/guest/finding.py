@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+_SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"
 SYSTEM_PACKAGES = Path("/usr/lib/python3/dist-packages")
 
 
@@ -28,9 +30,14 @@ def look_for_module(module: str, serves: str, remedy: str) -> Finding:
     return Finding(module, serves, found, "found" if found else "missing", "" if found else remedy)
 
 
+def find_tool(tool: str) -> str | None:
+    """Path of a program, None where there is none. Debian keeps many in folders that a user's PATH lacks."""
+    return shutil.which(tool, path=os.pathsep.join((os.environ.get("PATH", os.defpath), _SYSTEM_FOLDERS)))
+
+
 def look_for_tool(tool: str, serves: str, remedy: str) -> Finding:
-    """Whether a program is on the PATH; it is not run."""
-    path = shutil.which(tool)
+    """Whether a program is there; it is not run."""
+    path = find_tool(tool)
     return Finding(tool, serves, path is not None, path or "missing", "" if path else remedy)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.guest.finding import SYSTEM_PACKAGES, Finding, look_for_module, system_module_remedy
+from imgkit.guest.finding import SYSTEM_PACKAGES, Finding, find_tool, look_for_module, system_module_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +33,7 @@ def check() -> Iterator[Finding]:
     """The binding, QEMU, a kernel, and Debian's package for XFS."""
     remedy = system_module_remedy("guestfs", "python3-guestfs")
     yield replace(look_for_module("guestfs", _SERVES, remedy), part="guestfs binding")
-    qemu = shutil.which(f"qemu-system-{platform.machine()}") or shutil.which("qemu-kvm")
+    qemu = find_tool(f"qemu-system-{platform.machine()}") or find_tool("qemu-kvm")
     remedy = "" if qemu else "apt install qemu-system-x86"
     yield Finding("QEMU", f"virtual machines; {_SERVES}", bool(qemu), qemu or "missing", remedy)
     yield _kernel()

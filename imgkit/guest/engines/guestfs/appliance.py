@@ -13,7 +13,6 @@ API: https://libguestfs.org/guestfs.3.html
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgkit.errors import EngineError, UnsupportedError
 from imgkit.guest.engines.layer import replay
+from imgkit.guest.finding import find_tool
 from imgkit.guest.kvm import kvm_works
 from imgkit.storage.host import HostFile
 from imgkit.storage.overlay import Overlay
@@ -158,7 +158,7 @@ def _launch_hint() -> str:
         return (
             "The appliance is made from /boot/vmlinuz-*, which you may not read: ask for `chmod a+r /boot/vmlinuz-*`."
         )
-    if shutil.which("qemu-system-x86_64") is None and shutil.which("qemu-kvm") is None:
+    if find_tool("qemu-system-x86_64") is None and find_tool("qemu-kvm") is None:
         return "QEMU is missing. Debian: apt install qemu-system-x86."
     return "`libguestfs-test-tool` shows what fails."
 

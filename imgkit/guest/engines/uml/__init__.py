@@ -16,10 +16,9 @@ the kernel's requests are served while a verb waits for its answer (`machine`).
 from __future__ import annotations
 
 import platform
-import shutil
 from typing import TYPE_CHECKING
 
-from imgkit.guest.finding import Finding
+from imgkit.guest.finding import Finding, look_for_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,8 +33,6 @@ _TOOLS = (
     ("cryptsetup", "LUKS", "cryptsetup-bin"),
 )
 _SERVES = "uml engine: XFS, btrfs, f2fs, all ext journals, in 2 s without KVM"
-# A user's PATH on Debian lacks the directories of lvm and mdadm.
-_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
 def start(image: Image, table: PartitionTable, *, now: int, keys: Sequence[str], shared: object) -> Engine:
@@ -56,7 +53,4 @@ def check() -> Iterator[Finding]:
         return
     yield Finding(KERNEL, _SERVES, bool(kernel), kernel or "missing", "" if kernel else PACKAGES)
     for tool, what, package in _TOOLS:
-        path = shutil.which(tool, path=_PATH)
-        yield Finding(
-            tool, f"uml engine: {what}", bool(path), path or "missing", "" if path else f"apt install {package}"
-        )
+        yield look_for_tool(tool, f"uml engine: {what}", f"apt install {package}")
