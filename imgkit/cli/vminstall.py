@@ -60,6 +60,7 @@ def make_spec(
         firmware=Firmware.UEFI if uefi else Firmware.BIOS,
         network=parse_network(network),
         log=log.absolute() if log else None,
+        stays=True,
     )
 
 

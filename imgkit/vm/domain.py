@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MACHINES = {"x86_64": "q35", "aarch64": "virt"}
 _TARGETS = {"virtio": "vd", "sata": "sd", "scsi": "sd", "usb": "sd"}
+_PORTS = 14  # PCI Express ports of a machine that stays, as virt-install has them: some ten are free
 _CDROM_BUSES = {"x86_64": "sata", "aarch64": "scsi"}
 
 
@@ -70,6 +71,10 @@ def domain_xml(spec: VmSpec, host: Host, *, identity: str = "") -> str:
     _add_sleep(domain, host)
     devices = _add(domain, "devices")
     _add_drives(devices, spec, host)
+    if spec.stays:
+        _add(devices, "controller", type="pci", model="pcie-root")
+        for _ in range(_PORTS):
+            _add(devices, "controller", type="pci", model="pcie-root-port")
     _add_network(devices, spec.network)
     _add_serial(devices, spec)
     if host.hypervisor is not Hypervisor.TEST:
@@ -95,6 +100,8 @@ def _add_start(domain: ET.Element, spec: VmSpec, host: Host) -> None:
         _add(firmware, "feature", enabled=secure, name="enrolled-keys")
         _add(firmware, "feature", enabled=secure, name="secure-boot")
     _add(system, "type", "hvm", arch=host.architecture, machine=MACHINES[host.architecture])
+    if spec.stays and spec.firmware is Firmware.BIOS and host.architecture == "x86_64":
+        _add(system, "bios", useserial="yes")
     if spec.kernel is not None:
         _add(system, "kernel", str(spec.kernel.kernel))
         if spec.kernel.initrd is not None:

@@ -79,8 +79,9 @@ class VmSpec:
     """A machine: memory in MiB; a cdrom starts before the disks (`disks_first`: behind them), a kernel before both.
 
     `media` are more CDs, which are read and never started. `log` is a file of the hypervisor's host that takes all that
-    comes over the serial line. Raises UsageError for a name that libvirt has no room for and for sizes that no machine
-    has.
+    comes over the serial line. One that `stays` has PCI Express ports to spare, so that devices can be added while it
+    runs, and a BIOS that speaks on the serial line too, so that a disk that cannot be started says so there.
+    Raises UsageError for a name that libvirt has no room for and for sizes that no machine has.
     """
 
     name: str
@@ -95,6 +96,7 @@ class VmSpec:
     network: Network = field(default_factory=Network)
     log: Path | None = None
     on_reboot: OnReboot = OnReboot.RESTART
+    stays: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

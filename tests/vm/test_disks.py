@@ -1,4 +1,4 @@
-"""Disks of machines that another machine, running or only defined, still needs."""
+"""Disks of machines: what another machine still needs, and what can be started."""
 
 import subprocess
 from pathlib import Path
@@ -100,3 +100,10 @@ def test_a_disk_of_another_machine_is_not_given_to_a_second_one(images, tmp_path
             assert f"{disk}: the machine first uses this disk" in done.stderr
             assert "imgkit vm remove first" in done.stderr
     assert [machine["name"] for machine in imgkit("vm", "list", "--json").json["machines"]] == ["first"]
+
+
+def test_an_empty_disk_says_on_the_line_that_it_cannot_be_started(images):
+    made(images, "empty")
+    done = imgkit("vm", "import", "mine", images / "empty.qcow2", "--no-enable", "--expect", "No bootable device")
+    assert done.status == 0, done.stderr
+    assert imgkit("vm", "stop", "mine", "--force").status == 0

@@ -33,6 +33,7 @@ FACTS = {
     "network": (Network(NetworkKind.BRIDGE, "br0"), "devices/interface[@type='bridge']/source[@bridge='br0']", None),
     "log": (Path("/l"), "devices/serial/log[@file='/l'][@append='on']", None),
     "on_reboot": (OnReboot.DESTROY, "on_reboot", "destroy"),
+    "stays": (True, "devices/controller[@type='pci'][@model='pcie-root-port']", None),
 }
 
 BASES = {"disks_first": VmSpec("plain", cdrom=Path("/x.iso"), disks=DISKS[:1])}
@@ -70,6 +71,16 @@ def test_each_machine_has_a_serial_console_and_no_screen():
     assert devices.find("console/target[@type='serial']") is not None
     assert devices.find("graphics") is None
     assert devices.find("video") is None
+
+
+@pytest.mark.parametrize("firmware", list(Firmware))
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_the_bios_of_a_machine_that_stays_speaks_on_the_line(firmware, architecture):
+    spec = dataclasses.replace(PLAIN, firmware=firmware, stays=True)
+    bios = parsed(spec, Host(architecture, Hypervisor.QEMU)).find("os/bios")
+    assert (bios is not None) == (firmware is Firmware.BIOS and architecture == "x86_64")
+    assert bios is None or bios.get("useserial") == "yes"
+    assert parsed(dataclasses.replace(spec, stays=False)).find("os/bios") is None
 
 
 def test_drives_start_in_the_order_in_which_they_are_given():
