@@ -77,7 +77,9 @@ class InittabFacts:
 
     def runs(self, entry: InittabEntry) -> bool:
         """Whether an entry is started in every runlevel that the system enters."""
-        return self.is_busybox or not entry.runlevels or self.levels <= set(entry.runlevels)
+        if self.is_busybox or not entry.runlevels:
+            return True
+        return self.levels <= set(entry.runlevels) if self.levels else bool(set(_RUNLEVELS) & set(entry.runlevels))
 
     def on(self, console: SerialConsole) -> list[InittabEntry]:
         """The active entries on the console's port, those that name it before those that follow the kernel."""
@@ -100,17 +102,19 @@ class InittabFacts:
 
     def has_vga_getty(self, console: SerialConsole | None = None) -> bool:
         """Whether somebody asks for a login on a virtual terminal."""
-        return any(
-            entry.is_active and entry.is_login and _VIRTUAL_TERMINAL.fullmatch(self._port(entry, console))
-            for entry in self.entries
-        )
+        logins = (entry for entry in self.entries if entry.is_active and entry.is_login and self.runs(entry))
+        return any(_VIRTUAL_TERMINAL.fullmatch(self._port(entry, console)) for entry in logins)
 
     def misses_vga_getty(self, console: SerialConsole) -> bool:
         """Whether the screen has lost its login: gettys that are comments, or one that has gone to the serial line."""
         if not console.wants_vga or self.has_vga_getty(console):
             return False
-        moved = any(entry.is_active and entry.is_login and entry.terminal == _CONSOLE for entry in self.entries)
-        return moved or any(_VIRTUAL_TERMINAL.fullmatch(entry.terminal) for entry in self.entries)
+        return self.moved() is not None or any(_VIRTUAL_TERMINAL.fullmatch(e.terminal) for e in self.entries)
+
+    def moved(self) -> InittabEntry | None:
+        """The login that goes wherever the kernel's console goes."""
+        logins = (entry for entry in self.entries if entry.is_active and entry.is_login and self.runs(entry))
+        return next((entry for entry in logins if entry.terminal == _CONSOLE), None)
 
     def _port(self, entry: InittabEntry, console: SerialConsole | None) -> str:
         consoles = self.consoles if self.consoles is not None else _consoles(console)
@@ -303,9 +307,10 @@ def _screen(text: str, found: InittabFacts) -> Iterator[Splice]:
             seen.add(entry.id)
             is_there = True
             yield Splice(entry.start, entry.body, "")
-    if is_there:
+    moved = found.moved()
+    if is_there or moved is None:
         return
-    moved = next(entry for entry in found.entries if entry.is_active and entry.is_login and entry.terminal == _CONSOLE)
-    command = f"{moved.getty.path} 38400 tty1" if moved.getty is not None else moved.command
+    path = moved.getty.path if moved.getty is not None else "/sbin/getty"
+    command = moved.command if found.is_busybox and moved.getty is None else f"{path} 38400 tty1"
     identifier = "tty1" if found.is_busybox else next(name for name in ("1", "v1", "tty1") if name not in found.ids)
     yield _line_behind(text, found, f"{identifier}:{moved.runlevels}:{moved.action}:{command}")
