@@ -22,6 +22,7 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 _TAG = re.compile(r'(?P<tag>UUID|LABEL|PARTUUID|PARTLABEL)="?(?P<value>[^"]*)"?')
 _BY_LINK = re.compile(r"/dev/disk/by-(?P<tag>uuid|label|partuuid|partlabel)/(?P<value>.+)")
 _UDEV_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
+_BY_HARDWARE = re.compile(r"/dev/disk/by-(?:id|path|diskseq)/.+-part(?P<number>\d+)")
 # The first disk under every driver: IDE, SCSI and SATA, virtio, Xen, NVMe, SD cards.
 _FIRST_DISK = re.compile(r"/dev/(?:[shv]da|xvda|nvme0n1p?|mmcblk0p?)(?P<number>\d*)")
 
@@ -34,6 +35,19 @@ class Mount:
     source: str
     kind: str
     options: tuple[str, ...]
+
+    @property
+    def subvolume(self) -> str:
+        """The subvolume of btrfs that the options name, by its path or its number; "" for the default one."""
+        names = [o.partition("=")[2] for o in self.options if o.startswith(("subvol=", "subvolid="))]
+        return next((name for name in names if not name.isdigit()), names[0] if names else "")
+
+    def is_of(self, volume: GuestVolume) -> bool:
+        """Whether the options mean this volume, of those that its source may be."""
+        if not self.subvolume:
+            return volume.is_default
+        path, number = self.subvolume.strip("/"), f"{volume.subvolume_id}"
+        return path == volume.subvolume.strip("/") or self.subvolume == number
 
 
 def parse_fstab(text: str) -> list[Mount]:
@@ -51,16 +65,34 @@ def parse_fstab(text: str) -> list[Mount]:
     return sorted(mounts, key=lambda mount: mount.point)
 
 
-def find_volumes(source: str, volumes: Sequence[GuestVolume]) -> list[GuestVolume]:
-    """The volumes that a source in fstab can mean: none if it is on another disk, several if a UUID is not unique."""
+def parse_mount_unit(text: str) -> Mount | None:
+    """The mount that a systemd mount unit describes; None for what is none.
+
+    https://www.freedesktop.org/software/systemd/man/latest/systemd.mount.html
+    """
+    settings = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and line[:1].isalpha())
+    point, source = settings.get("Where", "").strip(), settings.get("What", "").strip()
+    if not point.startswith("/") or not source:
+        return None
+    options = tuple(settings.get("Options", "").strip().split(","))
+    return Mount("/" + point.strip("/"), source, settings.get("Type", "auto").strip(), options)
+
+
+def find_volumes(source: str, volumes: Sequence[GuestVolume], *, essential: bool = False) -> list[GuestVolume]:
+    """The volumes that a source in fstab can mean: none if it is on another disk, several if a UUID is not unique.
+
+    A subvolume goes by what its volume is called. Names of the hardware (/dev/disk/by-id and the like) lead to a
+    partition's number where the mount is `essential`: what a system boots from is on its first disk.
+    """
     if tagged := _TAG.fullmatch(source):
         return _with_tag(tagged["tag"], tagged["value"], volumes)
     if linked := _BY_LINK.fullmatch(source):
         value = _UDEV_ESCAPE.sub(lambda match: chr(int(match[1], 16)), linked["value"])
         return _with_tag(linked["tag"].upper(), value, volumes)
-    if disk := _FIRST_DISK.fullmatch(source):
+    disk = _FIRST_DISK.fullmatch(source) or (_BY_HARDWARE.fullmatch(source) if essential else None)
+    if disk:
         number = int(disk["number"] or 0)
-        return [volume for volume in volumes if volume.number == number and volume.name.startswith("/dev/sda")]
+        return [v for v in volumes if v.number == number and v.device.startswith("/dev/sda")]
     return [volume for volume in volumes if source in _names(volume)]
 
 
@@ -72,9 +104,9 @@ def _with_tag(tag: str, value: str, volumes: Sequence[GuestVolume]) -> list[Gues
 
 
 def _names(volume: GuestVolume) -> Iterator[str]:
-    yield volume.name
+    yield volume.device
     # A logical volume is /dev/group/volume, and group-volume, hyphens doubled, to device-mapper.
-    parts = volume.name.removeprefix("/dev/").split("/")
+    parts = volume.device.removeprefix("/dev/").split("/")
     if len(parts) == 2:  # noqa: PLR2004
         mapped = "-".join(part.replace("-", "--") for part in parts)
         yield f"/dev/mapper/{mapped}"

@@ -1,15 +1,18 @@
-"""Finding installed systems: which volumes are root file systems, and what each of them mounts."""
+"""Finding installed systems: which volumes are root file systems, and which of them is meant."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.errors import FormatError, GuestError, NoRootError, PathNotFoundError, TreeError, UnsupportedError
+from imgkit.errors import FormatError, GuestError, NoRootError, TreeError, UnsupportedError
 from imgkit.guest.fstab import find_volumes, parse_fstab
+from imgkit.guest.joined import JoinedTree
+from imgkit.guest.ostree import find_deployment
+from imgkit.guest.subtree import SubtreeFileSystem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from imgkit.filesystem.base import FileSystem
     from imgkit.guest.volume import Engine, GuestVolume
@@ -18,36 +21,49 @@ if TYPE_CHECKING:
 _NO_ROOT = frozenset({"", "vfat", "swap", "exfat", "ntfs", "iso9660", "squashfs", "udf"})
 _ROOT_MARKS = ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release")
 
-# Discoverable Partitions Specification: partitions that are mounted without a line in fstab.
-# https://uapi-group.org/specifications/specs/discoverable_partitions_specification/
-_ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
-_XBOOTLDR = "BC13C2FF-59E6-4262-A352-B275FD6F7172"
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder of a volume, "/" for all of it: what is a root, or is mounted."""
+
+    volume: GuestVolume
+    folder: str = "/"
+
+    def open(self, engine: Engine) -> FileSystem:
+        """Its files as a file system of their own. Raises what the engine raises."""
+        whole = engine.open(self.volume)
+        return whole if self.folder == "/" else SubtreeFileSystem(whole, self.folder)
 
 
 @dataclass(frozen=True, slots=True)
 class RootSearch:
-    """The root volumes of a disk; what was found on the others that might have been roots, by volume name."""
+    """The roots of a disk, one for each system; what was found on the volumes that might have been, by volume name.
 
-    roots: tuple[GuestVolume, ...]
+    `snapshots` are other states of these systems: they can be asked for by name.
+    """
+
+    roots: tuple[Place, ...]
+    snapshots: tuple[Place, ...]
     unreadable: dict[str, UnsupportedError | FormatError]
 
 
 def find_roots(engine: Engine) -> RootSearch:
     """Look at every volume that may hold a root file system. What cannot be read is kept, not raised."""
-    roots: list[GuestVolume] = []
+    found: list[Place] = []
     unreadable: dict[str, UnsupportedError | FormatError] = {}
     for volume in engine.volumes():
         if volume.group or (volume.kind in _NO_ROOT and not volume.problem):
             continue
         try:
-            if _is_root(engine.open(volume)):
-                roots.append(volume)
+            if (root := _root_in(volume, engine.open(volume))) is not None:
+                found.append(root)
         except (UnsupportedError, FormatError) as error:
             unreadable[volume.name] = error
-    return RootSearch(tuple(roots), unreadable)
+    roots = [root for root in found if _is_the_system(root, found, engine)]
+    return RootSearch(tuple(roots), tuple(root for root in found if root not in roots), unreadable)
 
 
-def choose_root(search: RootSearch, wanted: str | None) -> GuestVolume:
+def choose_root(search: RootSearch, wanted: str | None) -> Place:
     """The root to use: the one that is `wanted` (name, partition number, UUID=, LABEL=), else the only one.
 
     Raises NoRootError where there is none, GuestError where the choice is open, and what kept volumes from being read
@@ -55,10 +71,14 @@ def choose_root(search: RootSearch, wanted: str | None) -> GuestVolume:
     """
     if wanted is not None:
         names = {wanted, f"/dev/{wanted}", f"/dev/sda{wanted}"}
-        chosen = [v for v in search.roots if v.name in names] or find_volumes(wanted, search.roots)
+        known = (*search.roots, *search.snapshots)
+        chosen = [root for root in known if root.volume.name in names]
+        if not chosen:
+            volumes = find_volumes(wanted, [root.volume for root in search.roots])
+            chosen = [root for root in search.roots if root.volume in volumes]
         if len(chosen) == 1:
             return chosen[0]
-        raise NoRootError(f"no root file system is called {wanted!r}", hint=f"There are: {_listed(search.roots)}.")
+        raise NoRootError(f"no root file system is called {wanted!r}", hint=f"There are: {_listed(known)}.")
     if len(search.roots) == 1:
         return search.roots[0]
     if search.roots:
@@ -73,57 +93,41 @@ def choose_root(search: RootSearch, wanted: str | None) -> GuestVolume:
     )
 
 
-def find_mounts(root: FileSystem, volumes: Sequence[GuestVolume]) -> tuple[dict[str, GuestVolume], list[str]]:
-    """The volumes that the system on `root` mounts, by mount point, without "/"; and what could not be followed."""
-    mounts: dict[str, GuestVolume] = {}
-    notices: list[str] = []
-    for mount in parse_fstab(_read_fstab(root)):
-        if mount.point == "/":
-            continue
-        match find_volumes(mount.source, volumes):
-            case [volume]:
-                mounts[mount.point] = volume
-            case []:
-                notices.append(f"{mount.point}: {mount.source} of fstab is not on this disk")
-            case several:
-                notices.append(f"{mount.point}: {mount.source} of fstab is not unique: {_listed(several)}")
-    for point, volume in _discoverable(root, volumes):
-        if point not in mounts and volume not in mounts.values():
-            mounts[point] = volume
-    return mounts, notices
-
-
-def _is_root(file_system: FileSystem) -> bool:
-    return any(file_system.exists(mark) for mark in _ROOT_MARKS)
-
-
-def _read_fstab(root: FileSystem) -> str:
+def read_text(file_system: FileSystem, path: str) -> str:
+    """A text file of a root, links in front of it followed; "" where there is none."""
     try:
-        return root.read("/etc/fstab").decode(errors="surrogateescape")
-    except PathNotFoundError:
+        return JoinedTree({"/": lambda: file_system}).read(path).decode(errors="surrogateescape")
+    except TreeError:
         return ""
 
 
-def _discoverable(root: FileSystem, volumes: Sequence[GuestVolume]) -> Iterator[tuple[str, GuestVolume]]:
-    """What systemd mounts by partition type: XBOOTLDR at /boot, the ESP at /efi or, without XBOOTLDR, at /boot."""
-    esp = [volume for volume in volumes if volume.type_id == _ESP and volume.kind == "vfat"]
-    extended = [volume for volume in volumes if volume.type_id == _XBOOTLDR]
-    if len(extended) == 1 and _is_empty_directory(root, "/boot"):
-        yield "/boot", extended[0]
-    if len(esp) == 1:
-        for point in ("/efi", "/boot/efi", "/boot"):
-            if not (point == "/boot" and extended) and _is_empty_directory(root, point):
-                yield point, esp[0]
-                return
-
-
-def _is_empty_directory(root: FileSystem, path: str) -> bool:
-    try:
-        return not root.listdir(path)
-    except TreeError:
-        return False
-
-
-def _listed(volumes: Sequence[GuestVolume]) -> str:
+def listed(volumes: Sequence[GuestVolume]) -> str:
+    """Volumes as an error names them."""
     names = (f"{v.name} ({', '.join(filter(None, (v.kind, v.label)))})" for v in volumes)
     return ", ".join(names) or "none"
+
+
+def _listed(roots: Sequence[Place]) -> str:
+    return listed([root.volume for root in roots])
+
+
+def _root_in(volume: GuestVolume, file_system: FileSystem) -> Place | None:
+    if any(file_system.exists(mark) for mark in _ROOT_MARKS):
+        return Place(volume)
+    deployment = find_deployment(file_system)
+    return Place(volume, deployment) if deployment is not None else None
+
+
+def _is_the_system(root: Place, found: Sequence[Place], engine: Engine) -> bool:
+    """Whether a root is what boots: of subvolumes with a root, the default one, or the one that its fstab names."""
+    same = [other for other in found if other.volume.device == root.volume.device]
+    if len(same) == 1 or any(other.volume.is_default for other in same):
+        return root.volume.is_default or len(same) == 1
+    named = [other for other in same if _names_itself(other, engine)]
+    return root in named if named else True
+
+
+def _names_itself(root: Place, engine: Engine) -> bool:
+    """Whether a root's fstab has its own subvolume as "/": that of a snapshot has the system that it was made of."""
+    mounts = parse_fstab(read_text(root.open(engine), "/etc/fstab"))
+    return any(mount.point == "/" and mount.is_of(root.volume) for mount in mounts)

@@ -11,7 +11,9 @@ from imgkit.errors import EngineError, LockedVolumeError, NoRootError, Unsupport
 from imgkit.guest.engines import ENGINES, load
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.joined import JoinedTree
-from imgkit.guest.roots import choose_root, find_mounts, find_roots
+from imgkit.guest.mounts import find_mounts
+from imgkit.guest.products import refuse_product
+from imgkit.guest.roots import choose_root, find_roots
 from imgkit.partition.table import read_table
 
 if TYPE_CHECKING:
@@ -116,18 +118,20 @@ class _Attempts:
 
 def _assemble(engine: Engine, table: PartitionTable, wanted: str | None, reason: str) -> Guest:
     search = find_roots(engine)
+    if not search.roots:
+        refuse_product(engine.volumes())
     root = choose_root(search, wanted)
-    mounts, notices = find_mounts(engine.open(root), engine.volumes())
-    for point, volume in mounts.items():
+    mounts, notices = find_mounts(root, engine)
+    for point, mounted in mounts.items():
         if any(point == place or point.startswith(f"{place}/") for place in _ESSENTIAL):
-            engine.open(volume)
-    openers = {point: partial(engine.open, volume) for point, volume in mounts.items()}
+            mounted.open(engine)
+    openers = {point: partial(mounted.open, engine) for point, mounted in mounts.items()}
     return Guest(
-        tree=JoinedTree({"/": partial(engine.open, root), **openers}),
+        tree=JoinedTree({"/": partial(root.open, engine), **openers}),
         table=table,
         volumes=engine.volumes(),
-        roots=search.roots,
-        mounts={"/": root, **mounts},
+        roots=tuple(place.volume for place in search.roots),
+        mounts={point: place.volume for point, place in {"/": root, **mounts}.items()},
         engine=engine.name,
         fell_back=reason,
         notices=(*table.notices, *engine.notices, *notices),

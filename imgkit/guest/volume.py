@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from imgkit.storage.device import BlockDevice
     from imgkit.volumes.model import LogicalVolume
 
+_SUBVOLUME = "btrfsvol:"
 WHOLE_DISK = "/dev/sda"
 
 
@@ -49,6 +50,16 @@ class GuestVolume:
     problem: str = ""
     subvolume: str = ""
     subvolume_id: int = 0
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is what is mounted where no subvolume is named."""
+        return not self.name.startswith(_SUBVOLUME)
+
+    @property
+    def device(self) -> str:
+        """The name without that of a subvolume: what volumes of one file system have in common."""
+        return self.name if self.is_default else self.name.removeprefix(_SUBVOLUME).removesuffix(self.subvolume)
 
 
 class Engine(Protocol):
