@@ -6,7 +6,9 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from imgkit.errors import PathNotFoundError, TreeError
+from imgkit.filesystem.base import FileSystem
 from imgkit.guest.joined import JoinedTree
+from imgkit.guest.volume import GuestVolume
 from imgkit.tree import Change, FileType, Stat, apply_changes
 
 
@@ -82,3 +84,25 @@ class MemoryGuest(JoinedTree):
     def apply(self, changes: list[Change]) -> None:
         """Make the changes."""
         apply_changes(self, changes)
+
+
+class MemoryEngine:
+    """An engine (see `imgkit.guest.volume.Engine`) over file systems in memory, by volume."""
+
+    name = "memory"
+    notices: tuple[str, ...] = ()
+
+    def __init__(self, file_systems: Mapping[GuestVolume, Mapping[str, bytes | str]]) -> None:
+        self._open = {volume: MemoryFileSystem(files) for volume, files in file_systems.items()}
+
+    def volumes(self) -> tuple[GuestVolume, ...]:
+        return tuple(self._open)
+
+    def open(self, volume: GuestVolume, /) -> FileSystem:
+        return self._open[volume]  # type: ignore[return-value]
+
+    def finish(self) -> None:
+        """Nothing to bring anywhere."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""
