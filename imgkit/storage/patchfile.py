@@ -110,7 +110,7 @@ def own_file(path: Path, image_owner: int, *, follow: bool = False) -> Iterator[
         if status.st_uid not in (os.geteuid(), image_owner, 0):
             raise StaleImageError(
                 f"{path}: belongs to {_user(status.st_uid)}, who is neither you nor the image's owner; it is not used",
-                hint=f"{remedy} If it is to be believed, have {_user(status.st_uid)} use it, or `chown` it to yourself.",
+                hint=f"{remedy} To use it, be {_user(status.st_uid)}, or make it yours with `chown`.",
             )
         if not stat.S_ISREG(status.st_mode) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise StaleImageError(
