@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from html import escape
 
+from imgkit.visible import visible_text
+
 
 class Html(str):
     """A piece of HTML that is right as it is."""
@@ -22,7 +24,7 @@ def text(content: object) -> Html:
     """Text as HTML; HTML as it is."""
     if isinstance(content, Html):
         return content
-    return Html(escape(visible(str(content))))
+    return Html(escape(visible_text(str(content))))
 
 
 def joined(*content: object) -> Html:
@@ -43,13 +45,6 @@ def element(name: str, /, *content: object, **attributes: object) -> Html:
     if name in _VOID and not content:
         return Html(f"<{name}{written}/>" if name in {"use", "rect", "path", "line"} else f"<{name}{written}>")
     return Html(f"<{name}{written}>{joined(*content)}</{name}>")
-
-
-def visible(content: str) -> str:
-    """Text with all that cannot be seen, but line ends and tabs, as escapes."""
-    if content.isprintable():
-        return content
-    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in content)
 
 
 def _attribute(key: str) -> str:

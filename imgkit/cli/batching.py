@@ -135,7 +135,7 @@ def show(wanted: Sequence[Job], workers: Workers, *, as_json: bool) -> None:
     from imgkit.batch import run as batch
     from imgkit.batch.ledger import State
     from imgkit.cli.batchview import progress_of
-    from imgkit.cli.render import out
+    from imgkit.cli.render import out, out_text
 
     counts, failed = dict.fromkeys(State, 0), []
     with first_interrupt_noted() as stopping, progress_of(len(wanted)) as advance:
@@ -149,7 +149,7 @@ def show(wanted: Sequence[Job], workers: Workers, *, as_json: bool) -> None:
             elif not as_json:
                 out(f"# {job.input}" + (f" -> {job.output}" if job.output else ""))
                 if outcome.changes:
-                    out("".join(change.diff for change in outcome.changes).rstrip("\n"))
+                    out_text("".join(change.diff for change in outcome.changes))
 
         batch.rehearse(
             wanted, workers.pool, in_flight=workers.in_flight, pack=workers.pack, on_outcome=tell, stopping=stopping

@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from imgkit.cli.render import clean
+from imgkit.visible import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,12 +101,14 @@ def _table(name: Path, counts: dict[State, int], latest: deque[Record], rate: fl
     from rich.text import Text
 
     told = f"{name.name}: {total(counts)}, {rate:.1f} a second"
-    table = Table(title=Text(clean(told)), title_justify="left", box=None, show_header=bool(latest), pad_edge=False)
+    table = Table(
+        title=Text(visible_line(told)), title_justify="left", box=None, show_header=bool(latest), pad_edge=False
+    )
     for heading, width in (("state", 9), ("seconds", 7), ("image", None), ("", None)):
         table.add_column(heading, width=width, no_wrap=True, overflow="ellipsis")
     for record in latest:
         outcome = record.outcome
         what = outcome.message or ", ".join(change.path for change in outcome.changes)
         cells = (str(outcome.state), f"{outcome.seconds:.2f}", str(getattr(record.input, "name", record.input)), what)
-        table.add_row(*(Text(clean(cell)) for cell in cells), style="red" if outcome.error else None)
+        table.add_row(*(Text(visible_line(cell)) for cell in cells), style="red" if outcome.error else None)
     return table

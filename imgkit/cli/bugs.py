@@ -34,7 +34,8 @@ def translated(error: OSError) -> ImgkitError | None:
 def report_bug(error: Exception, status: int, *, as_json: bool) -> None:
     """Say that an exception that nobody expected ended the command, and what to put in a report."""
     from imgkit import __version__
-    from imgkit.cli.render import clean, print_json
+    from imgkit.cli.render import print_json
+    from imgkit.visible import visible_line
 
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     where = _frames(error.__traceback__)
@@ -47,7 +48,8 @@ def report_bug(error: Exception, status: int, *, as_json: bool) -> None:
         content = {"error": "Bug", "status": status, "message": what, "hint": hint}
         print_json("error", 1, content | {"details": {"frames": where, "versions": versions}})
         return
-    sys.stderr.write(f"imgkit bug: {clean(what)}\n  at {clean(' < '.join(where))}\n  {versions}\n  {hint}\n")
+    frames = visible_line(" < ".join(where))
+    sys.stderr.write(f"imgkit bug: {visible_line(what)}\n  at {frames}\n  {versions}\n  {hint}\n")
 
 
 def _frames(trace: TracebackType | None) -> list[str]:

@@ -47,10 +47,17 @@ def ls(
 
 
 @composed(source=make_source)
-def cat(source: ImageSource, path: InTree, *, as_json: AsJson = False) -> None:
+def cat(
+    source: ImageSource,
+    path: InTree,
+    *,
+    raw: Annotated[bool, typer.Option("--raw", help="Send control characters to a terminal as they are.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Print a file of the system in an image or of an ISO.
 
-    A FAT boot image of an ISO is a file, and a directory to paths that go on.
+    On a terminal, control characters are shown as `cat -v` shows them. A FAT boot image of an ISO is a file, and a
+    directory to paths that go on.
 
     Examples:
       imgkit cat debian.qcow2 /etc/fstab
@@ -59,6 +66,7 @@ def cat(source: ImageSource, path: InTree, *, as_json: AsJson = False) -> None:
     """
     from imgkit.cli.render import emit, print_json
     from imgkit.editing import opened
+    from imgkit.visible import visible_bytes
 
     with opened(source) as (_, guest):
         if as_json:
@@ -66,10 +74,11 @@ def cat(source: ImageSource, path: InTree, *, as_json: AsJson = False) -> None:
             encoded = base64.b64encode(data).decode()
             print_json("cat", 1, {"image": source.path, "path": path, "size": len(data), "base64": encoded})
             return
+        is_shown = sys.stdout.isatty() and not raw
         for chunk in guest.tree.read_chunks(path):
-            if b"\0" in chunk and sys.stdout.isatty():
+            if b"\0" in chunk and is_shown:
                 raise UsageError(f"{path} is binary, which no terminal can show", hint="Redirect it: > FILE.")
-            emit(chunk)
+            emit(visible_bytes(chunk) if is_shown else chunk)
 
 
 @composed(source=make_source, delivery=make_delivery)
@@ -101,7 +110,7 @@ def write(
         data = sys.stdin.buffer.read() if str(contents) == "-" else contents.read_bytes()
     except OSError as error:
         raise UsageError(f"{contents}: cannot be read ({error.strerror})") from error
-    edited = deliver(source, replace_file(path, lambda _before: data), delivery, as_json=as_json)
+    edited = deliver(source, replace_file(path, data), delivery, as_json=as_json)
     print_all("write", source, delivery, edited, as_json=as_json)
 
 
@@ -115,8 +124,7 @@ def edit(source: ImageSource, path: InTree, *, delivery: Delivery, as_json: AsJs
     """
     from imgkit.cli.delivery import deliver, print_all
     from imgkit.cli.editor import edit_bytes
-    from imgkit.editing import replace_file
+    from imgkit.editing import edit_file
 
-    change = replace_file(path, lambda before: edit_bytes(before or b"", path))
-    edited = deliver(source, change, delivery, as_json=as_json)
+    edited = deliver(source, edit_file(path, lambda before: edit_bytes(before, path)), delivery, as_json=as_json)
     print_all("edit", source, delivery, edited, as_json=as_json)

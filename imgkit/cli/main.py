@@ -119,7 +119,6 @@ def main() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's background jobs have it
             signal.signal(number, _stop)
     try:
-        _check_words(sys.argv)
         app()
     except errors.ImgkitError as error:
         _report(error)
@@ -132,13 +131,6 @@ def main() -> None:
         sys.exit(_unexpected(error))
     finally:
         gc.freeze()  # what is left goes with the process: to look through it once more takes 25 ms
-
-
-def _check_words(words: list[str]) -> None:
-    """Refuse what no argument of a program can have: a shell cannot pass it, Python code that calls us can."""
-    for word in words:
-        if "\0" in word:
-            raise errors.UsageError(f"{word!r}: has a NUL byte, which no name has", hint="Name another file.")
 
 
 def _unexpected(error: Exception) -> int:

@@ -9,9 +9,10 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from imgkit.cli.render import clean, colour
+from imgkit.cli.render import colour
 from imgkit.layoutmap.model import LayoutMap, RangeKind, coarsened, columns
 from imgkit.units import format_size
+from imgkit.visible import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ def map_lines(drawn: LayoutMap) -> Iterator[str]:
     for number, area in enumerate(areas, 1):
         glyph = _painted(_bar(area, 1), area.kind, painted)
         used = "" if area.used is None else f", {format_size(area.used)} used"
-        told = clean(f"{area.label}{used}")
+        told = visible_line(f"{area.label}{used}")
         line = f"{margin}{number:>2} {glyph} {format_size(area.length):>10}  {area.kind:<13}{told}"
         yield _told(line.rstrip(), plain)
 

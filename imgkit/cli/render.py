@@ -21,6 +21,7 @@ from imgkit.errors import OutputError
 from imgkit.remote.url import Url
 from imgkit.storage.copy import no_progress
 from imgkit.tree import FileType
+from imgkit.visible import visible_line, visible_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,16 +34,14 @@ _PROGRESS_FROM = 64 << 20  # bytes; a shorter copy is over before a bar is read
 _RED, _GREEN, _CYAN, _BOLD, _RESET = "\x1b[31m", "\x1b[32m", "\x1b[36m", "\x1b[1m", "\x1b[0m"
 
 
-def clean(text: str) -> str:
-    """Text for a terminal: control characters and undecodable bytes made visible, line ends kept."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
-
-
 def out(text: str) -> None:
     """One line of data."""
-    emit(clean(text) + "\n")
+    emit(visible_line(text) + "\n")
+
+
+def out_text(text: str) -> None:
+    """Data of several lines."""
+    emit(visible_text(text.rstrip("\n")) + "\n")
 
 
 def emit(data: str | bytes) -> None:
@@ -61,7 +60,7 @@ def flush() -> None:
 
 def note(text: str) -> None:
     """One line of prose."""
-    sys.stderr.write(f"imgkit: {clean(text)}\n")
+    sys.stderr.write(f"imgkit: {visible_line(text)}\n")
 
 
 def print_json(kind: str, version: int, content: Any) -> None:
@@ -89,17 +88,17 @@ def print_error(error: ImgkitError, status: int, *, as_json: bool) -> None:
         print_json("error", 1, content | {"details": fields})
         return
     red, reset = (_RED, _RESET) if colour(sys.stderr) else ("", "")
-    sys.stderr.write(f"{red}imgkit: error:{reset} {clean(message)}\n")
+    sys.stderr.write(f"{red}imgkit: error:{reset} {visible_line(message)}\n")
     for told in [*getattr(error, "__notes__", ()), *filter(None, [error.hint])]:
-        sys.stderr.write(f"  {clean(told)}\n")
+        sys.stderr.write(f"  {visible_line(told)}\n")
 
 
 def print_diffs(changes: tuple[Change, ...]) -> None:
     """Unified diffs, coloured on a terminal."""
     coloured = colour(sys.stdout)
     for change in changes:
-        for line in change.diff().splitlines():
-            shown = clean(line)
+        for line in change.diff().removesuffix("\n").split("\n"):
+            shown = visible_text(line)
             if coloured:
                 shown = _paint(shown)
             emit(shown + "\n")
@@ -156,7 +155,7 @@ def _drawn_bar(stack: ExitStack, what: str, total: int) -> Callable[[int], None]
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-    task = bar.add_task(clean(what), total=total)
+    task = bar.add_task(visible_line(what), total=total)
     return lambda done: bar.update(task, completed=done)
 
 

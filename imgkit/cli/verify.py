@@ -69,14 +69,15 @@ def verify(
       imgkit verify debian.qcow2 --login root:secret
       imgkit verify serial.iso --uefi --usb
     """
-    from imgkit.cli.render import clean, note, print_json
+    from imgkit.cli.render import note, print_json
+    from imgkit.visible import visible_text
     from imgkit.vm.reading import Reader
     from imgkit.vm.verification import verify as boot
 
     reader = Reader()
 
     def show(data: bytes) -> None:
-        sys.stderr.write(clean(reader.read(data)))
+        sys.stderr.write(visible_text(reader.read(data)))
         sys.stderr.flush()
 
     found = boot(source, trial, on_output=None if as_json else show, log=log)

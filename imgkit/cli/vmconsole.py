@@ -143,9 +143,9 @@ def _in_order(expect: Sequence[str], send: Sequence[str], words: Sequence[str]) 
 
 def _tell(text: str) -> None:
     """A sentence, also while the terminal is raw and the cursor is anywhere."""
-    from imgkit.cli.render import clean
+    from imgkit.visible import visible_text
 
-    lines = "".join(f"imgkit: {line}\r\n" for line in clean(text).split("\n"))
+    lines = "".join(f"imgkit: {line}\r\n" for line in visible_text(text).split("\n"))
     sys.stderr.write(f"\r{lines}" if sys.stdin.isatty() else lines.replace("\r", ""))
 
 
@@ -167,10 +167,10 @@ class Shown:
 
     def __call__(self, data: bytes) -> None:
         """Show bytes."""
-        from imgkit.cli.render import clean
+        from imgkit.visible import visible_text
 
         if self._is_terminal:
-            data = clean(data.decode(errors="replace").replace("\r", "")).encode()
+            data = visible_text(data.decode(errors="replace").replace("\r", "")).encode()
         try:
             if self._has_reader:
                 sys.stdout.buffer.write(data)

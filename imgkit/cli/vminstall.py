@@ -221,7 +221,7 @@ def import_(
 
 
 def _carry_out(kind: str, request: Request, talk: ConsoleMode, *, wait: bool, as_json: bool) -> None:
-    from imgkit.cli.render import note, out, print_json, progress_bar
+    from imgkit.cli.render import note, out_text, print_json, progress_bar
     from imgkit.vm.connection import connect
     from imgkit.vm.domain import domain_xml
     from imgkit.vm.install.installation import begin, end_of_installation
@@ -238,7 +238,7 @@ def _carry_out(kind: str, request: Request, talk: ConsoleMode, *, wait: bool, as
             if as_json:
                 print_json(kind, 1, document | {"enabled": None, "passed": None, "transcript": ""})
             else:
-                out(xml.rstrip("\n"))
+                out_text(xml)
             return
         with begin(connection, plan) as begun:
             if begun.enabled and not as_json:
