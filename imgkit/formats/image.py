@@ -6,6 +6,7 @@ import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from imgkit.storage.overlay import PatchPlan
 
 _MAX_CHAIN = 64
+_QCOW2_SUFFIXES = (".qcow2", ".qcow", ".qc2")
 _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")  # QEMU's path_has_protocol: json:, nbd://, file:
 
 # Other formats and packed files, told by the bytes at an offset, and how to make an image of them.
@@ -139,10 +141,13 @@ def _open(
     chain: _Chain | _NoChain,
     notices: tuple[str, ...] = (),
 ) -> Image:
+    named = image_format is Format.QCOW2 or _is_named_qcow2(path)
     image_format = image_format or detect_format(host)
     overlay = Overlay(host)
     disk: BlockDevice = overlay
     if image_format is Format.QCOW2:
+        if not named:
+            _refuse_references(overlay, str(path), "Only if it is a qcow2 image and no raw disk: --format qcow2.")
         disk, lost = _open_qcow2(overlay, str(host.path), chain)
         notices += lost
     return Image(path, image_format, host, overlay, disk, tuple(chain.files[1:]), notices)
@@ -155,6 +160,28 @@ def detect_format(host: ImageFile) -> Format:
         if head.startswith(magic, offset):
             raise UnsupportedError(f"{host.path}: is {name}", hint=f"Convert it first: {remedy.format(host.path.name)}")
     return Format.QCOW2 if head.startswith(b"QFI\xfb") else Format.RAW
+
+
+def _is_named_qcow2(path: Address) -> bool:
+    return any(suffix in _QCOW2_SUFFIXES for suffix in PurePosixPath(path.name.lower()).suffixes)
+
+
+def _refuse_references(device: BlockReader, name: str, hint: str) -> None:
+    """Refuse a file that is qcow2 by its bytes alone and names another file.
+
+    A guest can write what it likes to its disk: the header of a qcow2 image to a raw one, with a neighbour's disk as
+    the backing file. What reads it by its bytes would show it the neighbour's files.
+    """
+    from imgkit.formats.qcow2 import parse_header  # noqa: PLC0415 - construct takes 25 ms to import
+
+    header = parse_header(device)
+    for role, other in (("backing file", header.backing_file), ("external data file", header.data_file)):
+        if other:
+            raise UnsupportedError(
+                f"{name}: begins as a qcow2 image that names the {role} {other!r}, but nothing says that it is one: "
+                "the guest of a raw disk can write such bytes",
+                hint=hint,
+            )
 
 
 class _NoChain:
@@ -226,7 +253,10 @@ def _open_backing(name: str, recorded_format: str | None, chain: _Chain | _NoCha
     host = chain.open(name, "backing file")
     if recorded_format not in (None, *Format):
         raise UnsupportedError(f"{chain.files[-2]}: backing file is of format {recorded_format!r}", hint=_FLATTEN)
-    # Without a recorded format QEMU probes too. A guest that forges a header gains nothing: the folder rule holds.
     if (recorded_format or detect_format(host)) == Format.RAW:
         return host
-    return _open_qcow2(Overlay(host), str(host.path), chain)[0]
+    overlay = Overlay(host)
+    if recorded_format is None:
+        hint = f"If it is a qcow2 image: qemu-img rebase -u -b {name} -F qcow2 {chain.files[-2]}"
+        _refuse_references(overlay, str(host.path), hint)
+    return _open_qcow2(overlay, str(host.path), chain)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -11,6 +10,7 @@ from imgkit.errors import LocationError, PathNotFoundError, UnclassifiedImageErr
 from imgkit.formats.image import open_image
 from imgkit.iso.medium import find_medium
 from imgkit.location.source import CHUNK, EXAMPLE, Stream, missing, too_large
+from imgkit.storage.host import real_path
 from imgkit.tree import FileType
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ def open_local(location: str) -> Iterator[Source]:
 
 
 class DirectorySource:
-    """The files below a directory."""
+    """The files below a directory. Links inside of it are followed; what they lead to outside is not of the tree."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._root = real_path(folder)
 
     def read(self, path: str, limit: int) -> bytes | None:
         """As `Source.read`."""
@@ -55,11 +56,11 @@ class DirectorySource:
 
     def size(self, path: str) -> int | None:
         """As `Source.size`."""
-        file = self._folder / path
+        file = self._inside(path)
         try:
             return file.stat().st_size if file.is_file() else None
         except OSError as error:
-            raise _unreadable(file, error) from error
+            raise _unreadable(self._folder / path, error) from error
 
     @contextmanager
     def stream(self, path: str, offset: int, _version: str) -> Iterator[Stream]:
@@ -73,9 +74,25 @@ class DirectorySource:
 
     def _open(self, path: str) -> IO[bytes]:
         try:
-            return (self._folder / path).open("rb", buffering=0)
+            file = self._inside(path).open("rb", buffering=0)
+            # A link may have been put there between our two looks.
+            self._check(Path(f"/proc/self/fd/{file.fileno()}").readlink(), path)
         except OSError as error:
             raise _unreadable(self._folder / path, error) from error
+        return file
+
+    def _inside(self, path: str) -> Path:
+        """Where a path of the tree leads. LocationError where that is outside of the tree."""
+        found = real_path(self._folder / path)
+        self._check(found, path)
+        return found
+
+    def _check(self, found: Path, path: str) -> None:
+        if not found.is_relative_to(self._root):
+            raise LocationError(
+                f"{self._folder / path}: is a link to {found}, outside of the install tree",
+                hint="Copy the file into the tree, if it belongs there.",
+            )
 
     def _next(self, path: str, file: IO[bytes]) -> bytes:
         try:
@@ -98,7 +115,7 @@ class IsoSource:
             return None
         if size > limit:
             raise too_large(f"{self._location}/{path}", limit)
-        return self._tree.read(f"/{path}")
+        return b"".join(self._tree.read_chunks(f"/{path}"))
 
     def size(self, path: str) -> int | None:
         """As `Source.size`."""
@@ -114,9 +131,16 @@ class IsoSource:
         size = self.size(path)
         if size is None:
             raise missing(f"{self._location}/{path}")
-        file = io.BytesIO(self._tree.read(f"/{path}"))
-        file.seek(offset)
-        yield Stream(offset, size, "", lambda: file.read(CHUNK))
+        chunks = _from(offset, self._tree.read_chunks(f"/{path}"))
+        yield Stream(offset, size, "", lambda: next(chunks, b""))
+
+
+def _from(offset: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks from a position on; none is empty."""
+    for chunk in chunks:
+        if len(chunk) > offset:
+            yield chunk[offset:]
+        offset = max(offset - len(chunk), 0)
 
 
 def _unreadable(path: Path, error: OSError) -> LocationError:

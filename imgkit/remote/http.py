@@ -13,6 +13,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -54,7 +55,7 @@ class HttpObject:
     def __init__(self, url: Url, retry_policy: RetryPolicy) -> None:
         self._url = url
         self._patience = retry_policy
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.max_redirects = 10
         self._session.headers["Accept-Encoding"] = "identity"  # ranges count the bytes of the file itself
         # A mirror redirector may name another mirror each time: stay with the first one.
@@ -157,8 +158,6 @@ class HttpObject:
             response = self._get(self._url.secret, wanted)
             self._address = response.url
         with response:
-            if self._url.scheme == "https" and not response.url.startswith("https:"):
-                self._refuse("the server redirects to plain HTTP, which is less safe")
             status = response.status_code
             if status in _TRANSIENT:
                 raise _BrokenError(f"the server answers {status} {response.reason}")
@@ -183,6 +182,8 @@ class HttpObject:
                 stream=True,
                 timeout=(self._patience.connect, self._patience.silence),
             )
+        except _LessSafeError:
+            self._refuse("the server redirects from HTTPS to plain HTTP, which is less safe")
         except requests.TooManyRedirects:
             self._refuse("the server redirects in circles")
         except requests.exceptions.SSLError as error:
@@ -201,6 +202,24 @@ class HttpObject:
 
     def _refuse(self, why: str) -> NoReturn:
         raise UnclassifiedImageError(f"{self._url}: {why}", hint=_DOWNLOAD)
+
+
+class _LessSafeError(requests.RequestException):
+    """A redirect leads from HTTPS to HTTP."""
+
+
+class _Session(requests.Session):
+    """A session that looks at every hop of a redirect, not at the last address alone."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where the server sends us. Raises _LessSafeError."""
+        target = super().get_redirect_target(resp)
+        if target is None or not resp.url.lower().startswith("https:"):
+            return target
+        # Completed as requests does it: a target may leave the scheme out.
+        if urlsplit(urljoin(resp.url, target)).scheme.lower() != "https":
+            raise _LessSafeError(response=resp)
+        return target
 
 
 class _BrokenError(Exception):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imgkit.errors import EngineError, OutputError, UnclassifiedImageError, UsageError
-from imgkit.formats.image import open_image
+from imgkit.formats.image import Format, open_image
 from imgkit.storage.durable import sync_directory
 from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.storage.temporary import temporary_file
@@ -147,7 +147,9 @@ def _existing(wish: DiskWish) -> PlannedDisk:
         raise UnclassifiedImageError(
             f"{wish.path}: no such file", hint=f"To make it, say how large it is to be: path={wish.path},size=8G."
         )
-    with open_image(path, writable=True) as image:  # refused where something has it open, or it may not be written
+    named = Format.QCOW2 if wish.image_format == Format.QCOW2 else None
+    # Refused where something has it open, or it may not be written.
+    with open_image(path, writable=True, image_format=named) as image:
         found = str(image.format)
         start = image.disk.read_at(0, min(_BLANK, image.disk.size))
     if wish.image_format not in (None, found):
