@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from imgkit.errors import EngineError, OutputError
 from imgkit.filesystem.ext import layout, library
 from imgkit.filesystem.ext.contents import has_block_map
+from imgkit.filesystem.ext.groups import clear_stale_counts
 from imgkit.filesystem.ext.inodefields import InodeFields
 from imgkit.filesystem.ext.inodes import refuse_misjudged_link
 from imgkit.filesystem.ext.iomanager import IoManager
@@ -54,6 +55,7 @@ class Editor:
         self._manager = IoManager(volume.device)
         self._fs: Any = library.FileSystemPointer()
         flags = library.OPEN_RW | library.OPEN_64BITS | library.OPEN_SKIP_MMP
+        clear_stale_counts(volume.device, volume.superblock)
         self._call("open2", b"imgkit", None, flags, 0, 0, self._manager.pointer, byref(self._fs))
         self._check_abi()
         # 0 would mean the clock of the machine.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from imgkit.filesystem.ext.library import Library
     from imgkit.filesystem.ext.superblock import Superblock
-    from imgkit.storage.device import BlockReader
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 
 _ALL_FLAGS = GroupFlag.INODE_UNINIT | GroupFlag.BLOCK_UNINIT | GroupFlag.INODE_ZEROED
@@ -81,6 +81,25 @@ def read_groups(device: BlockReader, superblock: Superblock, library: Library) -
             _check_locations(superblock, first + number, group)
             groups.append(group)
     return tuple(groups)
+
+
+def clear_stale_counts(device: BlockDevice, superblock: Superblock) -> None:
+    """Set bg_itable_unused to 0 where no feature gives it a meaning: the kernel passes over it, e2fsck believes it.
+
+    It would miss what is put behind the inodes that were in use when it was written.
+    """
+    if superblock.has_group_checksums:
+        return
+    fields = [layout.GROUP_UNUSED_OFFSET]
+    if superblock.descriptor_size >= 64:  # noqa: PLR2004
+        fields.append(layout.GROUP_UNUSED_HIGH_OFFSET)
+    for index, offset in _descriptor_blocks(superblock):
+        first = index * superblock.descriptors_per_block
+        for number in range(min(superblock.descriptors_per_block, superblock.group_count - first)):
+            for field in fields:
+                position = offset + number * superblock.descriptor_size + field
+                if any(device.read_at(position, 2)):
+                    device.write_at(position, bytes(2))
 
 
 def metadata_ranges(superblock: Superblock, groups: tuple[Group, ...]) -> list[tuple[int, int, str]]:
@@ -154,7 +173,7 @@ def _parse(superblock: Superblock, raw: bytes, offset: int) -> Group:
     if not superblock.has_group_checksums:
         if flags & (GroupFlag.INODE_UNINIT | GroupFlag.BLOCK_UNINIT):
             raise damage("an uninitialised block group without the feature that allows it", offset, "bg_flags")
-        unused = 0  # written by nobody
+        unused = 0  # written by nobody: see `clear_stale_counts`
     return Group(blocks, inodes, table, free_blocks, free_inodes, directories, flags, sum_b, sum_i, unused, offset)
 
 

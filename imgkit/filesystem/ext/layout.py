@@ -204,6 +204,7 @@ GROUP_DESCRIPTOR_HIGH = Struct("<IIIHHHHIHH")
 """The high halves of the same fields (without flags and checksum), in the 32 bytes that follow with 64bit."""
 
 GROUP_CHECKSUM_OFFSET = 0x1E
+GROUP_UNUSED_OFFSET, GROUP_UNUSED_HIGH_OFFSET = 0x1C, 0x32
 
 INODE = Struct("<HHIIIIIHHII4x60sIII4xHHHH")
 """mode, uid, size, atime, ctime, mtime, dtime, gid, links, blocks, flags, block, generation, xattr block, size (high),
@@ -256,8 +257,18 @@ XATTR_ENTRY = Struct("<BBHIII")
 """name length, name index, value offset, value inode, value size, hash."""
 
 JOURNAL_MAGIC = 0xC03B3998
-JOURNAL_SUPERBLOCK = Struct(">III II I I I i")
-"""Big-endian. magic, block type, sequence; block size, length; first block; sequence; start; errno."""
+JOURNAL_SUPERBLOCK = Struct(">III II I I I i III 16x I 12x B")
+"""Big-endian. magic, block type, sequence; block size, length; first block; sequence; start; errno; compatible,
+incompatible and read-only compatible features; number of file systems that use it; type of the checksum."""
+
+JOURNAL_SUPERBLOCK_SIZE = 1024
+JOURNAL_CHECKSUM_OFFSET = 252
+JOURNAL_CRC32C = 4
+JOURNAL_COMPAT_CHECKSUM = 0x1
+JOURNAL_INCOMPAT_KNOWN = 0x3F
+"""REVOKE, 64BIT, ASYNC_COMMIT, CSUM_V2, CSUM_V3, FAST_COMMIT."""
+JOURNAL_INCOMPAT_CHECKSUMS = (0x8, 0x10)
+"""CSUM_V2, CSUM_V3"""
 
 MMP_MAGIC = 0x004D4D50
 MMP_CLEAN = 0xFF4D4D50

@@ -89,8 +89,11 @@ class _Walk:
             or (block is not None and not entries)
         ):
             raise self._damage(block, "an extent node with an impossible number of entries", "eh_entries")
-        if block is not None and self.volume.superblock.has_metadata_csum:
-            self._verify_node(node, block, maximum)
+        if block is not None:
+            if self.volume.superblock.has_metadata_csum:
+                self._verify_node(node, block, maximum)
+            if int.from_bytes(node[12:16], "little") != first:
+                raise self._damage(block, "a node that begins elsewhere than the index says", "ei_block")
         if its_depth == 0:
             self._leaf(node, block, entries, first, stop)
             return
