@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError, UsageError
 from imgkit.iso.medium import IsoImage
-from imgkit.tree import Change, FileType
+from imgkit.tree import Change, FileType, replaced
 from imgkit.units import GIB
 
 if TYPE_CHECKING:
@@ -97,13 +97,9 @@ def _added_directory(tree: IsoTree, source: Path, path: str, *, replace: bool) -
 
 
 def _added_file(tree: IsoTree, data: bytes, path: str, *, replace: bool) -> Iterator[Change]:
-    before = None
-    if tree.exists(path):
-        if not replace:
-            raise TreeError("exists", path=path, hint="Use --replace to give it new contents, or name another place.")
-        before = tree.read(path)
-    if before != data:
-        yield Change(path, before, data)
+    if tree.exists(path) and not replace:
+        raise TreeError("exists", path=path, hint="Use --replace to give it new contents, or name another place.")
+    yield from replaced(tree, path, data)
 
 
 def _added_link(tree: IsoTree, target: bytes, path: str) -> Iterator[Change]:

@@ -17,7 +17,7 @@ from imgkit.remote.url import Url, parse_address
 from imgkit.storage.copy import no_progress
 from imgkit.storage.host import HostFile
 from imgkit.storage.output import InPlace, NewFile, NewObject, Stream, check_destination, delivery, new_image
-from imgkit.tree import Change, apply_changes
+from imgkit.tree import Change, apply_changes, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -265,12 +265,17 @@ def staged(
         yield commit
 
 
-def replace_file(path: str, contents: Callable[[bytes | None], bytes]) -> Callable[[Contents], list[Change]]:
-    """The edit that gives one file new contents, made from the old ones (None: there is no such file)."""
+def replace_file(path: str, data: bytes) -> Callable[[Contents], list[Change]]:
+    """The edit that gives one file new contents, or makes it."""
+    return lambda opened: replaced(opened.tree, path, data)
+
+
+def edit_file(path: str, editor: Callable[[bytes], bytes]) -> Callable[[Contents], list[Change]]:
+    """The edit that makes one file's contents from the old ones, from none where there is no such file."""
 
     def edit(opened: Contents) -> list[Change]:
         before = opened.tree.read(path) if opened.tree.exists(path) else None
-        after = contents(before)
+        after = editor(before or b"")
         return [] if before == after else [Change(path, before, after)]
 
     return edit

@@ -10,28 +10,19 @@ import os
 import secrets
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from imgkit.errors import OutputError
 from imgkit.storage.durable import no_space
 from imgkit.storage.syscalls import rename_without_clobber
-from imgkit.tree import FileType, Tree
+from imgkit.tree import FileType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from imgkit.tree import Stat
+    from imgkit.tree import Stat, Tree
 
 _WRITABLE = 0o600
-
-
-class ChunkedTree(Tree, Protocol):
-    """A tree whose files can be read in pieces."""
-
-    def read_chunks(self, path: str, /) -> Iterator[bytes]:
-        """Contents of a regular file in pieces of at most 1 MiB."""
-        ...
 
 
 @dataclass(slots=True)
@@ -43,7 +34,7 @@ class Extracted:
     skipped: tuple[str, ...] = ()
 
 
-def extract(tree: ChunkedTree, path: str, folder: Path) -> Extracted:
+def extract(tree: Tree, path: str, folder: Path) -> Extracted:
     """Copy the directory at `path`, or the one file, into `folder`, which must not exist.
 
     Permission bits and modification times are kept, owners are not. Raises OutputError, and what reading raises; the
@@ -65,7 +56,7 @@ def extract(tree: ChunkedTree, path: str, folder: Path) -> Extracted:
     return done
 
 
-def _copy(tree: ChunkedTree, path: str, work: Path, done: Extracted) -> None:
+def _copy(tree: Tree, path: str, work: Path, done: Extracted) -> None:
     if tree.stat(path).type is not FileType.DIRECTORY:
         _copy_file(tree, path, tree.stat(path), work / path.rpartition("/")[2], done)
         return
@@ -92,7 +83,7 @@ def _copy(tree: ChunkedTree, path: str, work: Path, done: Extracted) -> None:
         os.utime(there, (stat.mtime, stat.mtime))
 
 
-def _copy_file(tree: ChunkedTree, path: str, stat: Stat, there: Path, done: Extracted) -> None:
+def _copy_file(tree: Tree, path: str, stat: Stat, there: Path, done: Extracted) -> None:
     with there.open("xb") as file:
         for chunk in tree.read_chunks(path):
             file.write(chunk)

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from io import StringIO
+from typing import TYPE_CHECKING, Protocol
+
+from imgkit.errors import TreeError
+from imgkit.visible import visible_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READ_LIMIT = 8 << 20
+"""Bytes of the longest file that is read as a whole: configuration. Anything larger is read in pieces."""
+
+_SHOWN = 1 << 20
 
 
 class FileType(StrEnum):
@@ -52,7 +64,11 @@ class Tree(Protocol):
     """
 
     def read(self, path: str, /) -> bytes:
-        """Contents of a regular file."""
+        """Contents of a regular file. TreeError for one of more than READ_LIMIT bytes, be they a hole."""
+        ...
+
+    def read_chunks(self, path: str, /) -> Iterator[bytes]:
+        """Contents of a regular file of any size in pieces of at most 1 MiB."""
         ...
 
     def write(self, path: str, data: bytes, /) -> None:
@@ -107,24 +123,65 @@ class Change:
 
     def diff(self) -> str:
         """Unified diff, or one line where the contents are no text."""
-        label = self.path.lstrip("/")
+        label = visible_line(self.path.lstrip("/"))
         old, new = self.before or b"", self.after or b""
         if self.directory:
-            return f"{'make' if self.after is not None else 'remove'} directory {self.path}\n"
+            return f"{'make' if self.after is not None else 'remove'} directory {visible_line(self.path)}\n"
         if self.link:
             verb, target = ("remove ", old) if self.after is None else ("", new)
-            return f"{verb}link {self.path} -> {target.decode(errors='replace')}\n"
+            return f"{verb}link {visible_line(self.path)} -> {visible_line(target.decode(errors='replace'))}\n"
         if b"\0" in old + new:
             return f"Binary files a/{label} and b/{label} differ\n"
         from difflib import unified_diff  # noqa: PLC0415  only what is shown is compared
 
         lines = unified_diff(
-            old.decode(errors="replace").splitlines(keepends=True),
-            new.decode(errors="replace").splitlines(keepends=True),
+            list(StringIO(old.decode(errors="replace"), newline="\n")),
+            list(StringIO(new.decode(errors="replace"), newline="\n")),
             f"a/{label}" if self.before is not None else "/dev/null",
             f"b/{label}" if self.after is not None else "/dev/null",
         )
         return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def refuse_large(size: int, path: str) -> None:
+    """TreeError for a file of `size` bytes that is too long to be read as a whole."""
+    if size > READ_LIMIT:
+        raise TreeError(
+            f"{size:,} bytes are more than the {READ_LIMIT:,} that a configuration file may have",
+            path=path,
+            hint=f"`imgkit cat IMAGE {path}` reads a file of any size.",
+        )
+
+
+def read_head(tree: Tree, path: str, length: int) -> bytes:
+    """The first `length` bytes of a file, of at most 1 MiB, however long it is."""
+    return next(tree.read_chunks(path), b"")[:length]
+
+
+def replaced(tree: Tree, path: str, data: bytes) -> list[Change]:
+    """The change that gives a file these contents, or makes it; none where it has them.
+
+    Of a file of more than READ_LIMIT bytes the change has only the beginning: that much is shown of it, and the rest
+    is not kept in memory.
+    """
+    if not tree.exists(path):
+        return [Change(path, None, data)]
+    if _holds(tree, path, data):
+        return []
+    size = tree.stat(path).size
+    return [Change(path, tree.read(path) if size <= READ_LIMIT else read_head(tree, path, _SHOWN), data)]
+
+
+def _holds(tree: Tree, path: str, data: bytes) -> bool:
+    """Whether a file consists of these bytes, compared piece by piece."""
+    if tree.stat(path).size != len(data):
+        return False
+    position = 0
+    for chunk in tree.read_chunks(path):
+        if data[position : position + len(chunk)] != chunk:
+            return False
+        position += len(chunk)
+    return position == len(data)
 
 
 def list_entries(tree: Tree, path: str) -> list[DirectoryEntry]:

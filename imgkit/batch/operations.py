@@ -70,7 +70,7 @@ class WriteFile:
         self, source: ImageSource, destination: Destination | None, undo: Path | None, on_staged: OnStaged
     ) -> AbstractContextManager[Commit]:
         """Stage the change of that file, none where it has these contents."""
-        return _staged(replace_file(self.path, lambda _before: self.contents), source, destination, undo, on_staged)
+        return _staged(replace_file(self.path, self.contents), source, destination, undo, on_staged)
 
     def __str__(self) -> str:
         return f"write {self.path} sha256={hashlib.sha256(self.contents).hexdigest()}"

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from imgkit.tree import Tree
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Check(StrEnum):
@@ -41,10 +38,6 @@ class FileSystem(Tree, Protocol):
     @property
     def label(self) -> str:
         """Volume label; "" where it has none."""
-        ...
-
-    def read_chunks(self, path: str, /) -> Iterator[bytes]:
-        """Contents of a regular file in pieces of at most 1 MiB, for files that are too large for `read`."""
         ...
 
     def flush(self) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 import stat as unix
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.errors import FormatError
 from imgkit.iso import layout
-from imgkit.iso.rockridge import Attributes, attributes, short_time
+from imgkit.iso.rockridge import Attributes, Continued, attributes, short_time
 from imgkit.tree import FileType, Stat
 from imgkit.units import MIB, ByteRange
 
@@ -98,6 +98,14 @@ class Namespace:
     descriptor: Descriptor
     naming: Naming
     skip: int = 0
+    continued: Continued = field(default_factory=Continued, compare=False, repr=False)
+
+    def attributes(self, device: BlockReader, record: Record) -> Attributes:
+        """What Rock Ridge says of the file of a record."""
+        use = record.system_use[self.skip :]
+        if b"CE" in use:
+            return self.continued.attributes(device, self.descriptor, record.position, use)
+        return attributes(device, self.descriptor, use)
 
     def candidates(self, records: Iterable[Record], name: str) -> Iterator[Record]:
         """The records that may be of that name: all but those that a look at their bytes rules out."""
@@ -192,7 +200,7 @@ def make_node(device: BlockReader, namespace: Namespace, sections: tuple[Record,
         name = _joliet_name(first) if namespace.naming is Naming.JOLIET else _text(first.identifier)
         name = plain_name(name) if namespace.naming is Naming.PLAIN else name
         return _node(_checked(name, first), Attributes(), sections)
-    told = attributes(device, namespace.descriptor, first.system_use[namespace.skip :])
+    told = namespace.attributes(device, first)
     if told.relocated:
         return None
     name = plain_name(_text(first.identifier)) if told.name is None else _text(told.name)
@@ -207,7 +215,7 @@ def directory_at(device: BlockReader, namespace: Namespace, start: int, name: st
     own = own_record(device, namespace.descriptor, ByteRange(start, start + layout.SECTOR))
     told = Attributes()
     if namespace.naming is Naming.ROCK_RIDGE:
-        told = attributes(device, namespace.descriptor, own.system_use[namespace.skip :])
+        told = namespace.attributes(device, own)
     return _node(name, told, (own,))
 
 

@@ -13,12 +13,15 @@ from imgkit.errors import FormatError
 from imgkit.iso import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from imgkit.iso.descriptors import Descriptor
     from imgkit.storage.device import BlockReader
 
 _MOST_AREAS = 64
+_MOST_ENTRIES = 1024
+"""In the continuation areas of one record: the longest link and many attributes take some hundred."""
+_MOST_ENTRIES_OF_ALL = 1 << 20
 _LONGEST_AREA = 32 * 1024
 _XA_SIZE = 14
 """A CD-ROM XA record in front of the entries (SUSP 1.12, 5.3)."""
@@ -48,6 +51,34 @@ class Attributes:
     _open_component: bool = field(default=False, repr=False)
 
 
+class Continued:
+    """What was read in the continuation areas of a volume: each record's once, and of all a bounded number of entries.
+
+    Records that lead to the same areas would else cost as much as if each had some of its own.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, bytes], Attributes] = {}
+        self._left = _MOST_ENTRIES_OF_ALL
+
+    def attributes(self, device: BlockReader, descriptor: Descriptor, position: int, system_use: bytes) -> Attributes:
+        """As the function `attributes`, of the record at `position`."""
+        key = position, system_use
+        found = self._known.get(key)
+        if found is None:
+            told = list(entries(device, descriptor, system_use))
+            self._left -= len(told)
+            if self._left < 0:
+                raise _damage(f"files have more than {_MOST_ENTRIES_OF_ALL:,} entries in continuation areas", position)
+            found = self._known[key] = _attributes(told)
+        return found
+
+    def forget(self) -> None:
+        """Read all anew: records have changed."""
+        self._known.clear()
+        self._left = _MOST_ENTRIES_OF_ALL
+
+
 def find_skip(device: BlockReader, descriptor: Descriptor, system_use: bytes) -> int | None:
     """Bytes to skip in each system use field, from that of the root's own record; None where there is no Rock Ridge."""
     for start in (0, _XA_SIZE):
@@ -66,10 +97,13 @@ def located_entries(
     device: BlockReader, descriptor: Descriptor, system_use: bytes, start: int
 ) -> Iterator[tuple[bytes, bytes, int]]:
     """Signature, payload and the payload's byte position of each entry; the system use field is at `start`."""
-    area, position = system_use, start
+    area, position, left = system_use, start, len(system_use) + _MOST_ENTRIES
     for _ in range(_MOST_AREAS):
         following = None
         for signature, payload, offset in _entries_of(area):
+            left -= 1
+            if left < 0:
+                raise _damage(f"one file has more than {_MOST_ENTRIES:,} entries in continuation areas", position)
             if signature == b"CE" and len(payload) >= layout.CONTINUATION.size:
                 following = layout.CONTINUATION.unpack_from(payload)
             yield signature, payload, position + offset
@@ -95,8 +129,12 @@ def _entries_of(area: bytes) -> Iterator[tuple[bytes, bytes, int]]:
 
 def attributes(device: BlockReader, descriptor: Descriptor, system_use: bytes) -> Attributes:
     """What the entries of one system use field come to. FormatError for a chain of areas that is broken."""
+    return _attributes(entries(device, descriptor, system_use))
+
+
+def _attributes(told: Iterable[tuple[bytes, bytes]]) -> Attributes:
     found = Attributes()
-    for signature, payload in entries(device, descriptor, system_use):
+    for signature, payload in told:
         if signature == b"NM" and payload:
             # Flags for "." and ".." come without a name of their own.
             found.name = (found.name or b"") + payload[1:]

@@ -18,8 +18,7 @@ from imgkit.errors import FormatError, PathNotFoundError, TreeError, Unsupported
 from imgkit.iso import media
 from imgkit.iso.bootimages import find_fat_images, holds_fat, open_image
 from imgkit.iso.writer import check_editable, write_file
-from imgkit.tree import FileType, Stat
-from imgkit.units import GIB, ByteRange, format_size
+from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
     from imgkit.iso.bootimages import FatImage
     from imgkit.iso.directory import Node
     from imgkit.iso.volume import IsoVolume
+    from imgkit.units import ByteRange
 
 _MAX_LINKS = 40  # as Linux has it (path_resolution(7))
-_READ_LIMIT = GIB
 _BY_MTOOLS = "Copy the FAT image out with `imgkit cat`, edit it with mtools, and put it back with `imgkit write`."
 
 
@@ -70,10 +69,13 @@ class IsoTree:
         return (*((hfs,) if self.volume.hfs_plus_differs else ()), *stale)
 
     def read(self, path: str, /) -> bytes:
-        """Contents of a regular file of at most 1 GiB; `read_chunks` has no limit."""
+        """Contents of a regular file of at most READ_LIMIT bytes; `read_chunks` has no limit."""
         place = self._existing(path)
-        if place.node is not None and place.node.stat.size > _READ_LIMIT:
-            raise TreeError(f"{format_size(place.node.stat.size)} are too many to read at once", path=path)
+        if place.node is not None:
+            refuse_large(place.node.stat.size, path)
+        else:
+            with naming(path):
+                return self._inside(place).read(place.inner)
         return b"".join(self._contents(place, path))
 
     def read_chunks(self, path: str, /) -> Iterator[bytes]:

@@ -65,6 +65,8 @@ class IsoVolume:
         self._listings.clear()
         self._keyed.clear()
         self._found.clear()
+        if "namespace" in vars(self):
+            self.namespace.continued.forget()
 
     @cached_property
     def extents(self) -> ExtentMap:

@@ -24,7 +24,7 @@ from imgkit.filesystem.ext.superblock import GUESTFS_HINT
 from imgkit.filesystem.ext.volume import damaged_inode, modification_time, open_volume, read_inode
 from imgkit.filesystem.ext.xattr import attribute_value, attributes
 from imgkit.filesystem.paths import components
-from imgkit.tree import FileType, Stat
+from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _SELINUX = "security.selinux"
 _INLINE_DATA = "system.data"
 _NAME_MAX = 255
-_READ_LIMIT = 1 << 30
 _REMEMBERED_NAMES = 4096
 _SMALL = 128
 """Inodes in use up to which the full check takes no more than some milliseconds."""
@@ -129,10 +128,9 @@ class ExtFileSystem:
             self._editor = None
 
     def read(self, path: str, /) -> bytes:
-        """Contents of a regular file of at most 1 GiB; `read_chunks` has no limit."""
+        """Contents of a regular file of at most READ_LIMIT bytes; `read_chunks` has no limit."""
         inode = self._regular_file(path)
-        if inode.size > _READ_LIMIT:
-            raise TreeError(f"{inode.size:,} bytes are too many to read at once", path=path)
+        refuse_large(inode.size, path)
         return b"".join(read_chunks(self._volume, inode))
 
     def read_chunks(self, path: str, /) -> Iterator[bytes]:

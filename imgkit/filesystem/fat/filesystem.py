@@ -15,7 +15,7 @@ from imgkit.filesystem.fat.check import check_fully
 from imgkit.filesystem.fat.layout import ENTRY_SIZE, Attribute
 from imgkit.filesystem.fat.volume import damage, open_volume, read_boot_sector
 from imgkit.filesystem.paths import components
-from imgkit.tree import FileType, Stat
+from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,6 @@ _CODE_PAGE = "cp437"
 _NAME_MAX = 255
 _FORBIDDEN = set('"*:<>?|\\\x7f') | {chr(code) for code in range(32)}
 _SIZE_MAX = (1 << 32) - 1
-_READ_LIMIT = 1 << 30
 _MOST_REMEMBERED = 1 << 17
 
 
@@ -79,10 +78,9 @@ class FatFileSystem:
         """Nothing is held."""
 
     def read(self, path: str, /) -> bytes:
-        """Contents of a file of at most 1 GiB; `read_chunks` has no limit."""
+        """Contents of a file of at most READ_LIMIT bytes; `read_chunks` has no limit."""
         entry = self._file(path)
-        if entry.size > _READ_LIMIT:
-            raise TreeError(f"{entry.size:,} bytes are too many to read at once", path=path)
+        refuse_large(entry.size, path)
         return b"".join(self._contents(entry))
 
     def read_chunks(self, path: str, /) -> Iterator[bytes]:

@@ -5,6 +5,8 @@ All state is in the device: nothing is cached, so nothing can disagree with it.
 
 from __future__ import annotations
 
+import sys
+from array import array
 from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from imgkit.storage.overlay import Overlay
 
 _MAX_TABLE_BYTES = 8 << 20
+_MOST_EMPTY_BLOCKS = 16384
 
 
 class Refcounts:
@@ -57,13 +60,21 @@ class Refcounts:
 
     def last_used(self) -> int:
         """Index of the last cluster that is in use."""
-        table = self._device.read_at(self._table_offset, self._table_entries * 8).rstrip(b"\0")
-        for index in range((len(table) + 7) // 8 - 1, -1, -1):
+        entries = array("Q", self._device.read_at(self._table_offset, self._table_entries * 8))
+        if sys.byteorder == "little":
+            entries.byteswap()
+        empty = {0}
+        for index in range(len(entries) - 1, -1, -1):
+            if entries[index] & layout.OFFSET_MASK in empty:  # a table may name one block a million times
+                continue
             block = self._block_offset(index)
-            used = self._device.read_at(block, self._cluster_size).rstrip(b"\0") if block else b""
+            used = self._device.read_at(block, self._cluster_size).rstrip(b"\0")
             if used:
                 in_last_byte = used[-1].bit_length() - 1 if self._bits < 8 else 0  # noqa: PLR2004
                 return index * self._per_block + ((len(used) - 1) * 8 + in_last_byte) // self._bits
+            empty.add(block)
+            if len(empty) > _MOST_EMPTY_BLOCKS:
+                raise self._error("refcount table ends with more empty blocks than any image has", 0)
         return 0
 
     def _set(self, cluster: int, count: int) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.guest.engines.guestfs.appliance import Appliance, translated
 from imgkit.guest.volume import GuestVolume, check_mountable, disk_volumes
-from imgkit.tree import FileType, Stat
+from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -177,7 +177,8 @@ class GuestfsFileSystem:
         return self._volume.label
 
     def read(self, path: str, /) -> bytes:
-        """Contents of a regular file."""
+        """Contents of a regular file of at most READ_LIMIT bytes; `read_chunks` has no limit."""
+        refuse_large(self.stat(path).size, path)
         return b"".join(self.read_chunks(path))
 
     def read_chunks(self, path: str, /) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.guest.engines.uml.machine import Refused
-from imgkit.tree import FileType, Stat
+from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,8 @@ class UmlFileSystem:
         return self._volume.label
 
     def read(self, path: str, /) -> bytes:
-        """Contents of a regular file."""
+        """Contents of a regular file of at most READ_LIMIT bytes; `read_chunks` has no limit."""
+        refuse_large(self.stat(path).size, path)
         return b"".join(self.read_chunks(path))
 
     def read_chunks(self, path: str, /) -> Iterator[bytes]:
