@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 # libguestfs needs no libvirt, and finds KVM or does without it.
 export LIBGUESTFS_BACKEND := direct
 
-.PHONY: demo record test unattended lint bench scale harden bounds clean
+.PHONY: demo dev quick room record test unattended lint bench scale harden bounds clean
 
 demo: ## build a Debian image, enable its serial console, boot it
 	@.ci/setup
@@ -18,12 +18,24 @@ unattended: ## install Debian over the network without a question, boot it, log 
 	@.ci/setup
 	$(PYTHON) -m fixtures.unattended
 
-test: lint ## the whole suite: style, types, layers, then every test
+test: ## the whole suite: style, types, layers, then every test
+	@.ci/setup
+	@$(MAKE) --no-print-directory lint
 	$(PYTHON) -m fixtures build all
 	$(PYTHON) -m pytest --numprocesses 2 --dist worksteal $(PYTEST)
 
-lint:
-	@.ci/setup
+dev: ## .venv with what developing takes, from PyPI alone: no root, no apt
+	@.ci/setup --python
+
+quick: lint ## style, types, layers, and every test that takes no machine, no missing tool and no built image
+	$(PYTHON) -m pytest --quick --numprocesses 2 --dist worksteal -q $(PYTEST)
+
+room: ## the quick tests of one room: make room ROOM=iso
+	@.ci/setup --python
+	$(PYTHON) -m pytest --quick -q tests/$(ROOM) $(PYTEST)
+
+lint: ## style, types, layers
+	@.ci/setup --python
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.support import corpus
+from tests.support import corpus, lane
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -15,8 +15,23 @@ def _signals_are_heard() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items):
-    """Without the corpus, skip what is marked so, for one reason: also where its names are the tests' parameters."""
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="the tests that take no machine, no tool and no built image")
+
+
+def pytest_configure(config):
+    lane.choose(quick=config.getoption("--quick"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is slow in the quick lane; skip the corpus's tests where there is none, for one reason.
+
+    The latter by their mark, as its names may be the tests' parameters.
+    """
+    if lane.is_quick():
+        slow = [item for item in items if any(item.get_closest_marker(mark) for mark in lane.SLOW)]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
     if corpus.root() is None:
         for item in items:
             if item.get_closest_marker("corpus"):

@@ -15,6 +15,8 @@ from tests.support import oracle
 from tests.support.guests import Part, make_disk
 from tests.support.images import fixture, private_copy
 
+pytestmark = pytest.mark.batch
+
 IN_PLACE = 'inputs = ["*.qcow2", "*.img"]\nin-place = true\n[operation]\nkind = "console enable"\n'
 GUESTFS = '[[select]]\nmatch = "*.img"\nengine = "guestfs"\n'
 

@@ -15,6 +15,8 @@ from imgkit.batch.ledger import ledger_folder, open_ledger
 from tests.batch.conftest import IN_PLACE, NEW_FILES
 from tests.cli.command import environment, imgkit
 
+pytestmark = pytest.mark.batch
+
 
 def sums(plan):
     with open_ledger(ledger_folder(plan), alone=False) as ledger:

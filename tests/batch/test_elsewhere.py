@@ -23,6 +23,8 @@ from tests.support.images import private_copy
 from tests.support.s3store import serving_s3
 from tests.support.webserver import Manners, serving
 
+pytestmark = pytest.mark.batch
+
 ENABLE = '\n[operation]\nkind = "console enable"\n'
 WITHIN = 'inputs = ["s3://images/in/*.qcow2"]\noutput = "s3://images/out/{stem}-serial{suffix}"' + ENABLE
 DOWN = 'inputs = ["s3://images/in/*.qcow2"]\noutput = "out/{name}"' + ENABLE

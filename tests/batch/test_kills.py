@@ -20,6 +20,8 @@ from tests.cli.command import environment, imgkit, script
 from tests.support import oracle
 from tests.support.images import private_copy
 
+pytestmark = pytest.mark.batch
+
 SEED = 5
 
 

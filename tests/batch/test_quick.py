@@ -12,6 +12,8 @@ from imgkit.configtext.options import EnableOptions
 from imgkit.errors import UsageError
 from imgkit.guest.engines.choice import EngineChoice
 
+pytestmark = pytest.mark.batch
+
 ENABLE = EnableConsole((), EnableOptions())
 
 

@@ -19,6 +19,8 @@ from imgkit.layoutmap.model import Claim, RangeKind, decode, make_map
 from imgkit.units import ByteRange
 from tests.cli.command import assert_refused, imgkit
 
+pytestmark = pytest.mark.batch
+
 HOSTILE = (
     "<script>alert(1)</script>",
     "</style><script>alert(1)</script>",

@@ -13,6 +13,8 @@ from tests.support.browser import browser
 from tests.support.guests import OS_RELEASE, Part, make_disk
 from tests.support.images import fixture
 
+pytestmark = pytest.mark.batch
+
 PLAN = """inputs = ["*.qcow2", "*.img", "*.iso"]
 in-place = true
 [operation]

@@ -1,7 +1,11 @@
 """Many disks and ISOs of mixed families in one plan, broken ones among them; `make scale` does so with a thousand."""
 
+import pytest
+
 from tests.batch.scale import check, make
 from tests.cli.command import imgkit
+
+pytestmark = pytest.mark.batch
 
 
 def test_counts_agree_with_a_check_of_every_output(tmp_path):

@@ -19,6 +19,8 @@ from tests.batch.conftest import IN_PLACE, NEW_FILES
 from tests.cli.command import environment, imgkit, script
 from tests.support import oracle
 
+pytestmark = pytest.mark.batch
+
 # A file system of the test's own, with so many bytes left, in a user's own mount namespace; then with space again.
 FULL = """
 mount -t tmpfs -o size=24m tmpfs "$1" && cp -a "$2/." "$1" && cd "$1"

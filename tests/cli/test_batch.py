@@ -7,6 +7,8 @@ import pytest
 from tests.cli.command import assert_refused, imgkit, snapshot
 from tests.support import oracle
 
+pytestmark = pytest.mark.batch
+
 PLAN = 'inputs = ["*.qcow2"]\nin-place = true\n[operation]\nkind = "console enable"\n'
 
 

@@ -12,6 +12,8 @@ from tests.cli.command import assert_refused, environment, imgkit, script, snaps
 from tests.support import oracle
 from tests.support.images import private_copy
 
+pytestmark = pytest.mark.batch
+
 
 @pytest.fixture
 def folder(tmp_path):
