@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from imgkit.storage.device import BlockDevice
     from imgkit.volumes.model import LogicalVolume
 
-_SUBVOLUME = "btrfsvol:"
 WHOLE_DISK = "/dev/sda"
+SUBVOLUME_PREFIX = "btrfsvol:"  # as libguestfs names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class GuestVolume:
     @property
     def is_default(self) -> bool:
         """Whether it is what is mounted where no subvolume is named."""
-        return not self.name.startswith(_SUBVOLUME)
+        return not self.name.startswith(SUBVOLUME_PREFIX)
 
     @property
     def device(self) -> str:
         """The name without that of a subvolume: what volumes of one file system have in common."""
-        return self.name if self.is_default else self.name.removeprefix(_SUBVOLUME).removesuffix(self.subvolume)
+        return self.name if self.is_default else self.name.removeprefix(SUBVOLUME_PREFIX).removesuffix(self.subvolume)
 
 
 class Engine(Protocol):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.guest.engines.guestfs.appliance import Appliance, translated
-from imgkit.guest.volume import GuestVolume, check_mountable, disk_volumes
+from imgkit.guest.volume import SUBVOLUME_PREFIX, GuestVolume, check_mountable, disk_volumes
 from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class GuestfsEngine:
         for volume in plain:
             if volume.kind == "btrfs":
                 for subvolume in self._handle.btrfs_subvolume_list(self._there(volume.name)):
-                    name = f"btrfsvol:{volume.name}/{subvolume['btrfssubvolume_path']}"
+                    name = f"{SUBVOLUME_PREFIX}{volume.name}/{subvolume['btrfssubvolume_path']}"
                     path = f"/{subvolume['btrfssubvolume_path']}"
                     yield replace(
                         volume, name=name, size=0, subvolume=path, subvolume_id=subvolume["btrfssubvolume_id"]

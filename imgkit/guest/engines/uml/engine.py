@@ -12,7 +12,7 @@ from imgkit.guest.engines.layer import replay
 from imgkit.guest.engines.uml.filesystem import UmlFileSystem
 from imgkit.guest.engines.uml.machine import Machine, Refused
 from imgkit.guest.engines.uml.shelf import Shelf
-from imgkit.guest.volume import WHOLE_DISK, GuestVolume, check_mountable, search_volumes
+from imgkit.guest.volume import SUBVOLUME_PREFIX, WHOLE_DISK, GuestVolume, check_mountable, search_volumes
 from imgkit.storage.overlay import Overlay
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class UmlEngine:
             if b"d" in flags:
                 yield replace(volume, subvolume=path, subvolume_id=int(identifier))
             else:
-                name = f"btrfsvol:{volume.name}{path}"
+                name = f"{SUBVOLUME_PREFIX}{volume.name}{path}"
                 self._paths[name] = self._paths[volume.name]
                 others.append(replace(volume, name=name, size=0, subvolume=path, subvolume_id=int(identifier)))
         yield from sorted(others, key=lambda other: other.name)

@@ -17,24 +17,18 @@ _LVM_CONFIG = (
     'devices{external_device_info_source="none" use_devicesfile=0 obtain_device_list_from_udev=0 '
     'filter=["a|^/dev/vda|","a|^/dev/md|","a|^/dev/mapper/luks|","r|.*|"]} '
     "activation{udev_rules=0 udev_sync=0 verify_udev_operations=1 monitoring=0} "
-    'global{locking_dir="/run/lock" use_lvmpolld=0} backup{backup=0 archive=0}'
+    'global{locking_dir="/run/lock" use_lvmpolld=0 thin_check_executable="" cache_check_executable=""} '
+    "backup{backup=0 archive=0}"
 )
 _LVM = ("/usr/sbin/lvm", "/sbin/lvm", "/usr/bin/lvm")
 _MDADM = ("/usr/sbin/mdadm", "/sbin/mdadm", "/usr/bin/mdadm")
 _CRYPTSETUP = ("/usr/sbin/cryptsetup", "/sbin/cryptsetup", "/usr/bin/cryptsetup")
 _LVM_MODULES = ("dm-mod", "dm-snapshot", "dm-mirror", "dm-thin-pool", "dm-cache", "dm-cache-smq", "dm-raid")
 _RAID_MODULES = ("md-mod", "linear", "raid0", "raid1", "raid10", "raid456")
+# cbc comes first: a part of dm-crypt does not load without it.
 _CRYPT_MODULES = (
-    "dm-mod",
-    "dm-crypt",
-    "cbc",
-    "xts",
-    "essiv",
-    "ecb",
-    "sha512_generic",
-    "af_alg",
-    "algif_hash",
-    "algif_skcipher",
+    *("dm-mod", "cbc", "xts", "essiv", "ecb", "sha512_generic", "wp512", "rmd160"),
+    *("af_alg", "algif_hash", "algif_skcipher", "serpent_generic", "twofish_generic", "dm-crypt"),
 )
 _LVM_UUID = len("LVM-") + 64  # a longer one is a part of another volume
 _NO_FILE = 2
@@ -96,7 +90,8 @@ def _assembled() -> list[bytes]:
         path = f"/dev/mapper/{mapping}"
         shown = "/dev/" + _split(mapping) if uuid.startswith("LVM-") else path
         found.append((path, shown, name))
-    named = {os.path.realpath(f"/dev/md/{link}"): f"/dev/md/{link}" for link in _names("/dev/md")}
+    # A name may have its host's in front, which a machine leaves out of the names of its own arrays.
+    named = {os.path.realpath(f"/dev/md/{link}"): f"/dev/md/{link.rpartition(':')[2]}" for link in _names("/dev/md")}
     found += [(f"/dev/{name}", named.get(f"/dev/{name}", f"/dev/{name}"), name) for name in _block_devices("md")]
     return [f"{path}\0{shown}\0{int(_get(f'/sys/block/{name}/size')) * 512}".encode() for path, shown, name in found]
 
