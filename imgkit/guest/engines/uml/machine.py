@@ -7,6 +7,7 @@ else touches the image meanwhile. A kernel that does nothing at all for half a m
 from __future__ import annotations
 
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -69,9 +70,10 @@ class Machine:
         self._server: BlockServer | None = None
         self._is_open = True
         with ExitStack() as stack:
-            self.folder = Path(tempfile.mkdtemp(prefix="imgkit-uml-"))
-            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.folder = Path(tempfile.gettempdir()) / f"imgkit-uml-{secrets.token_hex(8)}"
             warden = stack.enter_context(_warden(self.folder))
+            self.folder.mkdir(mode=0o700)
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self._log = stack.enter_context((self.folder / "log").open("w+b"))
             listener = stack.enter_context(_listening(self.folder / _SOCKET))
             to_agent, from_agent = self._start(stack, kernel, memory)
@@ -258,7 +260,10 @@ def _closing(*fds: int) -> Iterator[None]:
 
 @contextmanager
 def _warden(folder: Path) -> Iterator[Callable[[int], None]]:
-    """A process that clears away when this one is gone; to be told of the kernel. See `warden`."""
+    """A process that clears away when this one is gone; to be told of the kernel. See `warden`.
+
+    It knows the folder before there is one, so that there is no instant in which nobody would remove it.
+    """
     command = [sys.executable, "-I", "-S", str(_HERE / "warden.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True) as warden:
         assert warden.stdin is not None
