@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from imgkit.tree import Tree
 
 
+_MAX_HEADED = 256 << 20
+
+
 class TreeEdits:
     """A tree as it will be. Later steps of a recipe see what earlier ones have edited. `tree` is the one that is.
 
@@ -38,6 +41,11 @@ class TreeEdits:
                 raise ConfigError(f"too long for what it should be: {size:,} bytes", path=path)
             self._before[path] = self._after[path] = None if size is None else self.tree.read(path)
         return self._after[path]
+
+    def head(self, path: str, length: int) -> bytes:
+        """The first bytes of a file of the tree; none where there is no file, or one of more than 256 MiB."""
+        size = self.size(path)
+        return self.tree.read(path)[:length] if size is not None and size <= _MAX_HEADED else b""
 
     def size(self, path: str) -> int | None:
         """Size of a file of the tree, in bytes; None where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -52,6 +53,9 @@ _MARKS = (
     (Family.ALPINE, ("/.alpine-release", "/apks")),
     (Family.DEBIAN, ("/.disk/cd_type", "/.disk/udeb_include", "/.disk/mini-info", "/install.amd", "/.disk/info")),
 )
+# Others than Anaconda have a .treeinfo too, such as XenServer's installer: without a word on Anaconda's images.
+_TREEINFO = "/.treeinfo"
+_IMAGES = re.compile(r"^\[(?:images-|stage2|tree|variant|checksums)", re.MULTILINE)
 _UEFI_LOADERS = {
     "bootx64.efi": "x86_64",
     "bootaa64.efi": "aarch64",
@@ -75,7 +79,7 @@ def find_installer(tree: Tree) -> Installer | None:
     for family, marks in _MARKS:
         for mark in marks:
             found = edits.spelled(mark)
-            if found is not None:
+            if found is not None and (mark != _TREEINFO or _IMAGES.search("\n".join(_lines(edits, mark)))):
                 return Installer(family, _name(edits), _architecture(edits), found)
     return None
 

@@ -11,10 +11,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imgkit.bootloaders import unedited
+from imgkit.bootloaders.files import Loader
+from imgkit.bootloaders.uki import loader as uki
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imgkit.bootloaders.files import BootFile
     from imgkit.treeedits import TreeEdits
 
 _EDIT = "`imgkit edit`"
+_MAX_NAMED = 12
+_MAX_README = 4096
+_BOOT_FILES = (".efi", "isolinux.bin", "bootmgr", ".c32", "cdboot.img", "eltorito.img", "stage2_eltorito")
+_OUTSIDE = "If the kernel is started from outside, give it console=ttyS0,115200n8 there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +90,54 @@ _PFSENSE = re.compile(rb"pfsense|opnsense|truenas|freenas|ghostbsd|midnightbsd",
 _MEMORY_TEST = re.compile(r"mem(?:test|86).*|mt86.*", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class NoLinux:
+    """Why no Linux of a medium can be given a console: one sentence, its file or "", and what to do."""
+
+    message: str
+    file: str
+    hint: str
+
+
+def why_no_linux(edits: TreeEdits, boots: Sequence[BootFile], roots: Sequence[str] = ()) -> NoLinux:
+    """Why none of the boot menus starts a Linux that is known, in the words that help most."""
+    found = recognise(edits)
+    if found is not None:
+        return NoLinux(f"it is {found.what} ({found.evidence}); imgkit enables consoles of Linux", "", found.hint)
+    for other in unedited.checks(unedited.find_unedited(edits, roots)):
+        return NoLinux(f"{other.file} {other.message}", other.file, other.hint)
+    for boot in boots:
+        if boot.loader is Loader.UKI:
+            message, hint = uki.sealed(edits, boot.path)
+            return NoLinux(f"{boot.path} is {message}", boot.path, hint)
+    if boots:
+        files = ", ".join([boot.path for boot in boots][:_MAX_NAMED])
+        hint = "`imgkit inspect` shows what the image is; `imgkit edit` changes a boot menu that is not understood."
+        return NoLinux(f"no Linux boot entry found: {files}", "", hint)
+    names = _boot_files(edits)
+    if names:
+        return NoLinux(f"no boot menu that is known here; what was found: {', '.join(names)}", "", _OUTSIDE)
+    held = ", ".join(edits.names("/")[:_MAX_NAMED]) or "nothing"
+    return NoLinux(f"no boot loader: it is a volume of data, which holds {held}", "", _OUTSIDE)
+
+
+def _boot_files(edits: TreeEdits) -> list[str]:
+    """The boot loaders that are there, known by their names."""
+    places = ("/EFI/BOOT", "/isolinux", "/boot", "/boot/grub", "/images", "/")
+    folders = [folder for place in places if (folder := edits.spelled(place))]
+    files = (f"{folder.rstrip('/')}/{name}" for folder in folders for name in edits.names(folder))
+    return [path for path in files if path.lower().endswith(_BOOT_FILES)][:_MAX_NAMED]
+
+
 def recognise(edits: TreeEdits) -> Foreign | None:
     """What the medium is, where its files tell; None where they do not."""
     for mark in _MARKS:
         found = _first(edits, mark.paths)
         if found is not None and (not mark.also or _first(edits, mark.also) is not None):
             return Foreign(mark.what, found, mark.hint)
+    readme = edits.spelled("/README.TXT")
+    if edits.names("/") in ([], ["README.TXT"]) and readme and b"UDF" in edits.head(readme, _MAX_README):
+        return Foreign("a medium whose files are in a UDF volume, as Windows has it", readme, _MARKS[0].hint)
     for folder in ("/", "/boot", "/EFI/BOOT", "/isolinux"):
         spelled = edits.spelled(folder)
         names = edits.names(spelled) if spelled else []

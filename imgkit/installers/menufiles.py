@@ -11,6 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
+from imgkit.bootloaders import efi
 from imgkit.bootloaders.files import BootFile, Loader
 from imgkit.bootloaders.grub2 import loader as grub
 from imgkit.errors import ConfigError
@@ -34,6 +35,7 @@ _GRUB_FILES = (
 )
 _GRUB_LEGACY_FILES = ("/boot/grub/menu.lst", "/boot/grub/grub.conf", "/menu.lst", "/grub/menu.lst")
 _LOADER_FOLDERS = ("/loader", "/boot/loader")
+_REMOVABLE = re.compile(r"boot(?:x64|ia32|aa64|arm|riscv64|loongarch64)\.efi", re.IGNORECASE)
 # FAT images that UEFI boots from: Debian's, Fedora's, SUSE's, Arch's, iPXE's.
 _BOOT_IMAGES = (
     *("/boot/grub/efi.img", "/images/efiboot.img", "/EFI/archiso/efiboot.img", "/efi.img", "/boot/efi.img"),
@@ -102,8 +104,23 @@ def _in_vendor_folder(edits: TreeEdits, folder: str) -> Iterator[BootFile]:
             # Named for GRUB legacy, which Fedora had before GRUB 2; later a copy of grub.cfg.
             is_legacy = not re.search(rb"^\s*menuentry\s", edits.read(path) or b"", re.MULTILINE)
             yield BootFile(Loader.GRUB_LEGACY if is_legacy else Loader.GRUB, path)
-        elif lower.endswith(".efi") and folder.lower().endswith("/linux"):
+        elif lower.endswith(".efi") and (folder.lower().endswith("/linux") or _is_kernel(edits, path, lower)):
             yield BootFile(Loader.UKI, path)
+
+
+def efi_programs(edits: TreeEdits, roots: Iterable[str] = ()) -> Iterator[str]:
+    """What UEFI firmware starts by itself: EFI/BOOT/BOOT*.EFI in the tree, and in what it takes for a root."""
+    for root in dict.fromkeys(("", *(root.rstrip("/") for root in roots), *_images(edits))):
+        folder = edits.spelled(f"{root}/EFI/BOOT")
+        names = edits.names(folder) if folder else []
+        yield from (f"{folder}/{name}" for name in names if _REMOVABLE.fullmatch(name))
+
+
+def _is_kernel(edits: TreeEdits, path: str, name: str) -> bool:
+    """Whether firmware starts Linux at once, without a boot loader that has a menu."""
+    if not _REMOVABLE.fullmatch(name):
+        return False
+    return efi.identify(edits.head(path, efi.HEAD)) is not efi.EfiProgram.OTHER
 
 
 def _files(edits: TreeEdits, loader: Loader, paths: Iterable[str]) -> Iterator[BootFile]:

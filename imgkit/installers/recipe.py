@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import menus as defaults
-from imgkit.bootloaders.files import Loader
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import UnsupportedError
@@ -18,6 +17,7 @@ from imgkit.installers import coreos
 from imgkit.installers.answers import answer_file
 from imgkit.installers.arguments import ask_in_text
 from imgkit.installers.detection import find_installer
+from imgkit.installers.foreign import recognise, why_no_linux
 from imgkit.installers.menufiles import boots_normally, find_menus, read_kernels
 from imgkit.treeedits import TreeEdits, named
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from imgkit.bootloaders.files import BootFile
     from imgkit.configtext.checks import KernelLine
     from imgkit.tree import Change, Tree
-
-_MAX_NAMED = 12
 
 
 def enable(
@@ -54,7 +52,7 @@ def enable(
         raise errors[0]
     options = _for_installer(options or EnableOptions(), kernels)
     if not areas:
-        _require_kernels(edits, boots, kernels)
+        _require_kernels(edits, boots, kernels, roots)
         files = (*(boot.path for boot in boots), *(kernel.file for kernel in kernels))
         coreos.check_unlisted(edits, tuple(dict.fromkeys(files)))
     unreadable = [error.path for error in errors]
@@ -83,41 +81,20 @@ def _for_installer(options: EnableOptions, kernels: Sequence[KernelLine]) -> Ena
     return replace(options, installer=True, recovery=options.recovery or not boots_normally(kernels))
 
 
-def _require_kernels(edits: TreeEdits, boots: Sequence[BootFile], kernels: Sequence[KernelLine]) -> None:
-    if not boots:
-        raise UnsupportedError(
-            f"no boot menu that is known here; what was found: {_found(edits)}",
-            hint="If the kernel is started from outside, give it console=ttyS0,115200n8 there.",
-        )
+def _require_kernels(
+    edits: TreeEdits, boots: Sequence[BootFile], kernels: Sequence[KernelLine], roots: Sequence[str]
+) -> None:
     if kernels:
         return
-    sealed = next((boot.path for boot in boots if boot.loader is Loader.UKI), None)
-    if sealed is not None:
-        raise UnsupportedError(
-            f"{sealed} is a unified kernel image: its command line is sealed inside",
-            hint="Use an image of the same release that boots by GRUB or ISOLINUX.",
-        )
+    why = why_no_linux(edits, boots, roots)
     checks = (check for boot in boots for check in loaders.module_for(boot).checks(edits, boot.path, SerialConsole()))
-    lost = next((check for check in checks if check.hint and not check.ok), None)
-    if lost is not None:
+    lost = next((check for check in checks if check.hint and not check.ok and not why.file), None)
+    if lost is not None and recognise(edits) is None:
         where = f"{lost.file}:{lost.line}" if lost.line else lost.file
         raise UnsupportedError(
             f"no boot menu that could be followed boots Linux: {where}: {lost.message}", hint=lost.hint
         )
-    files = ", ".join([boot.path for boot in boots][:_MAX_NAMED])
-    raise UnsupportedError(
-        f"no Linux boot entry found: {files}",
-        hint="`imgkit inspect` shows what the image is; `imgkit edit` changes a boot menu that is not understood.",
-    )
-
-
-def _found(edits: TreeEdits) -> str:
-    """The boot loaders that are there, else the names at the top."""
-    places = ("/EFI/BOOT", "/isolinux", "/boot", "/images", "/")
-    folders = [folder for place in places if (folder := edits.spelled(place))]
-    files = (f"{folder.rstrip('/')}/{name}" for folder in folders for name in edits.names(folder))
-    known = [path for path in files if path.lower().endswith((".efi", "isolinux.bin", "bootmgr", ".c32", "cdboot.img"))]
-    return ", ".join((known or edits.names("/"))[:_MAX_NAMED]) or "nothing"
+    raise UnsupportedError(why.message, hint=why.hint)
 
 
 def _refuse_signed(edits: TreeEdits, changes: Sequence[Change]) -> None:

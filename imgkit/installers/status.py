@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import menus as defaults
+from imgkit.bootloaders import unedited
 from imgkit.bootloaders.bootmenu import Behaviour
 from imgkit.bootloaders.files import Loader
 from imgkit.bootloaders.syslinux import menu as syslinuxmenus
@@ -18,7 +19,8 @@ from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, s
 from imgkit.configtext.serial import default_console
 from imgkit.installers import coreos
 from imgkit.installers.detection import find_installer
-from imgkit.installers.menufiles import boots_normally, find_menus, read_kernels
+from imgkit.installers.foreign import why_no_linux
+from imgkit.installers.menufiles import boots_normally, efi_programs, find_menus, read_kernels
 from imgkit.treeedits import TreeEdits, named
 
 if TYPE_CHECKING:
@@ -28,9 +30,13 @@ if TYPE_CHECKING:
     from imgkit.bootloaders.files import BootFile
     from imgkit.configtext.checks import KernelLine
     from imgkit.configtext.serial import SerialConsole
+    from imgkit.errors import ConfigError
     from imgkit.tree import Tree
 
 _MAX_NAMED = 5
+_MENUS = (Loader.GRUB, Loader.GRUB_LEGACY, Loader.EXTLINUX)
+_ISOLINUX = ("/isolinux/isolinux.bin", "/boot/isolinux/isolinux.bin", "/isolinux.bin", "/boot/syslinux/isolinux.bin")
+_BY_HAND = "Add the console to what it starts with `imgkit edit`, or start the image under the other firmware."
 
 
 def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[str] = ()) -> Status:
@@ -41,11 +47,12 @@ def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[
     """
     edits, installer = TreeEdits(tree), find_installer(tree)
     boots = find_menus(edits, roots)
-    kernels, errors = read_kernels(edits, boots)
+    by_menu, errors = read_kernels(edits, boots)
+    kernels = by_menu
     listed = {kernel.file for group in kernels for kernel in group}
     if boots_normally(kernel for group in kernels for kernel in group):
         kernels = [[kernel for kernel in group if not kernel.is_recovery] for group in kernels]
-    kernels += [[kernel] for kernel in coreos.kernels(edits) if kernel.file not in listed]
+    kernels = [*kernels, *([kernel] for kernel in coreos.kernels(edits) if kernel.file not in listed)]
     used = console_in_use([kernel for group in kernels for kernel in group])
     console = console or used or default_console(installer.arch if installer else "")
     unreadable = [error.path for error in errors]
@@ -54,9 +61,41 @@ def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[
         Check(CheckKind.LOADER, False, error.path, error.line or 0, error.message, error.hint or "") for error in errors
     ]
     links += [check for group in _once(kernels) if group for check in _kernel_checks(group, console)]
-    if not any(kernels):
-        links.append(Check(CheckKind.KERNEL, False, "", 0, "no boot menu that is known here boots Linux"))
+    if any(kernels):
+        if not coreos.find_areas(edits):  # whose files for the mainframe are edited
+            links += unedited.checks(unedited.find_unedited(edits, roots))
+        links += _halves(edits, boots, by_menu, errors, roots)
+    else:
+        why = why_no_linux(edits, boots, roots)
+        links.append(Check(CheckKind.KERNEL, False, why.file, 0, why.message, hint=why.hint))
     return Status(console, tuple(links))
+
+
+def _halves(
+    edits: TreeEdits,
+    boots: Sequence[BootFile],
+    kernels: Sequence[Sequence[KernelLine]],
+    errors: Sequence[ConfigError],
+    roots: Sequence[str],
+) -> Iterator[Check]:
+    """What BIOS or UEFI starts, and leads to no Linux that is known: the other one's menu does not make up for it."""
+    unreadable = {error.path for error in errors}
+    for boot, group in zip(boots, kernels, strict=True):
+        if boot.loader in _MENUS and not group and boot.path not in unreadable:
+            yield Check(CheckKind.LOADER, False, boot.path, 0, "has no entry that starts Linux", hint=_BY_HAND)
+    program = next(efi_programs(edits, roots), None)
+    if program is not None and not any(map(_is_for_uefi, boots)):
+        message = "is started by UEFI firmware, and its menu is not known"
+        yield Check(CheckKind.LOADER, False, program, 0, message, hint=_BY_HAND, firmware="UEFI")
+    binary = next((path for place in _ISOLINUX if (path := edits.spelled(place))), None)
+    if binary is not None and not any(boot.loader is Loader.EXTLINUX for boot in boots):
+        message = "is started by BIOS firmware, and its configuration is not known"
+        yield Check(CheckKind.LOADER, False, binary, 0, message, hint=_BY_HAND, firmware="BIOS")
+
+
+def _is_for_uefi(boot: BootFile) -> bool:
+    """Whether a program that UEFI starts may read it: SYSLINUX has one, which looks beside itself."""
+    return boot.loader is not Loader.EXTLINUX or "/efi/" in boot.path.lower()
 
 
 def _once(groups: Iterable[list[KernelLine]]) -> Iterator[list[KernelLine]]:

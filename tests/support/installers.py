@@ -24,7 +24,6 @@ terminal_output serial console
 DEBIAN_ISOLINUX = {
     "/.disk/cd_type": "not_complete\n",
     "/.disk/info": 'Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST with firmware\n',
-    "/EFI/boot/bootx64.efi": b"MZ",
     "/isolinux/isolinux.cfg": "# D-I config version 2.0\npath \nprompt 0\ntimeout 0\n"
     "include menu.cfg\ndefault vesamenu.c32\n",
     "/isolinux/menu.cfg": "menu title Debian\ninclude stdmenu.cfg\ninclude gtk.cfg\ninclude txt.cfg\n"
@@ -46,6 +45,7 @@ DEBIAN_ISOLINUX = {
     "/isolinux/prompt.cfg": "prompt 1\ndisplay f1.txt\ntimeout 0\ninclude menu.cfg\ninclude exithelp.cfg\n",
 }
 DEBIAN_GRUB = {
+    "/EFI/boot/bootx64.efi": b"MZ",
     "/boot/grub/grub.cfg": """if loadfont $prefix/font.pf2 ; then
   set gfxmode=800x600
   insmod gfxterm

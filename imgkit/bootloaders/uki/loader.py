@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgkit.bootloaders import efi
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
+
+_OTHER = "Use an image of the same release that boots by GRUB or ISOLINUX."
+# systemd-stub(7): from version 254 on, unless the machine is a confidential one.
+_SMBIOS = "QEMU can add to it: -smbios type=11,value=io.systemd.stub.kernel-cmdline-extra=console=ttyS0,115200n8."
 
 
 def enable(_edits: TreeEdits, _path: str, _console: SerialConsole, _wishes: EnableOptions) -> None:
@@ -23,8 +28,14 @@ def kernels(_edits: TreeEdits, _path: str) -> Iterator[KernelLine]:
     return iter(())
 
 
-def checks(_edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Check]:
+def checks(edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Check]:
     """A link that cannot be vouched for."""
-    yield Check(
-        CheckKind.KERNEL, False, path, 0, "unified kernel image: its command line is sealed inside, and not read"
-    )
+    message, hint = sealed(edits, path)
+    yield Check(CheckKind.KERNEL, False, path, 0, message, hint=hint, firmware="UEFI")
+
+
+def sealed(edits: TreeEdits, path: str) -> tuple[str, str]:
+    """Why the command line of a program that firmware starts cannot be changed, and what to do."""
+    if efi.identify(edits.head(path, efi.HEAD)) is efi.EfiProgram.KERNEL:
+        return ("a Linux kernel that the firmware starts itself: it has no command line that could be changed", _OTHER)
+    return ("a unified kernel image: its command line is sealed inside", f"{_SMBIOS} Or u{_OTHER[1:]}")
