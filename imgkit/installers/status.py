@@ -67,6 +67,7 @@ def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[
         links += _halves(edits, boots, by_menu, errors, roots)
     else:
         why = why_no_linux(edits, boots, roots)
+        links = [link for link in links if not why.file or link.file != why.file]  # said once
         links.append(Check(CheckKind.KERNEL, False, why.file, 0, why.message, hint=why.hint))
     return Status(console, tuple(links))
 
