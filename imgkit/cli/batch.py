@@ -134,7 +134,8 @@ def status(
             for record in map(opened.record, numbers):
                 told = record.outcome.message or record.output or ""
                 if failing := record.outcome.failing:
-                    told = f"{told}  {len(failing)} checks failed, the first: {sentence(failing[0])}".strip()
+                    failed = f"{len(failing)} check{'s' if len(failing) != 1 else ''} failed"
+                    told = f"{told}  {failed}: {sentence(failing[0])}".strip()
                 out(f"{record.outcome.state:<9} {record.input}{f'  {told}' if told else ''}")
         note(total(opened.counts()))
 
