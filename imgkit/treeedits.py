@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from imgkit.configtext.text import MAX_SIZE, decode, encode
 from imgkit.errors import ConfigError, TreeError
 from imgkit.tree import Change, FileType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
     from imgkit.tree import Tree
+
+_Found = TypeVar("_Found")
 
 
 _MAX_HEADED = 256 << 20
@@ -32,6 +34,12 @@ class TreeEdits:
         self._links: dict[str, str] = {}
         self._removed: dict[str, str] = {}
         self._spellings: dict[str, dict[str, str]] = {}
+        self._remembered: dict[Hashable, Any] = {}
+
+    @classmethod
+    def of(cls, tree: Tree | TreeEdits) -> TreeEdits:
+        """The edits of a tree, none as yet; edits as they are."""
+        return tree if isinstance(tree, TreeEdits) else cls(tree)
 
     def read(self, path: str, *, limit: int = MAX_SIZE) -> bytes | None:
         """Contents of a file; None where there is none. ConfigError, with its path, for one of more than `limit`."""
@@ -68,7 +76,7 @@ class TreeEdits:
         text = self.text(path)
         if text is not None:
             with named(path):
-                self._after[path] = encode(edit(text))
+                self._set(path, encode(edit(text)))
 
     def edit_or_create(self, path: str, edit: Callable[[str], str]) -> None:
         """Edit a text file, or make it from what `edit` makes of the empty text."""
@@ -80,24 +88,32 @@ class TreeEdits:
         data = self.read(path)
         if data is not None:
             with named(path):
-                self._after[path] = edit(data)
+                self._set(path, edit(data))
 
     def put(self, path: str, text: str) -> None:
         """Give a file this text, whether it exists or not."""
         self.read(path)
-        self._after[path] = encode(text)
+        self._set(path, encode(text))
 
     def link(self, path: str, target: str) -> None:
         """Have a symbolic link at `path`, unless something is there."""
         if not self.is_there(path):
             self._links[path] = target
+            self._remembered.clear()
 
     def remove(self, path: str) -> None:
         """Remove a link, or a file."""
         if self._type(path) is FileType.LINK:
             self._removed[path] = self._link_target(path)
+            self._remembered.clear()
         elif self.read(path) is not None:
-            self._after[path] = None
+            self._set(path, None)
+
+    def remember(self, key: Hashable, find: Callable[[], _Found]) -> _Found:
+        """What `find` finds out about the files, found out once as long as nothing is edited. `key` stands for it."""
+        if key not in self._remembered:
+            self._remembered[key] = find()
+        return cast("_Found", self._remembered[key])
 
     def announce(self, sentence: str) -> None:
         """Have whoever asked for the edits told of a change in what the image does by itself. Twice is once."""
@@ -144,6 +160,11 @@ class TreeEdits:
         linked = [Change(path, None, target.encode(), link=True) for path, target in self._links.items()]
         removed = [Change(path, target.encode(), None, link=True) for path, target in self._removed.items()]
         return sorted(edited + linked + removed, key=lambda change: change.path)
+
+    def _set(self, path: str, data: bytes | None) -> None:
+        if self._after.get(path) != data:
+            self._remembered.clear()
+        self._after[path] = data
 
     def _spellings_in(self, folder: str) -> dict[str, str]:
         """The names in a directory by their lower case; kept, because directories of an ISO may be long."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imgkit.configtext.options import EnableOptions
     from imgkit.editing import Contents
     from imgkit.tree import Change
+    from imgkit.treeedits import TreeEdits
 
 
 ConsoleWanted: TypeAlias = "SerialConsole | Mapping[str, Any] | Callable[[str], SerialConsole] | None"
@@ -34,8 +35,8 @@ def architecture(contents: Contents) -> str:
     return find_facts(contents.tree).arch
 
 
-def console_to_enable(contents: Contents, wanted: ConsoleWanted) -> SerialConsole:
-    """The console, whole. What is left open is as usual for the architecture.
+def console_to_enable(contents: Contents, wanted: ConsoleWanted, edits: TreeEdits | None = None) -> SerialConsole:
+    """The console, whole; what is left open is as usual for the architecture. `edits` remember what was read.
 
     The port is kept where the kernels use another one of the same driver: a machine whose line is ttyS1 has it there.
     Raises UsageError for values that nothing takes.
@@ -46,7 +47,7 @@ def console_to_enable(contents: Contents, wanted: ConsoleWanted) -> SerialConsol
         return wanted(architecture(contents))
     settings, usual = wanted or {}, default_console(architecture(contents))
     if "port" not in settings:
-        used = status(contents, None).console.port
+        used = status(contents, None, edits).console.port
         if _driver(used) == _driver(usual.port):
             usual = replace(usual, port=used)
     return replace(usual, **settings)
@@ -57,7 +58,12 @@ def _driver(port: str) -> str:
 
 
 def enable(
-    contents: Contents, console: SerialConsole, options: EnableOptions, *, announce: Callable[[str], None]
+    contents: Contents,
+    console: SerialConsole,
+    options: EnableOptions,
+    edits: TreeEdits | None = None,
+    *,
+    announce: Callable[[str], None],
 ) -> list[Change]:
     """The changes that enable the console. Raises what the recipes raise.
 
@@ -66,18 +72,19 @@ def enable(
     if isinstance(contents, IsoImage):
         from imgkit.installers import recipe as installer  # noqa: PLC0415
 
-        return installer.enable(contents.tree, console, options, roots=contents.tree.boot_roots(), announce=announce)
+        roots = contents.tree.boot_roots()
+        return installer.enable(edits or contents.tree, console, options, roots=roots, announce=announce)
     from imgkit.console import recipe  # noqa: PLC0415
 
-    return recipe.enable(contents.tree, console, options, announce=announce)
+    return recipe.enable(edits or contents.tree, console, options, announce=announce)
 
 
-def status(contents: Contents, console: SerialConsole | None) -> Status:
+def status(contents: Contents, console: SerialConsole | None, edits: TreeEdits | None = None) -> Status:
     """Whether the console is enabled, link by link; None is the console that the contents themselves suggest."""
     if isinstance(contents, IsoImage):
         from imgkit.installers import status as installer  # noqa: PLC0415
 
-        return installer.status(contents.tree, console, roots=contents.tree.boot_roots())
+        return installer.status(edits or contents.tree, console, roots=contents.tree.boot_roots())
     from imgkit.console import status as installed  # noqa: PLC0415
 
-    return installed.status(contents.tree, console)
+    return installed.status(edits or contents.tree, console)

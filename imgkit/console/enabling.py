@@ -15,6 +15,7 @@ from imgkit.console import contents as consoles
 from imgkit.console.judge import judge, require
 from imgkit.editing import as_source, opened, staged
 from imgkit.storage.copy import no_progress
+from imgkit.treeedits import TreeEdits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,8 +108,9 @@ def staged_console(
     wanted: list[SerialConsole] = []
 
     def edit(contents: Contents) -> list[Change]:
-        wanted.append(consoles.console_to_enable(contents, console))
-        return consoles.enable(contents, wanted[0], options, announce=announcements.append)
+        edits = TreeEdits(contents.tree)  # what the one reads, the other need not read again
+        wanted.append(consoles.console_to_enable(contents, console, edits))
+        return consoles.enable(contents, wanted[0], options, edits, announce=announcements.append)
 
     def check(contents: Contents) -> None:
         judgements.append(judge(consoles.status(contents, wanted[0]), announcements))

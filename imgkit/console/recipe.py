@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def enable(
-    tree: Tree,
+    tree: Tree | TreeEdits,
     console: SerialConsole,
     options: EnableOptions | None = None,
     *,
@@ -39,7 +39,8 @@ def enable(
             f"--default {options.default!r} names an entry of an ISO's menu, and this is an installed system",
             hint="Set GRUB_DEFAULT, or the default of its boot loader, with `imgkit edit`.",
         )
-    edits, facts = TreeEdits(tree), find_facts(tree)
+    edits = TreeEdits.of(tree)
+    facts = find_facts(edits.tree)
     _require_boot_loader(facts)
     init = init_of(edits, facts)
     options = replace(options or EnableOptions(), unwanted=init.unwanted(console))

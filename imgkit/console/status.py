@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from imgkit.tree import Tree
 
 
-def status(tree: Tree, console: SerialConsole | None = None) -> Status:
+def status(tree: Tree | TreeEdits, console: SerialConsole | None = None) -> Status:
     """The state of an installed system's serial console.
 
     Without `console`, of the one that its kernel uses, or, where it uses none, of the usual one for its architecture.
     Raises ConfigError where a configuration file cannot be understood.
     """
-    edits, facts = TreeEdits(tree), find_facts(tree)
+    edits = TreeEdits.of(tree)
+    facts = find_facts(edits.tree)
     kernels = usual_kernels(edits, facts)
     console = console or console_in_use(kernels) or default_console(facts.arch)
     return Status(console, tuple(_links(edits, facts, kernels, console)))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def enable(
-    tree: Tree,
+    tree: Tree | TreeEdits,
     console: SerialConsole,
     options: EnableOptions | None = None,
     *,
@@ -44,7 +44,8 @@ def enable(
     UnsupportedError where no boot menu is known, or all are sealed or signed; ConfigError where a configuration file
     cannot be understood; UsageError where `options.default` names no entry.
     """
-    edits, installer = TreeEdits(tree), find_installer(tree)
+    edits = TreeEdits.of(tree)
+    installer = find_installer(edits.tree)
     boots, areas = list(find_menus(edits, roots)), coreos.find_areas(edits)
     groups, errors = read_kernels(edits, boots)
     kernels = [kernel for group in groups for kernel in group]

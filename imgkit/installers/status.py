@@ -39,13 +39,14 @@ _ISOLINUX = ("/isolinux/isolinux.bin", "/boot/isolinux/isolinux.bin", "/isolinux
 _BY_HAND = "Add the console to what it starts with `imgkit edit`, or start the image under the other firmware."
 
 
-def status(tree: Tree, console: SerialConsole | None = None, *, roots: Sequence[str] = ()) -> Status:
+def status(tree: Tree | TreeEdits, console: SerialConsole | None = None, *, roots: Sequence[str] = ()) -> Status:
     """The state of an installer's serial console; `roots` as for `recipe.enable`.
 
     Without `console`, of the one that its kernels use, or, where they use none, of the usual one for its machine.
     Raises ConfigError where a configuration file cannot be understood.
     """
-    edits, installer = TreeEdits(tree), find_installer(tree)
+    edits = TreeEdits.of(tree)
+    installer = find_installer(edits.tree)
     boots = find_menus(edits, roots)
     by_menu, errors = read_kernels(edits, boots)
     kernels = by_menu

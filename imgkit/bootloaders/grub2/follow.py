@@ -26,6 +26,7 @@ from imgkit.bootloaders.grub2.terminal import TERMINAL_COMMANDS, Terminals
 from imgkit.bootloaders.grub2.variables import NOT_KNOWN, UNKNOWN, Field, Scope, Values
 from imgkit.bootloaders.grub2.words import cells
 from imgkit.errors import ConfigError
+from imgkit.treeedits import TreeEdits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,8 @@ _SAVED = ("saved_entry", "prev_saved_entry", "next_entry", "boot_once", "recordf
 
 def follow(scripts: Scripts, path: str) -> Journey:
     """What the script at `path` leads to. Raises `ConfigError` where that file is no GRUB script."""
+    if isinstance(scripts, TreeEdits):
+        return scripts.remember(("grub2", path), _Walker(scripts, path).journey)
     return _Walker(scripts, path).journey()
 
 
