@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _PACKAGES = {
     "/etc/default/grub": "grub2",
     "/etc/kernel/cmdline": "bls",
+    "/usr/lib/kernel/cmdline": "bls",
+    "/etc/zipl.conf": "zipl",
+    "/nix/var/nix/profiles/system": "nixos",
     "/etc/default/u-boot": "syslinux",
     "/etc/default/extlinux": "syslinux",
     "/etc/update-extlinux.conf": "syslinux",

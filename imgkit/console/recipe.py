@@ -41,7 +41,7 @@ def enable(
         )
     edits = TreeEdits.of(tree)
     facts = find_facts(edits.tree)
-    _require_boot_loader(facts)
+    _require_boot_loader(facts, console)
     init = init_of(edits, facts)
     options = replace(options or EnableOptions(), unwanted=init.unwanted(console))
     for boot_file in facts.boot_files:
@@ -60,11 +60,11 @@ def enable(
     return edits.changes()
 
 
-def _require_boot_loader(facts: GuestFacts) -> None:
+def _require_boot_loader(facts: GuestFacts, console: SerialConsole) -> None:
     if not facts.boot_files:
         raise UnsupportedError(
             "no boot loader that is known here: no grub.cfg, loader entry, extlinux.conf or menu.lst was found",
-            hint="If the kernel is started from outside, give it console=ttyS0,115200n8 there.",
+            hint=f"If the kernel is started from outside, give it {console.kernel_argument()} there.",
         )
     if any(boot_file.loader not in (Loader.UKI, Loader.SYSTEMD_BOOT) for boot_file in facts.boot_files):
         return
@@ -73,5 +73,5 @@ def _require_boot_loader(facts: GuestFacts) -> None:
         raise UnsupportedError("systemd-boot has no entries: there is no kernel command line to change")
     raise UnsupportedError(
         f"{sealed} is a unified kernel image: its command line is sealed inside",
-        hint="In the guest, add console=ttyS0,115200n8 to /etc/kernel/cmdline and have the image built anew.",
+        hint=f"In the guest, add {console.kernel_argument()} to /etc/kernel/cmdline and have the image built anew.",
     )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from imgkit.configtext.serial import SerialConsole
 
 _FIELD = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9_-]*)(?:[ \t]+|$)")
+_KERNEL = re.compile(r"/(?:vmlinu|bzImage|Image|linux-\d|kernel)[^/]*$")
+_UKI = re.compile(r"/EFI/Linux/[^/]+\.efi$", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 
@@ -31,15 +33,22 @@ _REFERENCE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 class EntryFacts:
     """A loader entry. `arguments` are those of all its options lines, `$variables` as they are written.
 
-    `line` is that of the last options line, 0 without one.
+    `line` is that of the last options line, 0 without one. `linux` is the kernel, also where the key `efi` names it, as
+    an EFI program; `uki` a unified kernel image.
     """
 
     title: str
     linux: str
+    uki: str
     line: int
     arguments: tuple[str, ...]
     is_recovery: bool
     references: tuple[str, ...]
+
+    @property
+    def is_linux(self) -> bool:
+        """Whether it starts a Linux kernel whose command line is in the entry."""
+        return bool(self.linux) and kernelargs.is_linux(self.linux)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +67,11 @@ def facts(text: str) -> EntryFacts:
     fields = tuple(_fields(text))
     arguments = tuple(a for field in fields if field.key == "options" for a in _split(text, field))
     values = {field.key: text[field.start : field.stop].rstrip() for field in fields}
-    title = values.get("title", "")
+    title, program = values.get("title", ""), values.get("efi", "")
     return EntryFacts(
         title=title,
-        linux=values.get("linux", ""),
+        linux=values.get("linux", "") or (program if _KERNEL.search(program) else ""),
+        uki=values.get("uki", "") or (program if _UKI.search(program) else ""),
         line=max((field.line for field in fields if field.key == "options"), default=0),
         arguments=kernelargs.texts(arguments),
         is_recovery="(recovery mode)" in title or kernelargs.is_recovery(arguments),
@@ -85,7 +95,7 @@ def enable(
     Raises `ConfigError` for a line that is no field.
     """
     found = facts(text)
-    if not found.linux or not kernelargs.is_linux(found.linux) or (found.is_recovery and not recovery):
+    if not found.is_linux or (found.is_recovery and not recovery):
         return text
     patterns = tuple(remove)
     references = " ".join((variables or {}).get(name, "") for name in found.references)

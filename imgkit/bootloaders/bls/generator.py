@@ -1,4 +1,10 @@
-"""kernel-install: /etc/kernel/cmdline, from which the entries of later kernels are made."""
+"""kernel-install: the command line from which the entries of later kernels are made.
+
+/etc/kernel/cmdline counts. Where it is missing, /usr/lib/kernel/cmdline does, which is the vendor's: that one stays,
+and what it should be becomes a file in /etc.
+
+https://www.freedesktop.org/software/systemd/man/latest/kernel-install.html
+"""
 
 from __future__ import annotations
 
@@ -18,16 +24,26 @@ if TYPE_CHECKING:
     from imgkit.treeedits import TreeEdits
 
 PATH = "/etc/kernel/cmdline"
+VENDOR = "/usr/lib/kernel/cmdline"
 
 
 def enable(edits: TreeEdits, console: SerialConsole, options: EnableOptions) -> None:
     """Put the console on the command line of later kernels."""
-    edits.edit(PATH, partial(bls.enable_cmdline, console=console, remove=options.removed))
+    edit = partial(bls.enable_cmdline, console=console, remove=options.removed)
+    vendor = None if edits.is_there(PATH) else edits.text(VENDOR)
+    if vendor is None:
+        edits.edit(PATH, edit)
+        return
+    with named(VENDOR):
+        after = edit(vendor)
+    if after != vendor:
+        edits.put(PATH, after)
 
 
 def checks(edits: TreeEdits, console: SerialConsole) -> Iterator[Check]:
     """Whether later kernels use the console."""
-    with named(PATH):
-        arguments = kernelargs.new(bls.cmdline_facts(edits.text(PATH) or ""))
+    path = PATH if edits.is_there(PATH) else VENDOR
+    with named(path):
+        arguments = kernelargs.new(bls.cmdline_facts(edits.text(path) or ""))
     ok = kernelargs.has_console(arguments, console)
-    yield Check(CheckKind.KEPT, ok, PATH, 1, f"new kernels will {'' if ok else 'not '}use {console.port}")
+    yield Check(CheckKind.KEPT, ok, path, 1, f"new kernels will {'' if ok else 'not '}use {console.port}")

@@ -6,10 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders.bls import config as bls
-from imgkit.bootloaders.grub2 import environment as grubenv
+from imgkit.bootloaders.grub2 import kernelopts
+from imgkit.bootloaders.uki.loader import SEALED_HINT
 from imgkit.configtext import kernelargs
-from imgkit.configtext.checks import Check, KernelLine
-from imgkit.treeedits import named
+from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,36 +18,35 @@ if TYPE_CHECKING:
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
 
-_ENVIRONMENTS = ("/boot/grub2/grubenv", "/boot/grub/grubenv", "/boot/efi/EFI/fedora/grubenv")
-
 
 def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableOptions) -> None:
-    """Put the entry's kernel on the console: in GRUB's environment where that has the arguments, else in the entry."""
-    for block in _ENVIRONMENTS:
-        edits.edit_bytes(block, partial(grubenv.enable, console=console, remove=options.removed))
+    """Put the entry's kernel on the console: in GRUB's `kernelopts` where that has the arguments, else in the entry."""
+    kernelopts.enable(edits, console, options)
     entry = partial(bls.enable, console=console, recovery=options.recovery, installer=options.installer)
     edits.edit(path, partial(entry, remove=options.removed, variables=_variables(edits)))
 
 
 def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:
-    """The entry's command line, if it boots Linux."""
+    """The entry's command line, if it boots Linux; once for each GRUB that gives it `kernelopts` of its own."""
     entry = bls.facts(edits.text(path) or "")
-    if entry.linux and kernelargs.is_linux(entry.linux):
-        variables = _variables(edits)
-        referred = [word for name in entry.references for word in variables.get(name, "").split()]
+    if not entry.is_linux:
+        return
+    sources = list(kernelopts.find(edits)) if kernelopts.NAME in entry.references else []
+    for source in sources or [kernelopts.KernelOptions(path, entry.line, {})]:
+        referred = [word for name in entry.references for word in source.variables.get(name, "").split()]
         arguments = kernelargs.new((*entry.arguments, *referred))
-        yield KernelLine(path, entry.line, entry.title, arguments, entry.is_recovery)
+        yield KernelLine(source.file, source.line, entry.title, arguments, entry.is_recovery)
 
 
-def checks(_edits: TreeEdits, _path: str, _console: SerialConsole) -> Iterator[Check]:
-    """Nothing: an entry has no menu of its own."""
-    return iter(())
+def checks(edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Check]:
+    """An entry has no menu of its own; one that starts a unified kernel image is named."""
+    entry = bls.facts(edits.text(path) or "")
+    if entry.uki:
+        told = (
+            f"{entry.title or 'an entry'} starts {entry.uki}, a unified kernel image: its command line is sealed inside"
+        )
+        yield Check(CheckKind.KERNEL, False, path, 0, told, SEALED_HINT, entry=entry.title)
 
 
 def _variables(edits: TreeEdits) -> dict[str, str]:
-    for path in _ENVIRONMENTS:
-        block = edits.read(path)
-        if block is not None:
-            with named(path):
-                return grubenv.facts(block)
-    return {}
+    return next((source.variables for source in kernelopts.find(edits)), {})

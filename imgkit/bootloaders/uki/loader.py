@@ -19,6 +19,14 @@ _OTHER = "Use an image of the same release that boots by GRUB or ISOLINUX."
 _SMBIOS = "QEMU can add to it: -smbios type=11,value=io.systemd.stub.kernel-cmdline-extra=console=ttyS0,115200n8."
 
 
+SEALED_HINT = (
+    "In the guest, add the console to /etc/kernel/cmdline and have the image built anew: kernel-install add-all."
+)
+# Where kernel-install puts them, for systemd-boot to list.
+_FOLDER = "/EFI/Linux/"
+_GRUB_MENUS = ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")
+
+
 def enable(_edits: TreeEdits, _path: str, _console: SerialConsole, _wishes: EnableOptions) -> None:
     """Leave it as it is; the recipe refuses a system that has nothing else."""
 
@@ -29,7 +37,11 @@ def kernels(_edits: TreeEdits, _path: str) -> Iterator[KernelLine]:
 
 
 def checks(edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Check]:
-    """A link that cannot be vouched for."""
+    """One that cannot be vouched for, unless what boots is GRUB, which does not list what lies in EFI/Linux."""
+    if _is_beside_grub(edits, path):
+        told = "a unified kernel image: its command line is sealed inside; GRUB boots this system and does not start it"
+        yield Check(CheckKind.KERNEL, True, path, 0, told, firmware="UEFI")
+        return
     message, hint = sealed(edits, path)
     yield Check(CheckKind.KERNEL, False, path, 0, message, hint=hint, firmware="UEFI")
 
@@ -38,4 +50,12 @@ def sealed(edits: TreeEdits, path: str) -> tuple[str, str]:
     """Why the command line of a program that firmware starts cannot be changed, and what to do."""
     if efi.identify(edits.head(path, efi.HEAD)) is efi.EfiProgram.KERNEL:
         return ("a Linux kernel that the firmware starts itself: it has no command line that could be changed", _OTHER)
+    if _FOLDER in path:
+        return ("a unified kernel image: its command line is sealed inside", f"{SEALED_HINT} {_SMBIOS}")
     return ("a unified kernel image: its command line is sealed inside", f"{_SMBIOS} Or u{_OTHER[1:]}")
+
+
+def _is_beside_grub(edits: TreeEdits, path: str) -> bool:
+    esp, folder, _ = path.rpartition(_FOLDER)
+    listed = any(edits.is_there(f"{esp}/{name}") for name in ("loader/loader.conf", "EFI/systemd"))
+    return bool(folder) and not listed and any(edits.is_there(menu) for menu in _GRUB_MENUS)

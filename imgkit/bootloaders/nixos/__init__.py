@@ -1,0 +1,1 @@
+"""NixOS, whose boot menu is made from a declaration of the system."""

@@ -1,0 +1,1 @@
+"""zipl, the boot loader of s390x."""
