@@ -59,12 +59,15 @@ class Scene:
 
 
 def lay_out(state: State, folder: Path) -> None:
-    """Make a folder hold exactly these files."""
+    """Make a folder hold exactly these files. What is there already stays the file (the inode) that it is."""
     for path in folder.iterdir():
-        path.unlink()
+        if path.name not in state:
+            path.unlink()
     for name, (data, mark) in state.items():
         (folder / name).write_bytes(data)
         (folder / name).chmod(0o600)
+        with suppress(OSError):
+            os.removexattr(folder / name, MARK)
         if mark is not None:
             os.setxattr(folder / name, MARK, mark)
 
@@ -146,6 +149,8 @@ def judge(scene: Scene, folder: Path, victim: Victim, ended: Ended | None, *, ag
         wrong.append("a third state")
     if scene.target == "disk" and now != shown:
         wrong.append("recovery leaves something else than a reader saw")
+    if now == scene.allowed[-1] and "--undo" in scene.words and not (folder / "u").exists():
+        wrong.append("it is done, and its undo file is gone")
     if scene.target != "disk" and image.read_bytes() != scene.before["disk"][0]:
         wrong.append("the input was changed")
     if again:
