@@ -180,7 +180,9 @@ def end(
     from imgkit.cli.render import note, print_json
 
     if as_json:
-        print_json(kind, 1, {"counts": counts, "failed": list(failed), "interrupted": interrupted})
+        print_json(
+            kind, 1, {"counts": counts, "failed": list(failed)} | ({"interrupted": interrupted} if is_run else {})
+        )
     else:
         note(f"{'interrupted; ' if interrupted else ''}{prefix}{total(counts)}")
     if interrupted:

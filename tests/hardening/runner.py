@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AREAS = {"kills": 90, "faults": 90, "signals": 60, "powercuts": 1500}
+AREAS = {"kills": 60, "faults": 60, "signals": 40, "powercuts": 800}
 """The areas by module, and the cases of each in a run of the suite: some seconds of one CPU."""
 
 
