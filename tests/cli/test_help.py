@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from imgkit import errors
-from imgkit.cli.main import EXIT_STATUS, app
+from imgkit.cli.main import BUG, EXIT_STATUS, app
 from tests.cli.command import environment, imgkit, script
 
 ROOT = typer.main.get_command(app)
@@ -78,7 +78,7 @@ def test_the_exit_statuses_are_listed_and_distinct():
     listed = imgkit("exit-status")
     assert listed.status == 0
     numbers = [int(line.split()[0]) for line in listed.text.splitlines()]
-    assert numbers == [0, 1, *EXIT_STATUS.values(), 129, 130, 143, 141]
+    assert numbers == [0, 1, *EXIT_STATUS.values(), BUG, 129, 130, 143, 141]
     assert len(set(numbers)) == len(numbers)
 
 
