@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from imgkit.bootloaders.grub2 import config, menu
@@ -326,3 +328,36 @@ def test_a_menu_on_another_port_is_one():
     (shown,) = follow(TreeEdits(MemoryTree(files)), GRUB).menus
     assert config.shows_on(shown, SerialConsole("ttyS1", 9600, keep_vga=False))
     assert not config.shows_on(shown, CONSOLE)
+
+
+# -- scripts made to take long ----------------------------------------------------------------------------------------
+
+MANY = " ".join(map(str, range(300)))
+HOSTILE = {
+    "loops": f"for a in {MANY}; do for b in {MANY}; do for c in {MANY}; do x=$a$b$c; done; done; done\n",
+    "doubled values": "a=xxxxxxxxxx\n" + "a=$a$a\n" * 60,
+    "doubled scripts": "a='b;'\n" + "a=$a$a\n" * 18 + 'eval "$a"\n',
+    "branches": "".join(f"if x; then v{i}=1; else v{i}=2; fi\n" for i in range(1000)),
+    "values of one variable": "".join(f"if x; then v=a{i}; fi\n" for i in range(2000)),
+    "products": "".join(f"if x; then v{i}=1; else v{i}=2; fi\n" for i in range(30))
+    + f"source /{''.join(f'$v{i}' for i in range(30))}\n",
+    "functions": "".join(f"function f{i} {{ f{i + 1}; f{i + 1}; }}\n" for i in range(60)) + "f0\n",
+    "recursion": "function f { if x; then f; else f; fi; }\nf\n",
+    "definitions": "".join(f"if x; then function f {{ g{i}; }}; fi\n" for i in range(500)) + "f\n" * 500,
+    "terminals": "".join(f"if x; then terminal_output a{i}; fi\n" for i in range(1000)) + "menuentry a { linux /v; }\n",
+    "submenus": "terminal_output console\n" * 500 + "submenu a { terminal_output b; menuentry c { d; }; }\n" * 500,
+    "menus that open themselves": "".join(
+        f"menuentry a{i} {{ v=$v{i}; export v; configfile /boot/grub/grub.cfg; }}\n" for i in range(300)
+    ),
+    "long values": "a='" + "x" * 900_000 + "'\nfor b in $a $a $a; do c=$b$a; done\n",
+    "patterns": "for a in /*/*/*/*/*; do for b in /*/*/*/*; do source $a; done; done\n",
+    "an expression": f'regexp --set 1:a "(a*)*(a*)*" "{"a" * 200}b"\nregexp --set 1:a "a*a*a*b" "{"a" * 200}"\n',
+}
+
+
+@pytest.mark.parametrize("script", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_scripts_are_given_up_soon(script):
+    files = {GRUB: script, **{f"/boot/d{i}/e/f{j}": "x=1\n" for i in range(5) for j in range(20)}}
+    start = time.process_time()
+    follow(TreeEdits(MemoryTree(files)), GRUB)
+    assert time.process_time() - start < 10

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from imgkit.errors import UnsupportedError
+from imgkit.errors import ConfigError, UnsupportedError
 from imgkit.installers.detection import Family, find_installer
 from imgkit.installers.recipe import enable
+from imgkit.installers.status import status
+from imgkit.tree import apply_changes
 from tests.support import corpus
 from tests.support.installers import ARGUMENTS, CONSOLE, TERMINALS, enabled, text
 from tests.support.memorytree import MemoryTree, files_of_iso
 
 pytestmark = pytest.mark.corpus
+
+# Configurations of every kind, as GRUB would read them: those of other loaders are refused, or mean the same.
+GRUB_MENUS = sorted(
+    name for name in corpus.manifest("bootcfg") if b"menuentry" in corpus.content(name) and "/results/" not in name
+)
 
 
 def corpus_tree(folder):
@@ -76,6 +83,18 @@ def test_other_real_menus(name, path):
     kernels = sum("vmlinuz" in line or "bzImage" in line for line in before.splitlines() if "#" not in line)
     after = text(enabled({path: before}), path)
     assert after.count("console=ttyS0,115200n8") >= max(kernels, 1)
+
+
+@pytest.mark.parametrize("name", GRUB_MENUS)
+def test_each_grub_menu_of_the_corpus_is_enabled_once_or_refused(name):
+    tree = MemoryTree({"/boot/grub/grub.cfg": corpus.content(name)})
+    try:
+        apply_changes(tree, enable(tree, CONSOLE))
+    except (ConfigError, UnsupportedError) as error:
+        assert not status(tree, CONSOLE).enabled, error  # noqa: PT017
+        return
+    assert enable(tree, CONSOLE) == []
+    assert status(tree, CONSOLE).enabled
 
 
 def test_arch_as_it_ships():

@@ -39,6 +39,7 @@ _MAX_COMMANDS = 50_000
 _MAX_FILES = 200
 _MAX_DEPTH = 100
 _MAX_ROUNDS = 5
+_CHARACTERS_PER_COMMAND = 20
 
 _ENTRIES = ("menuentry", "submenu", "hiddenentry")
 _SOURCES = ("source", ".", "extract_entries_source")
@@ -152,14 +153,14 @@ class _Walker:
 
     def entry(self, page: Page, step: Step, frame: Frame, state: State) -> tuple[Entry, frozenset[Terminals]]:
         title, identifier, arguments = kernels.title_and_id(step.operands)
-        inner = Page(is_menu=False, switches=list(page.switches))
+        inner, inherited = Page(is_menu=False, switches=list(page.switches)), len(page.switches)
         below = frame._replace(page=inner, arguments=arguments, anchor=step.anchor, own_anchor=step.own_anchor)
         below = below._replace(depth=frame.depth + 1)
         self.limit(below)
         self.block(step.source, step.command.block or (), below, state)
         nested, states = self.entries(inner, below, state)
         if nested:
-            page.switches += [replace(new, is_certain=False) for new in inner.switches if new not in page.switches]
+            page.switches += [replace(new, is_certain=False) for new in inner.switches[inherited:]]
         recovery = kernels.is_recovery_entry(step.operands)
         entry = Entry(
             file=step.source.file,
@@ -318,6 +319,7 @@ class _Walker:
             self.lost(source, command, frame, f"what eval runs is not known: {_written(source, command)}")
             return
         text = "".join(character for character, _ in pieces)
+        self.count += len(text) // _CHARACTERS_PER_COMMAND
         try:
             script = self.strings.setdefault((source, command.start, text), string_source(source, pieces))
         except ConfigError as error:
@@ -336,7 +338,7 @@ class _Walker:
                 values = frozenset(value.partition("=")[2] for value in found)
                 state.variables[name] = values
                 self.note_setting(source, name, values, word, frame)
-        if command.name not in ("set", "export") and len(command.words) > 1:
+        if variables.may_set(command.name, command.words[1:]):
             lists = self.expand(source, command.words[1:], frame, state)
             results = [variables.set_by(command.name, [field.value for field in fields]) for fields in lists]
             for name in {name for result in results for name in result}:

@@ -71,5 +71,6 @@ class Opening:
         merged.become_one_of([self.state, state])
         is_new = merged.variables != self.state.variables or merged.terminals != self.state.terminals
         self.state, self.by_itself = merged, self.by_itself or by_itself
-        self.switches += [step for step in switches if step not in self.switches]
+        known = {id(step.command) for step in self.switches}
+        self.switches += [step for step in switches if id(step.command) not in known]
         return is_new

@@ -24,6 +24,7 @@ Values = frozenset[str]
 NOT_KNOWN: Values = frozenset({UNKNOWN})
 
 _MAX_VALUES = 64
+_MAX_LENGTH = 1 << 14
 _MAX_EXPRESSION = 200
 _MAX_REPEATS = 3
 _MAX_TEXT = 256
@@ -32,6 +33,7 @@ _TAME = re.compile(r"(?:\((?!\?)|\)(?![*+?{])|\[[^\[\]]*\][*+?]?|\\[^\w\s][*+?]?
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _SPACE = " \t\n"
 _WILD = "*?["
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 class Field(NamedTuple):
@@ -67,6 +69,8 @@ def joined(one: Values, other: Values) -> Values:
 
 def expand(text: str, words: Sequence[Word], scope: Scope) -> list[tuple[Field, ...]]:
     """Each list of fields that the words may stand for."""
+    if not any(word.is_dynamic or _WILDCARD.search(word.value) for word in words):
+        return [tuple(Field(word.value) for word in words)]
     parts = [list(cells(text, word.start, word.stop)) for word in words]
     names = sorted({cell.text for part in parts for cell in part if cell.is_variable})
     choices = [sorted(scope.values(name)) for name in names]
@@ -85,7 +89,7 @@ def expand(text: str, words: Sequence[Word], scope: Scope) -> list[tuple[Field, 
 def value(text: str, word: Word, scope: Scope) -> Values:
     """What one word may stand for, as the value of an assignment."""
     found = {" ".join(field.value for field in fields) for fields in expand(text, [word], scope)}
-    return frozenset(found)
+    return frozenset(value if len(value) <= _MAX_LENGTH else UNKNOWN for value in found)
 
 
 def _fields(part: Sequence[Cell], known: Mapping[str, str], scope: Scope) -> Iterator[Field]:
@@ -126,6 +130,11 @@ def _field(characters: Sequence[tuple[str, bool]]) -> Field:
 
 
 # -- commands that set variables --------------------------------------------------------------------------------------
+
+
+def may_set(name: str, words: Sequence[Word]) -> bool:
+    """Whether a command other than `set` may set variables."""
+    return name in ("unset", "read") or any(word.value.startswith(("--set", "-s")) for word in words)
 
 
 def set_by(name: str, words: Sequence[str]) -> dict[str, Values]:
