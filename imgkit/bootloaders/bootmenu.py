@@ -50,10 +50,11 @@ _MARKS = (
     (Behaviour.LIVE, re.compile(r"boot=(?:live|casper).*|rd\.live\.image|root=live:.*|archiso\w+=.*|maybe-ubiquity")),
 )
 _AUTOMATED_TITLE = re.compile(r"auto(?!mount)|unattend|kickstart|preseed|wipe|erase|destroy", re.IGNORECASE)
+_GRAPHICAL_TITLE = re.compile(r"graphical|\bGUI\b", re.IGNORECASE)
 # What the graphical variant has and its text twin lacks, or the other way round.
 _OF_A_VARIANT = re.compile(
     r"(?:vga|video|xdriver|console|speakup\.synth|accessibility|DEBIAN_FRONTEND|initrd|theme\.gfx)=.*"
-    r"|quiet|splash|nomodeset|inst\.(?:text|graphical)|textmode=1|text|-{2,3}"
+    r"|quiet|splash|nomodeset|inst\.(?:text|graphical)|textmode=1|text|proxtui|-{2,3}"
 )
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -139,16 +140,19 @@ class BootMenu:
         """
         if choice is None or self.is_chosen_by_machine:
             return None
-        if choice.behaviour() not in (Behaviour.SPEECH, Behaviour.GRAPHICAL, Behaviour.DESKTOP):
+        graphical = (Behaviour.SPEECH, Behaviour.GRAPHICAL, Behaviour.DESKTOP)
+        is_called_so = choice.asks() and _GRAPHICAL_TITLE.search(choice.title) is not None
+        if choice.behaviour() not in graphical and not is_called_so:
             return None
         if _AUTOMATED_TITLE.search(choice.title):
             return None
         twins = (
             twin
             for twin in sorted(self.choices, key=lambda other: other.submenus != choice.submenus)
-            if twin.name and not twin.unfitness() and twin.essence() == choice.essence()
+            if twin.name and twin != choice and not twin.unfitness() and twin.essence() == choice.essence()
         )
-        return next((twin for twin in twins if not _AUTOMATED_TITLE.search(twin.title)), None)
+        fit = (twin for twin in twins if not _GRAPHICAL_TITLE.search(twin.title))
+        return next((twin for twin in fit if not _AUTOMATED_TITLE.search(twin.title)), None)
 
     def titled(self, title: str) -> Choice | None:
         """The choice of this title, with those of its submenus before it where it has any; None where there is none.

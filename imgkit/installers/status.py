@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from imgkit.tree import Tree
 
 _MAX_NAMED = 5
-_MENUS = (Loader.GRUB, Loader.GRUB_LEGACY, Loader.EXTLINUX)
+_MENUS = (Loader.GRUB, Loader.EXTLINUX)
 _ISOLINUX = ("/isolinux/isolinux.bin", "/boot/isolinux/isolinux.bin", "/isolinux.bin", "/boot/syslinux/isolinux.bin")
 _BY_HAND = "Add the console to what it starts with `imgkit edit`, or start the image under the other firmware."
 

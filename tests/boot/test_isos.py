@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -108,3 +109,40 @@ def test_the_menu_of_another_family(tmp_path):
     with boot(image, drive=Drive.CD, firmware=Firmware.BIOS, memory="1G") as guest:
         guest.line.expect("GNU GRUB")
         guest.line.expect("Select a language")
+
+
+AUTOMATED = """default autoinst
+prompt 1
+timeout 30
+label autoinst
+	kernel /install.amd/vmlinuz
+	append vga=788 initrd=/install.amd/gtk/initrd.gz,/answers.cpio auto=true priority=critical --- quiet
+label install
+	kernel /install.amd/vmlinuz
+	append vga=788 initrd=/install.amd/initrd.gz --- quiet
+"""
+PRESEED = """d-i debian-installer/locale string en_US.UTF-8
+d-i keyboard-configuration/xkb-keymap select us
+d-i preseed/early_command string echo "preseed read, $(cat /proc/consoles | cut -d' ' -f1 | head -n 1)" >/dev/console
+"""
+
+
+def test_an_unattended_installation_stays_one_and_is_on_the_line(tmp_path):
+    """Its entry has the graphical installer's initial RAM disk, which asks in text where only a serial line is."""
+    command, image = str(Path(sys.executable).with_name("imgkit")), tmp_path / "image.iso"
+    (tmp_path / "preseed.cfg").write_text(PRESEED)
+    (tmp_path / "isolinux.cfg").write_text(AUTOMATED)
+    archive = subprocess.run(
+        ["cpio", "-o", "-H", "newc", "--quiet"], input=b"preseed.cfg\n", cwd=tmp_path, capture_output=True, check=True
+    )
+    (tmp_path / "answers.cpio").write_bytes(archive.stdout)
+    shutil.copyfile(fixture("iso-isolinux"), image)
+    oracle.run(command, "iso", "add", image, tmp_path / "answers.cpio", "/", "--in-place")
+    oracle.run(
+        command, "iso", "add", image, tmp_path / "isolinux.cfg", "/isolinux/isolinux.cfg", "--replace", "--in-place"
+    )
+    done = oracle.run(command, "console", "enable", image, "--in-place", "--json")
+    assert json.loads(done.stdout)["announcements"] == []
+    with boot(image, drive=Drive.CD, firmware=Firmware.BIOS, memory="1G") as guest:
+        guest.line.expect("ISOLINUX")
+        guest.line.expect("preseed read, ttyS0")

@@ -107,6 +107,27 @@ def test_a_graphical_installer_becomes_its_text_twin_and_a_menu_without_end_star
     assert by_itself(kept) == [("Graphical install", None), ("Graphical install", None)]
 
 
+def test_titles_only_tell_which_of_two_alike_is_graphical():
+    """Proxmox VE's entries differ in one word."""
+    graphical = ("Install (Graphical)", "ro ramdisk_size=16777216 rw quiet splash=silent", "/boot/initrd.img")
+    terminal = ("Install (Terminal UI)", f"{graphical[1]} proxtui vga=788", "/boot/initrd.img")
+    rescue = ("Install (Graphical, debug)", f"{graphical[1]} proxdebug", "/boot/initrd.img")
+    assert by_itself(enabled({GRUB: grub(graphical, terminal)})) == [("Install (Terminal UI)", 5)]
+    assert by_itself(enabled({GRUB: grub(rescue, terminal)}, announced=[])) == [("Install (Graphical, debug)", 5)]
+    safe = ("Install (safe graphics)", "quiet nomodeset ---", "/casper/initrd")
+    plain = ("Install", "quiet ---", "/casper/initrd")
+    assert by_itself(enabled({GRUB: grub(plain, safe)}, announced=[])) == [("Install", 5)]
+
+
+@pytest.mark.parametrize("gfxboot", ["ui gfxboot bootlogo", "gfxboot bootlogo"])
+def test_what_gfxboot_would_start_is_started_without_it(gfxboot):
+    for default in ("default b\nprompt 1\n", "default vesamenu.c32\n"):
+        head = f"{default}timeout 300\n{gfxboot}\n"
+        files = {ISOLINUX: isolinux(INSTALL, LOCAL, head=head)}
+        title = "Boot from the local disk" if "default b" in default else "Install"
+        assert by_itself(enabled(files, announced=[])) == [(title, 30)]
+
+
 def test_the_twin_is_the_same_installer():
     other = ("Expert", "priority=low vga=788 ---", TXT)
     lvm = ("LVM", "partman-auto/method=lvm --- quiet", TXT)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders.syslinux import config as syslinux
-from imgkit.bootloaders.syslinux.labels import Label, is_menu_module
+from imgkit.bootloaders.syslinux.labels import Label, is_menu_module, module_name
 from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def default_item(menu: Menu) -> Item | None:
     Without a menu, it is the label that DEFAULT names.
     """
     named = menu.labelled(menu.value("default"))
-    if not shows_menu(menu) or (menu.value("ui") and named):
+    if not shows_menu(menu) or (_has_ui(menu) and named):
         return named
     place = start_place(menu)
     for _ in range(_MAX_SUBMENUS):
@@ -255,10 +255,15 @@ def default_item(menu: Menu) -> Item | None:
 def start_place(menu: Menu) -> Place:
     """The page that shows first: that of the label that UI and DEFAULT name, of MENU START, or the top."""
     named = menu.labelled(menu.value("default"))
-    if menu.value("ui") and named:
+    if _has_ui(menu) and named:
         return named.menu
     start = menu.last("menu start")
     return start.menu if start else ()
+
+
+def _has_ui(menu: Menu) -> bool:
+    """Whether the menu's module is not named by DEFAULT, which is free to name a label."""
+    return bool(menu.value("ui") or menu.last("gfxboot"))
 
 
 def _default_line(menu: Menu, place: Place) -> Item | Place | None:
@@ -291,9 +296,12 @@ def targets(menu: Menu, item: Item, hops: int = _MAX_HOPS) -> list[Item]:
 
 
 def shows_menu(menu: Menu) -> bool:
-    """Whether a module shows the labels as a menu, by UI or DEFAULT, or by the label that DEFAULT names."""
+    """Whether a module shows the labels as a menu, by UI or DEFAULT, or by the label that DEFAULT names.
+
+    gfxboot does as well: what it starts, and when, is what the same lines say without it.
+    """
     command = menu.value("ui") or menu.value("default")
-    if is_menu_module(command):
+    if is_menu_module(command) or module_name(command) == "gfxboot" or menu.last("gfxboot"):
         return True
     named = None if menu.value("ui") else menu.labelled(command)
     return named is not None and named.label.shows_menu and not [word for word in named.label.words if word != "~"]

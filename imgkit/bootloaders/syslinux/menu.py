@@ -159,7 +159,7 @@ def _seconds(menu: Menu) -> float | None:
     """How long it waits: TIMEOUT is in tenths of a second, 0 is for ever, and without a prompt there is no waiting."""
     if not syslinuxmenu.shows_menu(menu) and menu.value("prompt") in ("", "0"):
         return 0
-    tenths = number(menu.value("timeout", _page(menu)))
+    tenths = number(menu.value("timeout", _page(menu))) or number(menu.value("totaltimeout"))
     return tenths / 10 if tenths else None
 
 
