@@ -14,6 +14,7 @@ from imgkit.bootloaders import menus as defaults
 from imgkit.bootloaders import unedited
 from imgkit.bootloaders.bootmenu import Behaviour
 from imgkit.bootloaders.files import Loader
+from imgkit.bootloaders.grub_legacy import loader as grub_legacy
 from imgkit.bootloaders.syslinux import menu as syslinuxmenus
 from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
 from imgkit.configtext.serial import default_console
@@ -83,6 +84,8 @@ def _halves(
     """What BIOS or UEFI starts, and leads to no Linux that is known: the other one's menu does not make up for it."""
     unreadable = {error.path for error in errors}
     for boot, group in zip(boots, kernels, strict=True):
+        if boot.loader is Loader.GRUB_LEGACY and grub_legacy.is_foreign(edits, boot.path):
+            continue  # another loader's, which is told already
         if boot.loader in _MENUS and not group and boot.path not in unreadable:
             yield Check(CheckKind.LOADER, False, boot.path, 0, "has no entry that starts Linux", hint=_BY_HAND)
     program = next(efi_programs(edits, roots), None)

@@ -11,6 +11,7 @@ from imgkit.errors import ConfigError, UnsupportedError
 from imgkit.installers.detection import Family, find_installer
 from imgkit.installers.recipe import enable
 from imgkit.installers.status import status
+from imgkit.tree import apply_changes
 from tests.support.installers import (
     ANACONDA,
     ARCH,
@@ -318,3 +319,23 @@ def test_an_installed_system_is_no_installer():
         find_installer(MemoryTree({"/etc/os-release": "ID=debian\n", "/boot/grub/grub.cfg": "", "/usr/bin/x": ""}))
         is None
     )
+
+
+def test_a_menu_of_grub4dos_beside_a_good_one_is_named_and_stays():
+    foreign = "set name=Live\ntitle %name%\nfind --set-root /live/vmlinuz\nkernel /live/vmlinuz boot=live\n"
+    menu = "set timeout=5\nmenuentry 'Live' {\n\tlinux /live/vmlinuz boot=live\n}\n"
+    files = {"/boot/grub/grub.cfg": menu, "/boot/grub/menu.lst": foreign}
+    tree = enabled(files)
+    assert text(tree, "/boot/grub/menu.lst") == foreign
+    (told,) = (check for check in status(tree, CONSOLE).links if check.file == "/boot/grub/menu.lst")
+    assert told.ok
+    assert told.line == 1
+    assert told.message.endswith("; nothing on the image reads it")
+    # With GRUB4DOS on the medium, one of its menus is not on the line.
+    tree = MemoryTree(files | {"/grldr": b""})
+    apply_changes(tree, enable(tree, CONSOLE))
+    (told,) = (check for check in status(tree, CONSOLE).links if not check.ok)
+    assert told.message.endswith("; /grldr may read it")
+    assert told.hint
+    with pytest.raises(UnsupportedError, match=r"menu\.lst"):
+        enable(MemoryTree({"/boot/grub/menu.lst": foreign}), CONSOLE)

@@ -66,6 +66,11 @@ def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Chec
     yield Check(CheckKind.LOADER, shown, path, line, menu_message(console, shown=shown))
 
 
+def is_foreign(edits: TreeEdits, path: str) -> bool:
+    """Whether the file is not in the language of GRUB legacy."""
+    return _facts(edits, path) is None
+
+
 def _facts(edits: TreeEdits, path: str) -> grublegacy.GrubLegacyFacts | None:
     """What the file sets; None where it is not GRUB legacy's."""
     try:
