@@ -1,0 +1,57 @@
+"""Login prompts that enabling must not break, or has to bring back: booted, and logged in several times.
+
+Two gettys on one line take each other's keys, so that hardly a login gets through; one answers every time.
+"""
+
+import shutil
+
+import pytest
+
+from imgkit.editing import ImageSource, edit_image, replace_file
+from imgkit.storage.output import InPlace
+from imgkit.tree import Change
+from tests.boot.test_enable import imgkit
+from tests.support.boot import boot
+from tests.support.images import private_copy
+
+pytestmark = pytest.mark.boot
+
+LOGINS = 4
+START_GETTY = b'#!/bin/sh\nexec setsid /sbin/getty -L "$1" "$2" "$3"\n'
+OPENEMBEDDEDS = b"S0:12345:respawn:/bin/sh /bin/start_getty 115200 ttyS0 vt102\n"
+MASK = "/etc/systemd/system/getty.target"
+
+
+def served_by_start_getty(image):
+    """As OpenEmbedded has it: a getty on the port already, by a program of its own."""
+    edit_image(ImageSource(image), replace_file("/bin/start_getty", START_GETTY), InPlace())
+
+    def add_line(guest):
+        before = guest.tree.read("/etc/inittab")
+        return [Change("/etc/inittab", before, before.rstrip(b"\n") + b"\n" + OPENEMBEDDEDS)]
+
+    edit_image(ImageSource(image), add_line, InPlace())
+
+
+def without_getty_target(image):
+    """As images made of container images have it."""
+    edit_image(ImageSource(image), lambda _: [Change(MASK, None, b"/dev/null", link=True)], InPlace())
+
+
+@pytest.mark.parametrize(
+    ("name", "prepare"),
+    [("b", served_by_start_getty), ("a", without_getty_target)],
+    ids=["start_getty", "masked getty.target"],
+)
+def test_one_getty_answers_every_login(name, prepare, tmp_path):
+    image = private_copy(name, tmp_path)
+    prepare(image)
+    imgkit("console", "enable", image, "--in-place")
+    imgkit("console", "status", image)
+    with boot(image) as guest:
+        for attempt in range(LOGINS):
+            guest.login()
+            assert guest.run("tty").stdout == "/dev/ttyS0\n", f"login {attempt + 1}"
+            guest.line.send("exit\n")
+        assert guest.ask("ps -t ttyS0 -o args=").stdout.count("getty") <= 1
+    shutil.rmtree(tmp_path)
