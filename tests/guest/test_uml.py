@@ -40,8 +40,7 @@ def temporary(tmp_path, monkeypatch):
     """An empty folder for temporary files."""
     folder = tmp_path / "tmp"
     folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(machine, "_base_folder", lambda _memory: folder)
     return folder
 
 
@@ -147,11 +146,81 @@ def test_a_kernel_ends_with_the_process_that_started_it(temporary, also_the_ward
         wait_until(lambda: list(temporary.iterdir()) == [])
 
 
-def test_it_needs_no_home_and_no_memory_in_dev_shm(image, monkeypatch):
+def test_it_needs_no_home_and_no_memory_in_dev_shm(image, tmp_path, monkeypatch):
+    folder = tmp_path / ("a long name " * 15)  # more than the 108 bytes of a socket's address
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.setattr(machine, "_memory_folder", lambda _memory, otherwise: str(otherwise))
+    monkeypatch.setattr(machine, "_SPARE", 1 << 40)  # MiB: /dev/shm has too little
     with guest_of(image) as guest:
         assert guest.tree.read("/etc/motd") == b"hello\n"
+        assert len(list(folder.iterdir())) == 1
+    assert list(folder.iterdir()) == []
+
+
+# What an image that has taken the kernel over would try. It says what it reached.
+HOSTILE = """#!/usr/bin/python3 -IS
+import ctypes, os, signal, socket, sys
+IMAGE, HOME, PARENT, SOCKET = {image!r}, {home!r}, {parent}, {socket!r}
+
+def connect(family, address):
+    with socket.socket(family) as client:
+        client.connect(address)
+
+disk = socket.socket(socket.AF_UNIX)
+disk.connect("disk")  # what it is meant to do
+
+ATTEMPTS = dict(
+    read_the_image=lambda: open(IMAGE, "rb").read(1),
+    write_the_image=lambda: open(IMAGE, "r+b").close(),
+    list_home=lambda: os.listdir(HOME),
+    read_home=lambda: open(HOME + "/secret").read(),
+    write_home=lambda: open(HOME + "/new", "w").close(),
+    write_tmp=lambda: open("/tmp/imgkit-hostile", "w").close(),
+    read_etc=lambda: open("/etc/passwd").read(),
+    read_memory=lambda: open(f"/proc/{{PARENT}}/mem", "rb").close(),
+    connect_tcp=lambda: connect(socket.AF_INET, ("127.0.0.1", 9)),
+    connect_unix=lambda: connect(socket.AF_UNIX, SOCKET),
+    datagram=lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).close(),
+    listen=lambda: socket.socket(socket.AF_UNIX).bind("own"),
+    unlink=lambda: os.unlink(IMAGE),
+    run_a_program=lambda: os.execv(HOME + "/program", ["program"]),
+)
+reached = []
+for name, attempt in ATTEMPTS.items():
+    try:
+        attempt()
+    except OSError as error:
+        if name == "connect_tcp" and error.errno == 111:
+            reached.append(name)
+    else:
+        reached.append(name)
+print("reached:", ", ".join(reached) or "nothing", flush=True)
+"""
+
+
+def test_hostile_code_in_the_kernels_place_reaches_nothing(image, temporary, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "secret").write_text("secret")
+    (home / "program").write_text("#!/bin/sh\necho reached: a program\n")
+    (home / "program").chmod(0o755)
+    before = hashlib.sha256(image.read_bytes()).digest()
+    kernel = tmp_path / "bin" / "linux.uml"
+    kernel.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(home / "s"))
+        service.listen()
+        names = {"image": str(image), "home": str(home), "parent": os.getpid(), "socket": str(home / "s")}
+        kernel.write_text(HOSTILE.format(**names))
+        kernel.chmod(0o755)
+        monkeypatch.setattr(machine, "find_kernel", lambda: str(kernel))
+        with pytest.raises(EngineError, match=r"it said: reached: nothing$"), guest_of(image):
+            pass
+    assert hashlib.sha256(image.read_bytes()).digest() == before
+    assert sorted(path.name for path in home.iterdir()) == ["program", "s", "secret"]
+    assert list(temporary.iterdir()) == []
 
 
 def test_where_there_is_no_kernel_the_command_that_brings_it_is_named(image, monkeypatch):

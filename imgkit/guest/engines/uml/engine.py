@@ -147,10 +147,15 @@ class UmlEngine:
         return volumes
 
     def _assemble(self, kind: str, volumes: list[GuestVolume], members: list[GuestVolume]) -> None:
+        problem = ""
         try:
-            self._add(volumes, self._machine.call("assemble", kind))
+            fields = self._machine.call("assemble", kind)
+            if not self._add(volumes, fields):
+                lines = fields[0].decode(errors="replace").strip().splitlines()
+                problem = f"nothing could be made of it: {lines[-1].strip() if lines else 'no reason was given'}"
         except Refused as error:
             problem = _missing(kind, error) if error.code == errno.ENOENT else error.message
+        if problem:
             self._problems |= dict.fromkeys((volume.name for volume in members), problem)
 
     def _unlock(self, volume: GuestVolume, volumes: list[GuestVolume], keys: Sequence[str]) -> None:
@@ -163,11 +168,13 @@ class UmlEngine:
                     self._problems[volume.name] = _missing(_LUKS, error)
                     return
             else:
+                volumes[volumes.index(volume)] = replace(volume, group=f"luks-{volume.uuid}")
                 self._add(volumes, fields)
                 return
 
-    def _add(self, volumes: list[GuestVolume], fields: list[bytes]) -> None:
-        """Add the volumes of an answer that are not known yet."""
+    def _add(self, volumes: list[GuestVolume], fields: list[bytes]) -> int:
+        """Add the volumes of an answer that are not known yet; how many these are."""
+        before = len(volumes)
         for field in fields[1:]:
             path, name, size = field.decode(errors="replace").split("\0")
             if name in self._paths:
@@ -176,6 +183,7 @@ class UmlEngine:
             identity = probe(_GuestDevice(self._machine, path, int(size)))
             told = (identity.kind, int(size), identity.uuid, identity.label) if identity else ("", int(size))
             volumes.append(GuestVolume(name, *told))
+        return len(volumes) - before
 
     def _with_subvolumes(self, volumes: list[GuestVolume]) -> Iterator[GuestVolume]:
         for volume in volumes:

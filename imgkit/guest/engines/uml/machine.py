@@ -7,6 +7,7 @@ else touches the image meanwhile. A kernel that does nothing at all for half a m
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 import select
 import shutil
@@ -19,6 +20,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imgkit.confinement import confined_child, seccomp
+from imgkit.confinement.gate import Gate
 from imgkit.errors import EngineError
 from imgkit.guest.engines.uml import floatingpoint
 from imgkit.guest.engines.uml.inside import wire
@@ -36,7 +39,8 @@ _SILENCE = 30.0  # seconds
 _BLOCK_DEVICE = 2  # virtio's number of block devices
 _CHUNK = 1 << 16
 _LOG_LINES, _MOST_LOG = 3, 1 << 20  # lines that are shown, bytes that are read
-_MEMORY = 192  # MiB
+_MEMORY, _SPARE = 192, 16  # MiB: of the kernel, and left free beside it
+_CPU_SECONDS = 1800  # more than any image needs; one that keeps the kernel busy for ever ends there
 _SOCKET = "disk"
 
 
@@ -70,16 +74,18 @@ class Machine:
         self._server: BlockServer | None = None
         self._is_open = True
         with ExitStack() as stack:
-            self.folder = Path(tempfile.gettempdir()) / f"imgkit-uml-{secrets.token_hex(8)}"
+            self.folder = _base_folder(memory) / f"imgkit-uml-{secrets.token_hex(8)}"
             warden = stack.enter_context(_warden(self.folder))
             self.folder.mkdir(mode=0o700)
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
             self._log = stack.enter_context((self.folder / "log").open("w+b"))
             listener = stack.enter_context(_listening(self.folder / _SOCKET))
+            self._gate = Gate()
+            stack.callback(self._gate.shut)
             to_agent, from_agent = self._start(stack, kernel, memory)
             warden(self._process.pid)
             self._to_agent, self._from_agent = to_agent, from_agent
-            self._listener: socket.socket | None = listener
+            self._listener = listener
             stack.callback(self._close_server)
             self._shelf = shelf
             self.release = self._wait()[0].decode()
@@ -111,7 +117,8 @@ class Machine:
         from_agent, its_output = os.pipe()
         stack.callback(os.close, to_agent)
         stack.callback(os.close, from_agent)
-        with _closing(its_input, its_output):
+        gate = self._gate
+        with _closing(its_input, its_output), _confined(self.folder, kernel, gate) as prepare:
             command = [kernel, *self._arguments(memory, its_input, its_output)]
             self._process = subprocess.Popen(
                 command,
@@ -119,12 +126,13 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
-                env={"HOME": str(self.folder), "TMPDIR": _memory_folder(memory, self.folder), "PATH": os.defpath},
+                env={"HOME": str(self.folder), "TMPDIR": str(self.folder), "PATH": os.defpath},
                 pass_fds=(its_input, its_output),
                 start_new_session=True,
-                preexec_fn=_preparation(),  # noqa: PLW1509 - system calls alone
+                preexec_fn=prepare,  # noqa: PLW1509 - system calls alone
             )
             stack.callback(self._kill)
+            gate.open()
         os.set_blocking(to_agent, False)
         return to_agent, from_agent
 
@@ -193,30 +201,41 @@ class Machine:
 
     def _serve(self, *, writing: bool) -> bool:
         """Serve the kernel until the line is ready to be read, or written; False when something else was done."""
-        poll = select.poll()
         line = self._to_agent if writing else self._from_agent
+        poll = select.poll()
         poll.register(line, select.POLLOUT if writing else select.POLLIN)
-        server = self._server
-        if self._listener is not None:
-            poll.register(self._listener, select.POLLIN)
-        if server is not None:
-            poll.register(server.connection, select.POLLIN)
-            if server.kick is not None:
-                poll.register(server.kick, select.POLLIN)
+        jobs = self._jobs()
+        for fd in jobs:
+            poll.register(fd, select.POLLIN)
         events = poll.poll(_SILENCE * 1000)
         if not events:
             raise self._failed(f"has done nothing for {_SILENCE:.0f} seconds")
-        ready = {fd for fd, _ in events}
-        if self._listener is not None and self._listener.fileno() in ready:
-            connection, _ = self._listener.accept()
-            self._listener = None
-            self._server = BlockServer(self._shelf, connection)
+        for fd, _ in events:
+            if fd in jobs:
+                jobs[fd]()
+        return any(fd == line for fd, _ in events)
+
+    def _jobs(self) -> dict[int, Callable[[], None]]:
+        """What the kernel may want, by the descriptor that tells."""
+        jobs: dict[int, Callable[[], None]] = {}
+        server = self._server
         if server is not None:
-            if server.kick in ready:
-                server.serve_queue()
-            if server.connection.fileno() in ready and not server.answer_message():
-                raise self._gone()
-        return line in ready
+            jobs[server.connection.fileno()] = self._answer
+            if server.kick is not None:
+                jobs[server.kick] = server.serve_queue
+        elif self._gate.fd is not None:
+            jobs[self._gate.fd] = self._gate.let_one_in
+        else:
+            jobs[self._listener.fileno()] = self._connect
+        return jobs
+
+    def _connect(self) -> None:
+        connection, _ = self._listener.accept()
+        self._server = BlockServer(self._shelf, connection)
+
+    def _answer(self) -> None:
+        if self._server is not None and not self._server.answer_message():
+            raise self._gone()
 
     # Ending
 
@@ -288,31 +307,36 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         os.close(folder)
 
 
-def _memory_folder(memory: int, otherwise: Path) -> str:
-    """Where the kernel's memory, a sparse file, can be: in memory, where there is enough and programs may be mapped."""
+def _base_folder(memory: int) -> Path:
+    """Where the kernel's files are, its memory among them: in memory, where there is enough and it may be mapped."""
     shared = Path("/dev/shm")  # noqa: S108
     with suppress(OSError):
         found = os.statvfs(shared)
-        if (
-            found.f_bavail * found.f_frsize > memory << 20
-            and not found.f_flag & os.ST_NOEXEC
-            and os.access(shared, os.W_OK)
-        ):
-            return str(shared)
-    return str(otherwise)
+        has_room = found.f_bavail * found.f_frsize > (memory + _SPARE) << 20
+        if has_room and not found.f_flag & os.ST_NOEXEC and os.access(shared, os.W_OK):
+            return shared
+    return Path(tempfile.gettempdir())
 
 
-def _preparation() -> Callable[[], None] | None:
-    """What has to be done between fork and exec."""
-    if not floatingpoint.state_is_larger():
-        return None
-    from imgkit.confinement import seccomp  # noqa: PLC0415
-    from imgkit.confinement.kernel import forbid_new_privileges  # noqa: PLC0415
+@contextmanager
+def _confined(folder: Path, kernel: str, gate: Gate) -> Iterator[Callable[[], None]]:
+    """What has to be done between fork and exec: the kernel reaches its folder, and of the host what it runs.
 
-    program = floatingpoint.refuse_whole_state()
+    It would hand on what it can read to whoever takes it over by an image; so nothing of a user's is among that. Where
+    the processor has more registers than it knows, it is told otherwise (`floatingpoint`).
+    """
+    system = [Path(path) for path in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", kernel, sys.executable)]
+    python = Path(sys.base_exec_prefix)
+    read = [_HERE / "inside", Path("/proc/cpuinfo"), *([] if python == Path("/") else [python])]
+    devices = [Path("/dev/ptmx"), Path("/dev/pts"), Path("/dev/random"), Path("/dev/urandom")]
+    registers = floatingpoint.refuse_whole_state() if floatingpoint.state_is_larger() else None
+    with confined_child(read=read, write=[folder, *devices], execute=[*system, python], network=True) as confine:
 
-    def prepare() -> None:
-        forbid_new_privileges()
-        seccomp.install(program)
+        def prepare() -> None:
+            resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
+            confine()
+            if registers is not None:
+                seccomp.install(registers)
+            gate.enter()
 
-    return prepare
+        yield prepare

@@ -141,6 +141,7 @@ def _run(places: tuple[str, ...], *arguments: str, given: bytes = b"") -> bytes:
         **os.environ,
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C",
+        "LVM_SYSTEM_DIR": "/tmp",  # noqa: S108 - the host's lvm.conf is none of the image's
         "MDADM_NO_UDEV": "1",
         "DM_DISABLE_UDEV": "1",
     }
