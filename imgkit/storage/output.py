@@ -210,6 +210,10 @@ def _check_directory(directory: Path) -> None:
         raise OutputError(
             f"{directory}: cannot be entered ({_why(error)})", hint="Name an output in a folder of yours: -o OUT."
         ) from error
+    if stat.S_ISDIR(status.st_mode) and not os.access(directory, os.X_OK):
+        raise OutputError(
+            f"{directory}: cannot be entered (Permission denied)", hint="Name an output in a folder of yours: -o OUT."
+        )
     if not stat.S_ISDIR(status.st_mode):
         raise OutputError(f"{directory}: is no directory", hint="Name another output.")
 
