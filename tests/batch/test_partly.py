@@ -10,7 +10,7 @@ from tests.cli.command import imgkit
 from tests.support import cases
 from tests.support.disks import sha256
 
-HALF, WHOLE, NONE = "GRUB beside a unified kernel image", "debian", "Windows only"
+HALF, WHOLE, NONE = "a sealed half", "debian", "Windows only"
 PLAN = 'inputs = ["*.img"]\nin-place = true\n[operation]\nkind = "console enable"\n'
 
 

@@ -31,8 +31,8 @@ SYSTEM = {
 
 @pytest.fixture
 def half(tmp_path):
-    """A system with two kernels, one of them sealed."""
-    files = SYSTEM | {"/boot/efi/EFI/Linux/sealed.efi": b"MZ", "/boot/loader/entries/.keep": b""}
+    """A system whose GRUB has a kernel, and whose systemd-boot has a sealed one."""
+    files = SYSTEM | {"/boot/efi/EFI/Linux/sealed.efi": b"MZ", "/boot/efi/loader/loader.conf": b"timeout 3\n"}
     return make_file_system(tmp_path / "half.img", Part("ext4", files))
 
 

@@ -106,6 +106,7 @@ DISKS: dict[str, Files] = {
     "a foreign menu.lst beside GRUB 2": DEBIAN | {"/boot/grub/menu.lst": b"title Find\nfind --set-root /bootmgr\n"},
     "a unified kernel image": BASE | SYSTEMD | {"/boot/efi/EFI/Linux/a.efi": b"MZ"},
     "GRUB beside a unified kernel image": DEBIAN | {"/boot/efi/EFI/Linux/a.efi": b"MZ"},
+    "a sealed half": DEBIAN | {"/boot/efi/EFI/Linux/a.efi": b"MZ", "/boot/efi/loader/loader.conf": b"timeout 3\n"},
     "sysvinit": with_inittab(SYSV),
     "sysvinit with a comment": with_inittab(f"{SYSV}#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n"),
     "start_getty": with_inittab(f"{SYSV}S0:12345:respawn:/bin/start_getty 115200 ttyS0 vt102\n"),
@@ -166,6 +167,8 @@ ISOS: dict[str, Files] = {
     "a port in use": isolinux(INSTALL.format("console=tty0 console=ttyS1,115200n8")),
     "a unified kernel image": {"/EFI/Linux/a.efi": b"MZ"},
     "GRUB beside a unified kernel image": iso_grub(grub("/install/vmlinuz quiet")) | {"/EFI/Linux/a.efi": b"MZ"},
+    "a sealed half": iso_grub(grub("/install/vmlinuz quiet"))
+    | {"/EFI/Linux/a.efi": b"MZ", "/loader/loader.conf": b"timeout 3\n"},
     "no Linux": isolinux("label memtest\n  com32 mboot.c32\n  append /esxi\n"),
     "no menu": {"/docs/readme.txt": b"x"},
     "a default in a submenu": iso_grub(
