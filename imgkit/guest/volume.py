@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from imgkit.errors import LockedVolumeError, UnsupportedError
+from imgkit.errors import LockedVolumeError, TreeError, UnsupportedError
 from imgkit.filesystem.probe import probe
 from imgkit.storage.device import Window
 from imgkit.units import ByteRange
@@ -60,6 +60,17 @@ class GuestVolume:
     def device(self) -> str:
         """The name without that of a subvolume: what volumes of one file system have in common."""
         return self.name if self.is_default else self.name.removeprefix(SUBVOLUME_PREFIX).removesuffix(self.subvolume)
+
+
+def read_only_error(volume: GuestVolume, path: str) -> TreeError:
+    """What an engine raises for an edit where Linux has mounted a volume that cannot be written to."""
+    what = "btrfs subvolume" if volume.kind == "btrfs" else f"{volume.kind} file system"
+    return TreeError(
+        f"cannot be changed: the {what} {volume.name} is read-only",
+        path=path,
+        hint="Transactional systems, such as openSUSE MicroOS, change files in a new snapshot: use "
+        "`transactional-update` in the guest.",
+    )
 
 
 class Engine(Protocol):

@@ -1,5 +1,7 @@
 """Finding the installed system in a disk: roots, mounts by every name, the joined tree."""
 
+import re
+import shlex
 import subprocess
 from contextlib import contextmanager
 
@@ -234,3 +236,27 @@ def test_edits_are_in_the_overlay_only_after_finish(tmp_path):
         [oracle.find("debugfs"), "-R", "cat /etc/motd", f"{image}?offset={2048 * 512}"], capture_output=True, check=True
     )
     assert done.stdout == b"hello"
+
+
+@pytest.mark.parametrize("image_format", ["raw", "qcow2"])
+def test_the_hint_for_a_file_system_that_is_not_clean_works_as_it_stands(tmp_path, image_format):
+    """It is run as it is given, without root, and the image can be edited afterwards."""
+    parts = [Part("ext4", {"/etc/os-release": OS_RELEASE.encode()}, size=24)]
+    raw = make_disk(tmp_path / "a disk.img", parts)
+    oracle.run("debugfs", "-w", "-R", "ssv state 0", f"{raw}?offset={2048 * 512}")
+    image = raw
+    if image_format == "qcow2":
+        image = tmp_path / "a disk.qcow2"
+        oracle.run("qemu-img", "convert", "-O", "qcow2", raw, image)
+    with pytest.raises(UnsupportedError) as caught, guest_of(image):
+        pass
+    commands = re.findall(r"`(.*?)`", caught.value.hint or "")
+    assert len(commands) == (1 if image_format == "raw" else 2)
+    assert "?offset=1048576" in commands[-1]
+    for command in commands:
+        words = shlex.split(command)
+        done = subprocess.run([oracle.find(words[0]), *words[1:]], capture_output=True, check=False)
+        assert done.returncode in (0, 1), done  # e2fsck(8): 1 is "errors corrected"
+    repaired = raw if image_format == "raw" else tmp_path / "a disk.qcow2.raw"
+    with guest_of(repaired) as guest:
+        assert guest.tree.exists("/etc/os-release")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
-from imgkit.errors import EngineError
+from imgkit.errors import EngineError, FormatError, UnsupportedError
 from imgkit.filesystem.probe import open_filesystem
+from imgkit.formats.image import Format
 from imgkit.guest.volume import search_volumes
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class NativeEngine:
 
     def __init__(self, image: Image, table: PartitionTable, *, now: int) -> None:
         self._now = now
+        self._image = image
         self._open: dict[str, FileSystem] = {}
         self._found = search_volumes(image.disk, table)
 
@@ -71,8 +74,26 @@ class NativeEngine:
             if name in self._found.problems:
                 raise self._found.problems[name]
             writable = name not in self._found.read_only
-            self._open[name] = open_filesystem(self._found.devices[name], writable=writable, now=self._now)
+            try:
+                self._open[name] = open_filesystem(self._found.devices[name], writable=writable, now=self._now)
+            except (UnsupportedError, FormatError) as error:
+                from imgkit.filesystem.ext.superblock import REPAIR_HINT  # noqa: PLC0415 - only for an error
+
+                if error.hint == REPAIR_HINT:
+                    error.hint = f"{self._repair(volume)}, or use --engine uml or guestfs, in which Linux decides."
+                raise
         return self._open[name]
+
+    def _repair(self, volume: GuestVolume) -> str:
+        """How e2fsck gets at a file system inside the image, without root."""
+        name = str(self._image.path)
+        if len(volume.extents) != 1:
+            return f"Repair it: `guestfish -a {shlex.quote(name)} run : e2fsck {volume.name} forceall:true`"
+        offset = volume.extents[0].start
+        raw = name if self._image.format is Format.RAW else f"{name}.raw"
+        target = shlex.quote(f"{raw}?offset={offset}" if offset else raw)
+        first = "" if raw == name else f"`qemu-img convert -O raw {shlex.quote(name)} {shlex.quote(raw)}` and "
+        return f"Repair it: {first}`e2fsck -fy {target}`"
 
     def finish(self) -> None:
         """Flush all file systems to the overlay."""

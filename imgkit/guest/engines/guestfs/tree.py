@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.guest.engines.guestfs.appliance import Appliance, translated
-from imgkit.guest.volume import SUBVOLUME_PREFIX, GuestVolume, check_mountable, disk_volumes
+from imgkit.guest.volume import SUBVOLUME_PREFIX, GuestVolume, check_mountable, disk_volumes, read_only_error
 from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _PARTS = ("_member", "_LUKS")  # kinds of volumes that something is assembled fr
 _CHUNK = 1 << 20
 _OUR_DISK = "/dev/sda"
 # The binding passes no errno on; the appliance has no locale but C.
+_READ_ONLY = "Read-only file system"
 _NOT_THERE = ("No such file or directory", "Not a directory")
 
 
@@ -317,6 +318,8 @@ class GuestfsFileSystem:
         except RuntimeError as error:
             if str(error).endswith(_NOT_THERE):
                 raise PathNotFoundError("no such file or directory", path=path) from error
+            if str(error).endswith(_READ_ONLY):
+                raise read_only_error(self._volume, path) from error
             raise TreeError(str(error), path=path) from error
         except UnicodeError as error:
             raise TreeError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.guest.engines.uml.machine import Refused
+from imgkit.guest.volume import read_only_error
 from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
@@ -134,15 +135,5 @@ class UmlFileSystem:
             if error.code in (errno.ENOENT, errno.ENOTDIR):
                 raise PathNotFoundError("no such file or directory", path=path) from error
             if error.code == errno.EROFS:
-                raise TreeError(f"cannot be changed: {self._read_only()}", path=path, hint=_READ_ONLY_HINT) from error
+                raise read_only_error(self._volume, path) from error
             raise TreeError(error.message, path=path) from error
-
-    def _read_only(self) -> str:
-        what = "btrfs subvolume" if self._volume.kind == "btrfs" else f"{self._volume.kind} file system"
-        return f"the {what} {self._volume.name} is read-only"
-
-
-_READ_ONLY_HINT = (
-    "Transactional systems, such as openSUSE MicroOS, change files in a new snapshot: use `transactional-update` in "
-    "the guest."
-)
