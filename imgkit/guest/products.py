@@ -1,18 +1,17 @@
-"""Systems that are told by their partitions, and whose console is set in a place of their own, which imgkit leaves.
+"""Systems whose root is not on a file system of its own, and whose console is set in a place of their own.
 
-Each is a row: the labels of which its disks have at least two, its name, and the way out.
+They are told by the labels of their partitions, of which a disk has at least two, or by what their boot menu says; each
+is a row with its name and the way out.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imgkit.errors import GuestError
+from imgkit.errors import FormatError, GuestError, TreeError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from imgkit.guest.volume import GuestVolume
+    from imgkit.guest.volume import Engine, GuestVolume
 
 _CONSOLE = "console=tty0 console=ttyS0,115200n8"
 _PRODUCTS = (
@@ -49,10 +48,43 @@ _PRODUCTS = (
 )
 _MARKS_NEEDED = 2
 
+_MENU = "/boot/grub/grub.cfg"
+_BY_MENU = (
+    (
+        b"vyos",
+        "VyOS",
+        "In the guest: `set system console device ttyS0 speed 115200`, `commit`, `save`; its menu has an entry for it.",
+    ),
+    (
+        b"openwrt",
+        "OpenWrt with its root in SquashFS",
+        "Use the image `ext4-combined`, which imgkit can edit, or start a login in /etc/inittab in the guest.",
+    ),
+)
 
-def refuse_product(volumes: Iterable[GuestVolume]) -> None:
+
+def refuse_product(engine: Engine) -> None:
     """Raise GuestError, with the way out, where the volumes are those of a system of this kind."""
+    volumes = engine.volumes()
     names = {name for volume in volumes for name in (volume.label, volume.partlabel) if name}
     for marks, name, hint in _PRODUCTS:
         if len(marks & names) >= _MARKS_NEEDED:
-            raise GuestError(f"this is {name}, whose console is set in a way of its own", hint=hint)
+            raise _refusal(name, hint)
+    for volume in volumes:
+        menu = _menu(engine, volume).lower()
+        for word, name, hint in _BY_MENU:
+            if word in menu:
+                raise _refusal(name, hint)
+
+
+def _refusal(name: str, hint: str) -> GuestError:
+    return GuestError(f"this is {name}, whose console is set in a way of its own", hint=hint)
+
+
+def _menu(engine: Engine, volume: GuestVolume) -> bytes:
+    if volume.kind in ("", "swap", "squashfs"):
+        return b""
+    try:
+        return engine.open(volume).read(_MENU)
+    except (UnsupportedError, FormatError, TreeError):
+        return b""

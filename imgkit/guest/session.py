@@ -119,7 +119,7 @@ class _Attempts:
 def _assemble(engine: Engine, table: PartitionTable, wanted: str | None, reason: str) -> Guest:
     search = find_roots(engine)
     if not search.roots:
-        refuse_product(engine.volumes())
+        refuse_product(engine)
     root = choose_root(search, wanted)
     mounts, notices = find_mounts(root, engine)
     for point, mounted in mounts.items():

@@ -29,6 +29,8 @@ _NAMES = (
     ("sysvinit", Init.SYSVINIT),
     ("procd", Init.PROCD),
 )
+# Programs that are process 1 elsewhere, whatever lies beside them.
+_OTHERS = frozenset("sinit minit ninit cinit initng shepherd rustysd tini dumb-init catatonit docker-init nosh".split())
 # Files beside a program that is called init and no more. The first that is there counts.
 _MARKS = (
     (("/sbin/procd",), Init.PROCD),
@@ -50,7 +52,8 @@ def find_init(tree: Tree, program: str = "") -> Init:
     names = _names(tree, there[0]) if there else ()
     init = next((init for word, init in _NAMES for name in names if word in name), None)
     if init is None and there:
-        init = _by_script(tree, there[0])
+        is_other = any(name.rpartition("/")[2] in _OTHERS for name in names)
+        init = Init.UNKNOWN if is_other else _by_script(tree, there[0])
     if init is None:
         init = next((init for paths, init in _MARKS if all(tree.exists(path) for path in paths)), Init.UNKNOWN)
     is_openrc = init in (Init.BUSYBOX, Init.SYSVINIT) and any(tree.exists(f"{folder}/openrc") for folder in _SBIN)

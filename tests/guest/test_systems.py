@@ -233,3 +233,15 @@ def test_systems_that_set_their_console_in_a_way_of_their_own_are_named(tmp_path
     with pytest.raises(GuestError, match=name) as caught, guest_of(image):
         pass
     assert way in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("title", "name", "way"),
+    [("VyOS 1.4 (KVM console)", "VyOS", "set system console"), ("OpenWrt", "OpenWrt", "ext4-combined")],
+)
+def test_systems_that_are_told_by_their_menu_are_named(tmp_path, title, name, way):
+    menu = {"/boot/grub/grub.cfg": f'menuentry "{title}" {{\n\tlinux /boot/vmlinuz\n}}\n'.encode()}
+    image = make_disk(tmp_path / "disk.img", [Part("ext4", menu, label="persistence"), Part("")])
+    with pytest.raises(GuestError, match=name) as caught, guest_of(image):
+        pass
+    assert way in caught.value.hint

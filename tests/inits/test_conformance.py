@@ -138,6 +138,12 @@ GUESTS = [
         unserved="s6-rc",
     ),
     Guest(Init.UNKNOWN, {"/sbin/init": b"\x7fELF"}, unserved="unknown init system"),
+    Guest(
+        Init.UNKNOWN,
+        {"/sbin/init": "/usr/bin/sinit", "/etc/inittab": b"id:2:initdefault:\n"},
+        unserved="unknown init system",
+        name="sinit",
+    ),
 ]
 
 
@@ -159,7 +165,7 @@ def test_every_member_of_the_registry_is_tried():
 def test_it_is_told_by_its_program(guest):
     tree = MemoryGuest(guest.files)
     assert find_init(tree) is guest.init
-    if guest.init is not Init.UNKNOWN:
+    if guest.init is not Init.UNKNOWN:  # the program itself says nothing
         program = {"/sbin/other-init": guest.files["/sbin/init"], "/sbin/init": b"\x7fELF"}
         assert find_init(MemoryGuest(guest.files | program), "/sbin/other-init") is guest.init
 
