@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from imgkit.configtext.text import MAX_SIZE, decode, encode
 from imgkit.errors import ConfigError, TreeError
-from imgkit.tree import Change, FileType
+from imgkit.tree import Change, FileType, read_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from imgkit.tree import Tree
 
 _Found = TypeVar("_Found")
-
-
-_MAX_HEADED = 256 << 20
 
 
 class TreeEdits:
@@ -51,9 +48,8 @@ class TreeEdits:
         return self._after[path]
 
     def head(self, path: str, length: int) -> bytes:
-        """The first bytes of a file of the tree; none where there is no file, or one of more than 256 MiB."""
-        size = self.size(path)
-        return self.tree.read(path)[:length] if size is not None and size <= _MAX_HEADED else b""
+        """The first bytes of a file of the tree, however long it is; none where there is no file."""
+        return b"" if self.size(path) is None else read_head(self.tree, path, length)
 
     def size(self, path: str) -> int | None:
         """Size of a file of the tree, in bytes; None where there is none."""

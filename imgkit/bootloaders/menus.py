@@ -13,7 +13,7 @@ from imgkit.configtext.options import DefaultEntry
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from imgkit.bootloaders.bootmenu import BootMenu, Choice
     from imgkit.bootloaders.files import BootFile
@@ -51,32 +51,39 @@ def check_title(menus: Sequence[BootMenu], wanted: str) -> None:
     )
 
 
-def improve(edits: TreeEdits, boot: BootFile, *, default: str = DefaultEntry.TEXT, answered: bool = False) -> None:
+def improve(
+    edits: TreeEdits, boot: BootFile, *, default: str = DefaultEntry.TEXT, answered: Callable[[Choice], bool]
+) -> None:
     """Change what the menus of a configuration boot by themselves, as far as `default` asks for it.
 
-    `answered` says that the medium holds an installer's answers, so that an entry may ask nothing although its
-    arguments do not tell: then the installer that boots by itself stays the one it is.
+    `answered` tells whether an installer finds answers, so that it may ask nothing although its arguments do not tell:
+    then what boots by itself stays.
     """
     module = _MODULES.get(boot.loader)
     if module is syslinuxmenus:
         syslinuxmenus.drop_gfxboot(edits, boot.path)
-    if module is None or default == DefaultEntry.KEEP or (default == DefaultEntry.TEXT and answered):
+    if module is None or default == DefaultEntry.KEEP:
         return
     for menu in list(boot_menus(edits, boot)):
-        better = _wanted(menu, default)
+        better = _wanted(menu, default, answered)
         if better is not None:
             module.set_default(edits, menu, better)
     for menu in list(boot_menus(edits, boot)):
-        if menu.may_start_itself():
+        starts = filter(None, (menu.default, menu.on_enter))
+        if menu.may_start_itself() and not any(map(answered, starts)):
             module.set_timeout(edits, menu, DEFAULT_TIMEOUT)
 
 
-def _wanted(menu: BootMenu, default: str) -> Choice | None:
+def _wanted(menu: BootMenu, default: str, answered: Callable[[Choice], bool]) -> Choice | None:
     """The choice that is to boot by itself instead; None where the menu stays as it is."""
     if default != DefaultEntry.TEXT:
         named = menu.titled(default)
         return None if named is None or (named == menu.default and menu.on_enter is None) else named
-    return menu.text_twin(menu.default) or menu.text_twin(menu.on_enter)
+    for choice in filter(None, (menu.default, menu.on_enter)):
+        twin = menu.text_twin(choice)
+        if twin is not None:
+            return None if answered(choice) or answered(twin) else twin
+    return None
 
 
 def announce(edits: TreeEdits, before: Sequence[BootMenu], after: Sequence[BootMenu], *, default: str) -> None:

@@ -1,18 +1,32 @@
 """Files on a medium that answer an installer's questions, so that an entry may ask nothing though it seems to.
 
-Only their names count. What an entry names in its arguments belongs to that entry alone, and is judged there.
+Only their names count. What an entry names in its arguments belongs to that entry alone, and is judged there. An
+initial RAM disk may hold such a file as well: that is the usual way to automate Debian's installer.
+
+The archive: https://docs.kernel.org/driver-api/early-userspace/buffer-format.html
 """
 
 from __future__ import annotations
 
+import lzma
 import re
-from typing import TYPE_CHECKING
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable, Iterator
 
-    from imgkit.bootloaders.bootmenu import BootMenu
+    from imgkit.bootloaders.bootmenu import BootMenu, Choice
     from imgkit.treeedits import TreeEdits
+
+_GZIP, _XZ, _TRAILER, _ZEROS = b"\x1f\x8b", b"\xfd7zXZ\0", b"TRAILER!!!\0", bytes(64)
+_MAX_INITRD = 256 << 20
+_PIECE = 1 << 18
+_OVERLAP = 256
+_DEVICE = re.compile(r"^\(.*?\)")
+# A header of cpio's "newc" format: its magic number, thirteen fields of eight digits, and the name.
+_NAMES = re.compile(rb"07070[12][0-9A-Fa-f]{104}(?:\./|/)?(?:preseed\.cfg|ks\.cfg|autoinst\.xml|answer\.toml)\0")
 
 _FOLDERS = ("/", "/nocloud", "/server")
 # Installers look for these by themselves: Ubuntu's, Proxmox's, Alpine's.
@@ -27,6 +41,24 @@ _ANSWERS = re.compile(
 )
 
 
+class Decompressor(Protocol):
+    """What `zlib` and `lzma` have in common."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the compressed data was reached."""
+        ...
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows that end."""
+        ...
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """The next piece."""
+        ...
+
+
 def answer_file(edits: TreeEdits, menus: Iterable[BootMenu]) -> str:
     """The path of a file of answers that may serve any entry; "" where there is none."""
     used = " ".join(word for menu in menus for choice in menu.choices for word in choice.arguments)
@@ -38,3 +70,68 @@ def answer_file(edits: TreeEdits, menus: Iterable[BootMenu]) -> str:
             if (loose or _FOUND_BY_THEMSELVES.fullmatch(name)) and edits.size(path) is not None:
                 return path
     return ""
+
+
+@dataclass(slots=True)
+class Answers:
+    """What is known of answers on a medium, as far as somebody asked. `file` is one that may serve any entry, or ""."""
+
+    edits: TreeEdits
+    file: str
+    _known: dict[str, bool] = field(default_factory=dict)
+
+    def serve(self, choice: Choice) -> bool:
+        """Whether an installer may find answers: on the medium, or in an initial RAM disk that it is started with.
+
+        Those are read as a whole, some 300 MB a second: only for what is about to boot by itself instead, or sooner.
+        What is compressed otherwise than with gzip or xz is not looked into.
+        """
+        return self.file != "" or any(self._hold(path) for path in self._initrds(choice))
+
+    def _initrds(self, choice: Choice) -> Iterator[str]:
+        folder = choice.file.rpartition("/")[0]
+        for initrd in choice.initrds:
+            name = _DEVICE.sub("", initrd)
+            places = [name] if name.startswith("/") else [f"{folder}/{name}", f"/{name}"]
+            yield from [path for place in places if (path := self.edits.spelled(place))][:1]
+
+    def _hold(self, path: str) -> bool:
+        if path not in self._known:
+            self._known[path] = any(_NAMES.search(piece) for piece in _archive(self.edits, path))
+        return self._known[path]
+
+
+def _archive(edits: TreeEdits, path: str) -> Iterator[bytes]:
+    """What an initial RAM disk unpacks to, in pieces that overlap by the length of a header with its name.
+
+    Archives, compressed or not, may stand one behind the other, with zeros between them.
+    """
+    size = edits.size(path)
+    data = b"".join(edits.tree.read_chunks(path)) if size is not None and size <= _MAX_INITRD else b""
+    at = 0
+    while at < len(data):
+        if data.startswith(_ZEROS, at) or data[at] == 0:
+            at = len(data) - len(data[at:].lstrip(b"\0"))
+        elif data.startswith(_GZIP, at):
+            at = yield from _unpacked(zlib.decompressobj(wbits=31), data, at)
+        elif data.startswith(_XZ, at):
+            at = yield from _unpacked(lzma.LZMADecompressor(), data, at)
+        else:
+            end = data.find(_TRAILER, at)
+            stop = len(data) if end < 0 else end + len(_TRAILER)
+            yield data[at:stop]
+            at = stop
+
+
+def _unpacked(stream: Decompressor, data: bytes, at: int) -> Generator[bytes, None, int]:
+    """The pieces of one compressed archive; returns where it ends. What is damaged ends it."""
+    tail = b""
+    while at < len(data) and not stream.eof:
+        try:
+            piece = stream.decompress(data[at : at + _PIECE])
+        except (zlib.error, lzma.LZMAError):
+            return len(data)
+        at = min(at + _PIECE, len(data))
+        yield tail + piece
+        tail = (tail + piece)[-_OVERLAP:]
+    return at - len(stream.unused_data)

@@ -14,7 +14,7 @@ from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import UnsupportedError
 from imgkit.installers import coreos
-from imgkit.installers.answers import answer_file
+from imgkit.installers.answers import Answers, answer_file
 from imgkit.installers.arguments import ask_in_text
 from imgkit.installers.detection import find_installer
 from imgkit.installers.foreign import recognise, why_no_linux
@@ -60,14 +60,14 @@ def enable(
     boots = [boot for boot in boots if boot.path not in unreadable]
     before = defaults.all_menus(edits, boots)
     defaults.check_title(before, options.default)
-    answered = answer_file(edits, before) != ""
+    answers = Answers(edits, answer_file(edits, before))
     coreos.enable(edits, areas, console, options)
     held = coreos.contents(edits, areas)
     for boot in boots:
         with named(boot.path):
             loaders.module_for(boot).enable(edits, boot.path, console, options)
             ask_in_text(edits, boot, installer.family if installer else None, recovery=options.recovery)
-            defaults.improve(edits, boot, default=options.default, answered=answered)
+            defaults.improve(edits, boot, default=options.default, answered=answers.serve)
     defaults.announce(edits, before, defaults.all_menus(edits, boots), default=options.default)
     coreos.follow(edits, areas, held)
     changes = edits.changes()

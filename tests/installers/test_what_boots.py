@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+
 import pytest
 
 from imgkit.bootloaders.bootmenu import BootMenu, Choice
@@ -138,7 +141,8 @@ def test_the_twin_is_the_same_installer():
 
 
 def test_speech_synthesis_becomes_the_text_installer_only_where_enter_is_an_installer_that_asks():
-    tree = enabled(DEBIAN_ISOLINUX)
+    speech = "now boots 'Install' by itself, before 'Install with speech synthesis' (the same installer in text)"
+    tree = enabled(DEBIAN_ISOLINUX, announced=[f"/isolinux/isolinux.cfg: {speech}"])
     assert by_itself(tree) == [("Install", 30)]
     speech = "ontimeout /install.amd/vmlinuz vga=788 initrd=/install.amd/gtk/initrd.gz speakup.synth=soft --- quiet\n"
     files = {ISOLINUX: isolinux(AUTO, INSTALL, tail=speech + "menu autoboot Speech in # second{,s}...\n")}
@@ -166,6 +170,37 @@ def test_ontimeout_to_the_local_disk_stays():
 def test_answers_on_the_medium_leave_all_as_it_is(name):
     files = {GRUB: grub(GRAPHICAL, INSTALL, timeout=""), f"/{name}": "x\n"}
     assert by_itself(enabled(files, announced=[])) == [("Graphical install", None)]
+
+
+def cpio(*names):
+    """An archive of empty files, in cpio's "newc" format."""
+    entries = (name.encode() + b"\0" for name in (*names, "TRAILER!!!"))
+    return b"".join(
+        b"070701" + b"0" * 88 + b"%08X" % len(name) + b"0" * 8 + name + bytes(-(110 + len(name)) % 4)
+        for name in entries
+    )
+
+
+@pytest.mark.parametrize(
+    ("initrd", "is_answered"),
+    [
+        (gzip.compress(cpio("init", "preseed.cfg")), True),
+        (lzma.compress(cpio("./preseed.cfg")), True),
+        (cpio("kernel/microcode") + bytes(300) + gzip.compress(cpio("init") + cpio("preseed.cfg")), True),
+        (gzip.compress(cpio("init")) + bytes(100) + cpio("preseed.cfg"), True),
+        (gzip.compress(cpio("init", "lib/preseed.cfg", "preseed.cfg.old") + b"preseed.cfg\0"), False),
+        (gzip.compress(cpio("init"))[:-20], False),
+        (b"\x28\xb5\x2f\xfd" + cpio("init"), False),
+        (b"", False),
+    ],
+)
+@pytest.mark.parametrize("place", [GTK, TXT])
+def test_answers_in_the_installers_own_initrd(initrd, is_answered, place):
+    """As Debian's wiki does it; the other variant asks, and must not take its place, nor be replaced by it."""
+    files = {GRUB: grub(GRAPHICAL, INSTALL, timeout=""), GTK: gzip.compress(cpio("init")), TXT: cpio("init")}
+    tree = enabled(files | {place: initrd})
+    kept = ("Graphical install", None if place == GTK else 10)
+    assert by_itself(tree) == [kept if is_answered else ("Install", 10)]
 
 
 def test_answers_that_one_entry_names_are_for_that_entry():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from imgkit.errors import PathNotFoundError, TreeError
@@ -14,6 +15,9 @@ class MemoryTree:
 
     def __init__(self, files: dict[str, str | bytes]) -> None:
         self.files = {path: data.encode() if isinstance(data, str) else data for path, data in files.items()}
+
+    def read_chunks(self, path: str, /) -> Iterator[bytes]:
+        yield self.read(path)
 
     def read(self, path: str, /) -> bytes:
         if path not in self.files:

@@ -152,7 +152,11 @@ def _on_timeout(menu: Menu) -> Choice | None:
         return _with_words(_first_to_care_for(syslinuxmenu.targets(menu, named)), arguments)
     kernel = name if kernel_is_linux(name) else ""
     initrds = tuple(word.partition("=")[2] for word in arguments if word.startswith("initrd="))
-    return Choice(found.file, found.setting.line, "ONTIMEOUT", "", kernel, tuple(arguments), initrds)
+    alike = (
+        item for item in menu.items if item.label.path == name and sorted(item.label.arguments) == sorted(arguments)
+    )
+    title = next((_choice(item).title for item in alike), "ONTIMEOUT")
+    return Choice(found.file, found.setting.line, title, "", kernel, tuple(arguments), initrds)
 
 
 def _seconds(menu: Menu) -> float | None:
