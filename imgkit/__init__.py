@@ -42,6 +42,7 @@ _HOMES = {
         "ImgkitError",
         "InUseError",
         "LocationError",
+        "LockedVolumeError",
         "MachineError",
         "NoRootError",
         "OutputError",

@@ -15,7 +15,7 @@ from imgkit.editing import as_source, clock, edit_image, open_contents, open_fil
 from imgkit.errors import UnsupportedError, UsageError
 from imgkit.iso.medium import find_medium
 from imgkit.storage.copy import no_progress
-from imgkit.tree import Change, FileType, apply_changes
+from imgkit.tree import Change, FileType, apply_changes, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +181,8 @@ class EditedTree:
 
     def write(self, path: str, data: bytes, /) -> None:
         """Give a file these contents; one that exists keeps owner and mode. Missing directories are made."""
-        self._make(Change(path, self._tree.read(path) if self._tree.exists(path) else None, data))
+        for change in replaced(self._tree, path, data):
+            self._make(change)
 
     def symlink(self, target: str, path: str, /) -> None:
         """Make a symbolic link at `path`."""

@@ -98,7 +98,7 @@ def test_found_and_edited(lvm: Lvm, tmp_path: Path, parts: int, stripes: tuple[s
     assert drawn["/dev/debian-vg/swap_1 swap"] is RangeKind.SWAP
     assert drawn["/dev/sda2 LVM2_member"] is RangeKind.CONTAINER
     contents = b"GRUB_TERMINAL=serial\n" * 4000
-    edited = edit_image(source(image), replace_file("/etc/default/grub", lambda _: contents), InPlace())
+    edited = edit_image(source(image), replace_file("/etc/default/grub", contents), InPlace())
     assert edited.engine == "native"
     after = read_back(lvm, image, parts)
     assert oracle.run("e2fsck", "-fn", after, check=False).returncode == 0
@@ -134,7 +134,7 @@ def test_a_whole_disk_without_a_table(lvm: Lvm, tmp_path: Path) -> None:
     make_group(lvm, tmp_path, [disk], "/dev/debian-vg/root / ext4 defaults 0 1\n")
     image = tmp_path / "disk.qcow2"
     oracle.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", disk, image)
-    edited = edit_image(source(image), replace_file("/etc/motd", lambda _: b"hello\n"), InPlace())
+    edited = edit_image(source(image), replace_file("/etc/motd", b"hello\n"), InPlace())
     assert len(edited.changes) == 1
     oracle.run("qemu-img", "check", image)
     oracle.run("qemu-img", "convert", "-O", "raw", image, disk)
@@ -161,7 +161,7 @@ def test_a_read_only_volume_is_read_and_not_written(lvm: Lvm, tmp_path: Path) ->
     image = make_disk(tmp_path / "disk.img", [Part("", content=paths[0].read_bytes(), size=32)])
     assert inspect(source(image)).system is not None
     with pytest.raises(UnsupportedError, match="reading only"):
-        edit_image(source(image), replace_file("/etc/motd", lambda _: b"hello\n"), InPlace())
+        edit_image(source(image), replace_file("/etc/motd", b"hello\n"), InPlace())
 
 
 def test_damaged_metadata_is_an_error_that_names_the_place(lvm: Lvm, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_damaged_metadata_is_an_error_that_names_the_place(lvm: Lvm, tmp_path: P
     assert "mda_header.checksum_xl" in found.problem
     assert {volume.name for volume in found.volumes} == {"/dev/sda1", "/dev/sda2"}
     with pytest.raises(FormatError):
-        edit_image(source(image), replace_file("/etc/motd", lambda _: b"hello\n"), InPlace())
+        edit_image(source(image), replace_file("/etc/motd", b"hello\n"), InPlace())
 
 
 def test_a_group_without_a_system_needs_no_other_engine(lvm: Lvm, tmp_path: Path) -> None:
@@ -184,4 +184,4 @@ def test_a_group_without_a_system_needs_no_other_engine(lvm: Lvm, tmp_path: Path
     lvm.volume("data", "empty", "-l", "1")
     image = make_disk(tmp_path / "disk.img", [Part("", content=path.read_bytes(), size=16)])
     with pytest.raises(NoRootError):
-        edit_image(ImageSource(image), replace_file("/etc/motd", lambda _: b"hello\n"), InPlace())
+        edit_image(ImageSource(image), replace_file("/etc/motd", b"hello\n"), InPlace())
