@@ -20,6 +20,13 @@ tty=${PWD##*-}
 [ -r conf ] && . ./conf
 exec setsid agetty ${GETTY_ARGS} "${tty}" "${BAUD_RATE}" "${TERM_NAME}"
 """
+DEBIANS_GETTY = b"""#!/usr/bin/env /lib/runit/invoke-run
+kconsole=$(grep -o  '\\bconsole=[^ ]*' /proc/cmdline)
+kconsole=${kconsole##*=}
+SGETTY=${kconsole%,*}
+[ -z "$SGETTY" ] && SGETTY=ttyS0
+exec /sbin/getty -L "$SGETTY" 9600 vt100
+"""
 SYSTEMD = {
     "/sbin/init": "/lib/systemd/systemd",
     "/lib/systemd/systemd": b"\x7fELF",
@@ -119,6 +126,19 @@ GUESTS = [
             "/etc/runit/runsvdir/default/agetty-tty1": "/etc/sv/agetty-tty1",
             "/etc/runit/runsvdir/single/sulogin": "/etc/sv/sulogin",
         },
+    ),
+    Guest(
+        Init.RUNIT,
+        {
+            "/sbin/init": "/lib/runit/runit-init",
+            "/lib/runit/runit-init": b"\x7fELF",
+            "/etc/sv/getty-ttyS0/run": DEBIANS_GETTY,
+            "/etc/sv/getty-hvc0/run": b"#!/bin/sh\nexec /sbin/getty hvc0 38400 linux\n",
+            "/etc/sv/getty-tty1/run": b"#!/bin/sh\nexec /sbin/getty 38400 tty1\n",
+            "/etc/runit/runsvdir/default/getty-tty1": "../../../sv/getty-tty1",
+            "/etc/runit/runsvdir/solo/getty-ttyS0": "../../../sv/getty-ttyS0",
+        },
+        name="Debian's getty-run",
     ),
     Guest(
         Init.DINIT,

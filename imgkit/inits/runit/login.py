@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.configtext import kernelargs, shellvars
 from imgkit.configtext.checks import Check, CheckKind
+from imgkit.configtext.text import Splice, lines, splice
 from imgkit.inits import getty
 from imgkit.treeedits import named
 
@@ -31,6 +32,7 @@ _GENERIC = "agetty-generic"
 _SERVICE = re.compile(r"(agetty|getty)-(.+)")
 _DEBIANS = "getty-ttyS0"  # takes its port from /proc/cmdline
 _SPEED = "BAUD_RATE"
+_RATE = re.compile(r"(?<=\s)\d{4,7}(?:,\d{4,7})*(?=\s|$)")
 _FROM_NAME = "PWD##*-"
 
 
@@ -53,7 +55,11 @@ def enable(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
             return  # the status names it
         edits.link(f"{_level(edits, kernels)}/{found.rpartition('/')[2]}", found)
     if not _has_speed(edits, found, console):
-        edits.edit_or_create(f"{found}/conf", partial(shellvars.set_variable, name=_SPEED, value=str(console.baud)))
+        if _speed_in_script(edits.text(f"{found}/run") or "") is not None:
+            edits.edit(f"{found}/run", partial(_set_speed, console=console))
+        else:
+            set_variable = partial(shellvars.set_variable, name=_SPEED, value=str(console.baud))
+            edits.edit_or_create(f"{found}/conf", set_variable)
 
 
 def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> Iterator[Check]:
@@ -145,12 +151,25 @@ def _new_service(edits: TreeEdits, console: SerialConsole) -> str | None:
 
 def _has_speed(edits: TreeEdits, folder: str, console: SerialConsole) -> bool:
     """Whether a service leaves the line at the console's speed, as far as its settings and script say."""
-    settings = edits.text(f"{folder}/conf")
     if not console.has_speed:
         return True
-    if settings is not None:
-        with named(f"{folder}/conf"):
-            speed = shellvars.evaluate([settings]).get(_SPEED)
-        if speed is not None and speed.text:
-            return str(console.baud) in speed.text.split(",")
-    return True
+    script = _speed_in_script(edits.text(f"{folder}/run") or "")
+    if script is not None:
+        return str(console.baud) in script[0].split(",")
+    settings = edits.text(f"{folder}/conf")
+    if settings is None:
+        return True
+    with named(f"{folder}/conf"):
+        speed = shellvars.evaluate([settings]).get(_SPEED)
+    return speed is None or not speed.text or str(console.baud) in speed.text.split(",")
+
+
+def _speed_in_script(text: str) -> re.Match[str] | None:
+    """The speed that a run script gives its getty by itself, as Debian's does; None where settings do."""
+    found = (_RATE.search(text, line.start, line.stop) for line in lines(text) if getty.has_program(line.body))
+    return next((match for match in found if match is not None), None)
+
+
+def _set_speed(text: str, console: SerialConsole) -> str:
+    found = _speed_in_script(text)
+    return text if found is None else splice(text, [Splice(*found.span(), str(console.baud))])
