@@ -76,9 +76,10 @@ def _lines(found: Inspection) -> Iterator[str]:
         yield "  no partition table"
     else:
         yield f"  {table.scheme.upper()}, {table.sector_size}-byte sectors, id {table.disk_id}{hybrid}{backup}"
-    mounted = {name: point for point, name in found.system.mounts.items()} if found.system else {}
+    mounts = found.system.mounts if found.system else {}
     for volume in found.volumes:
-        yield _volume(volume, mounted.get(volume.name, ""), found)
+        points = (point for point, name in mounts.items() if name == volume.name)  # of ostree's several, "/" is first
+        yield _volume(volume, next(points, ""), found)
     if found.system:
         yield from _system(found)
 

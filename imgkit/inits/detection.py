@@ -39,7 +39,7 @@ _MARKS = (
     (("/etc/inittab",), Init.SYSVINIT),
     (("/usr/lib/systemd/systemd",), Init.SYSTEMD),
     (("/lib/systemd/systemd",), Init.SYSTEMD),
-    (("/nix/var/nix/profiles/system/systemd",), Init.SYSTEMD),
+    (("/nix/var/nix/profiles/system",), Init.SYSTEMD),
     (("/etc/runit/runsvdir",), Init.RUNIT),
     (("/etc/dinit.d/boot",), Init.DINIT),
     (("/etc/s6-linux-init",), Init.S6),
