@@ -46,11 +46,18 @@ def probe(device: BlockReader) -> Identity | None:
     return None
 
 
-def open_filesystem(device: BlockDevice, *, writable: bool, now: int, check: Check = Check.AUTO) -> FileSystem:
-    """Open a clean ext2, ext3, ext4 or FAT file system.
+def open_filesystem(
+    device: BlockDevice,
+    *,
+    writable: bool,
+    now: int,
+    check: Check = Check.AUTO,
+    on_notice: Callable[[str], None] | None = None,
+) -> FileSystem:
+    """Open a clean ext2, ext3, ext4 or FAT file system, or one of ext3 or ext4 whose journal can be replayed.
 
     `now` is the time of all edits, in seconds since the epoch. `check` asks for a full check also where it is not the
-    default: see `docs/decisions/021-checking-before-editing.md`.
+    default: see `docs/decisions/021-checking-before-editing.md`. `on_notice` is told that a journal was replayed.
 
     UnsupportedError for another kind, or one that is not clean or not understood; FormatError where a structure
     contradicts another one; EngineError where libext2fs is missing; UnclassifiedImageError for no known file system.
@@ -61,7 +68,7 @@ def open_filesystem(device: BlockDevice, *, writable: bool, now: int, check: Che
     if identity.kind in ("ext2", "ext3", "ext4"):
         from imgkit.filesystem.ext.filesystem import open_ext  # noqa: PLC0415  needs libext2fs
 
-        return open_ext(device, writable=writable, now=now, check=check)
+        return open_ext(device, writable=writable, now=now, check=check, on_notice=on_notice)
     if identity.kind == "vfat":
         from imgkit.filesystem.fat.filesystem import open_fat  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,8 @@ from imgkit.filesystem.ext import library
 from imgkit.filesystem.ext.filesystem import ExtFileSystem, open_ext
 from imgkit.filesystem.ext.volume import open_volume
 from imgkit.tree import FileType
-from tests.filesystem.images import NOW, TREE, assert_ext_clean, contents, device_tree
-from tests.support import corpus
+from tests.filesystem.images import NOW, TREE, assert_ext_clean, contents, device_tree, ext_tree
+from tests.support import corpus, oracle
 from tests.support.memorydevice import MemoryDevice
 
 pytestmark = pytest.mark.corpus
@@ -27,6 +28,15 @@ READ_ONLY = {
     "f_quota_shrinkdir": "quota files would have to be kept up to date",
     "f_shared_blocks_ok": "files share blocks: writing to one would change others",
 }
+# What the manifest wants to be repaired, and mounting does: a journal is replayed, orphans are deleted or truncated.
+MOUNTABLE = (
+    "f_clear_orphan_file",
+    "f_jnl_32bit",
+    "f_orphan/",
+    "f_orphan_extents_inode",
+    "f_orphan_indirect_inode",
+    "j_corrupt_descr_tid",
+)
 TRUTHS = {
     "ext4/dissect.extfs/ext4_symlink_test.bin.gz": "ext4/truth/ext4_symlink_test.bin.gz.txt",
     "ext4/ext4-view-rs/test_disk_ext2.bin.zst": "ext4/truth/test_disk_ext2.bin.zst.txt",
@@ -42,7 +52,8 @@ def recorded(*prefixes: str) -> list[str]:
 
 CLEAN = recorded("clean", '"clean')
 EDITABLE = [name for name in CLEAN if not any(each in name for each in READ_ONLY)]
-NOT_EDITABLE = [*recorded("REFUSE"), *(name for name in CLEAN if name not in EDITABLE)]
+TO_BE_MOUNTED = [name for name in recorded("REFUSE") if any(each in name for each in MOUNTABLE)]
+NOT_EDITABLE = sorted({*recorded("REFUSE"), *CLEAN} - {*EDITABLE, *TO_BE_MOUNTED})
 
 
 def edit(fs: ExtFileSystem) -> list[str]:
@@ -87,6 +98,22 @@ def test_refused_unchanged(name: str) -> None:
     assert time.process_time() - started < 20
     assert caught.value.message
     assert contents(device) == before
+
+
+@pytest.mark.parametrize("name", TO_BE_MOUNTED)
+def test_what_mounting_mends_is_as_e2fsck_makes_it(name: str, tmp_path: Path) -> None:
+    device, image = MemoryDevice(corpus.content(name)), tmp_path / "image"
+    before = contents(device)
+    image.write_bytes(before)
+    assert oracle.run("e2fsck", "-fy", image, check=False).returncode in (0, 1)
+    with open_ext(device, writable=True, now=NOW) as fs:
+        fs.listdir("/")
+        assert contents(device) == before
+        fs.mkdir("/imgkit")
+        fs.remove("/imgkit")
+        fs.flush()
+    assert_ext_clean(device)
+    assert device_tree(device) == ext_tree(image)
 
 
 @pytest.mark.parametrize("check", [Check.AUTO, Check.FULL])

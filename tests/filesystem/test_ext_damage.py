@@ -38,12 +38,9 @@ def populated(options: str) -> MemoryDevice:
 @pytest.mark.parametrize(
     ("options", "commands", "why"),
     [
-        (JOURNALLED, ["feature needs_recovery"], "needs recovery"),
         (JOURNALLED, ["ssv state 3"], "marked as having errors"),
         (JOURNALLED, ["ssv state 0"], "not cleanly unmounted"),
-        (JOURNALLED, ["ssv last_orphan 12"], "orphan inodes"),
         (JOURNALLED, ["ssv error_count 1"], "recorded errors"),
-        ("-t ext4 -b 1024 -O orphan_file", ["feature orphan_present"], "orphan file is in use"),
         (JOURNALLED, ["feature FEATURE_I22"], "not understood"),
         (JOURNALLED, ["ssv rev_level 2"], "revision"),
     ],

@@ -207,12 +207,7 @@ def test_a_dirty_home_does_not_keep_the_system_from_being_opened(tmp_path):
     image = tmp_path / "disk.img"
     home = Part("ext4", {"/user/notes": b"x"}, label="home")
     make_disk(image, [home, root_part("LABEL=home /home ext4 defaults 0 2\n", **{"/home/.keep": b""})])
-    with image.open("r+b") as file:  # s_feature_incompat: needs_recovery
-        file.seek(2048 * 512 + 1024 + 0x60)
-        byte = file.read(1)[0]
-        file.seek(-1, 1)
-        file.write(bytes([byte | 4]))
-    oracle.run("debugfs", "-w", "-R", "set_super_value feature_incompat 0x2c6", f"{image}?offset={2048 * 512}")
+    oracle.run("debugfs", "-w", "-R", "set_super_value state 3", f"{image}?offset={2048 * 512}")
     with guest_of(image) as guest:
         assert guest.tree.read("/etc/os-release") == OS_RELEASE.encode()
         with pytest.raises(UnsupportedError):

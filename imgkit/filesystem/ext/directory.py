@@ -8,7 +8,6 @@ Specification: https://docs.kernel.org/filesystems/ext4/directory.html
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.filesystem.ext import layout
@@ -54,33 +53,30 @@ def blocks(volume: ExtVolume, inode: Inode) -> Iterator[tuple[int, int, bytes]]:
             yield logical, 0, data
         return
     reader = BlockReader(volume, inode)
-    for extent in reader.extents:
-        for logical in range(extent.logical, extent.logical + extent.length):
-            yield logical, *reader.read(logical)
+    for logical in range(reader.count):
+        yield logical, *reader.read(logical)
 
 
 class BlockReader:
     """The blocks of one directory that is not inline, by their logical numbers."""
 
-    __slots__ = ("_inode", "_seed", "_starts", "_volume", "extents")
+    __slots__ = ("_blocks", "_inode", "_seed", "_volume")
 
     def __init__(self, volume: ExtVolume, inode: Inode) -> None:
         size, found = volume.superblock.block_size, map_blocks(volume, inode)
         if inode.size % size or found.end * size != inode.size or not found.is_plain:
             raise damaged_inode(volume, inode.number, "a directory whose size is not that of its blocks", "i_size")
-        self._volume, self._inode, self.extents = volume, inode, found.extents
-        self._starts = [extent.logical for extent in found.extents]
+        self._volume, self._inode, self._blocks = volume, inode, found
         self._seed = inode_seed(volume, inode.number, inode.generation)
 
     @property
     def count(self) -> int:
         """How many blocks there are; their logical numbers begin with 0."""
-        return self.extents[-1].logical + self.extents[-1].length if self.extents else 0
+        return self._blocks.end
 
     def read(self, logical: int) -> tuple[int, bytes]:
         """Block number and contents of a block below `count`. FormatError for a wrong checksum."""
-        extent = self.extents[bisect_right(self._starts, logical) - 1]
-        block = extent.physical + logical - extent.logical
+        block = self._blocks.physical(logical)
         data = self._volume.read_block(block)
         if self._volume.superblock.has_metadata_csum:
             _verify(self._volume, self._inode, block, data, self._seed)

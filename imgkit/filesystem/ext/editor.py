@@ -137,6 +137,30 @@ class Editor:
         one_less = is_directory and parent.links > 2  # noqa: PLR2004
         self._touch(parent.number, links=parent.links - one_less)
 
+    def delete(self, inode: Inode) -> None:
+        """Free an inode without names, with all that it holds."""
+        self._read_bitmaps()
+        self._delete(inode)
+
+    def truncate(self, inode: Inode) -> None:
+        """Cut an inode that is on the list of orphans to the size that it says, and take it off the list."""
+        size, block_size = inode.size, self._volume.superblock.block_size
+        if has_block_map(inode):
+            self._read_bitmaps()
+            self._call("punch", self._fs, inode.number, None, None, -(-size // block_size), (1 << 64) - 1)
+            self._clear_tail(read_inode(self._volume, inode.number))
+        fields = self._read_fields(inode.number)
+        fields.dtime = 0
+        self._write_inode(inode.number, fields)
+
+    def _clear_tail(self, inode: Inode) -> None:
+        """Zero what follows the end of a file in its last block."""
+        logical, inside = divmod(inode.size, self._volume.superblock.block_size)
+        for extent in map_blocks(self._volume, inode).extents:
+            if inside and not extent.unwritten and extent.logical <= logical < extent.logical + extent.length:
+                offset = (extent.physical + logical - extent.logical) * self._volume.superblock.block_size
+                self._volume.device.write_at(offset + inside, bytes(self._volume.superblock.block_size - inside))
+
     def set_attribute(self, number: int, name: bytes, value: bytes) -> None:
         """Set an extended attribute to a value in on-disk form."""
         before = self._value_sectors(number)

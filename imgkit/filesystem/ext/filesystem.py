@@ -7,6 +7,7 @@ joins several file systems resolves paths itself.
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError
@@ -18,6 +19,7 @@ from imgkit.filesystem.ext.check import check_fully, check_touched
 from imgkit.filesystem.ext.contents import read_chunks, read_link
 from imgkit.filesystem.ext.editor import Editor
 from imgkit.filesystem.ext.inodes import refuse_bad_blocks
+from imgkit.filesystem.ext.journal.recovery import recover
 from imgkit.filesystem.ext.layout import ROOT_INODE, Compat, DirectoryType, InodeFlag
 from imgkit.filesystem.ext.names import Names
 from imgkit.filesystem.ext.superblock import GUESTFS_HINT
@@ -27,11 +29,12 @@ from imgkit.filesystem.paths import components
 from imgkit.tree import FileType, Stat, refuse_large
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imgkit.filesystem.ext.superblock import Superblock
     from imgkit.filesystem.ext.volume import ExtVolume, Inode
     from imgkit.storage.device import BlockDevice
+    from imgkit.storage.overlay import Overlay
 
 _SELINUX = "security.selinux"
 _INLINE_DATA = "system.data"
@@ -49,19 +52,31 @@ _TYPES = {
 }
 
 
-def open_ext(device: BlockDevice, *, writable: bool, now: int, check: Check = Check.AUTO) -> ExtFileSystem:
-    """Open a clean file system.
+def open_ext(
+    device: BlockDevice,
+    *,
+    writable: bool,
+    now: int,
+    check: Check = Check.AUTO,
+    on_notice: Callable[[str], None] | None = None,
+) -> ExtFileSystem:
+    """Open a file system. One whose journal has to be replayed is as it would be afterwards, and `on_notice` is told.
+
+    The replay reaches the device with the first edit.
 
     FormatError where a structure contradicts itself, UnsupportedError for what is not clean, busy or has features
     that are not served here, EngineError without libext2fs.
     """
-    volume = open_volume(device, library.load(), writable=writable)
+    replayed = recover(device, library.load(), now=now)
+    volume = open_volume(replayed or device, library.load(), writable=writable)
     refuse_busy(volume)
     if writable:
         refuse_bad_blocks(volume)
     if check is Check.FULL:
         check_fully(volume)
-    return ExtFileSystem(volume, writable=writable, now=now, checked=check is Check.FULL)
+    if replayed is not None and on_notice is not None:
+        on_notice("was not unmounted; its journal is replayed, as mounting it would do")
+    return ExtFileSystem(volume, replayed, device, writable=writable, now=now, checked=check is Check.FULL)
 
 
 class ExtFileSystem:
@@ -75,17 +90,29 @@ class ExtFileSystem:
         "_checked",
         "_checked_inodes",
         "_children",
+        "_device",
         "_editor",
         "_names",
         "_now",
+        "_replayed",
         "_root",
         "_stale",
         "_volume",
         "_writable",
     )
 
-    def __init__(self, volume: ExtVolume, *, writable: bool, now: int, checked: bool) -> None:
+    def __init__(
+        self,
+        volume: ExtVolume,
+        replayed: Overlay | None,
+        device: BlockDevice,
+        *,
+        writable: bool,
+        now: int,
+        checked: bool,
+    ) -> None:
         self._volume, self._writable, self._now, self._checked = volume, writable, now, checked
+        self._replayed, self._device = replayed, device
         self._checked_inodes: set[int] = set()
         self._editor: Editor | None = None
         self._names = Names(volume)
@@ -245,13 +272,17 @@ class ExtFileSystem:
             self._volume = open_volume(self._volume.device, self._volume.library, writable=True)
             self._stale = False
             self._forget()
-        if self._checked:
-            return
-        if _needs_full_check(self._volume.superblock):
-            check_fully(self._volume)
-            self._checked = True
-        else:
-            check_counts(self._volume)
+        if not self._checked:
+            if _needs_full_check(self._volume.superblock):
+                check_fully(self._volume)
+                self._checked = True
+            else:
+                check_counts(self._volume)
+        if self._replayed is not None:
+            for patch in self._replayed.plan().patches:
+                self._device.write_at(patch.offset, patch.after)
+            self._volume, self._replayed = replace(self._volume, device=self._device), None
+            self._forget()
 
     def _refuse_uneditable(self, inode: Inode, path: str) -> None:
         """Refuse what a kernel would refuse even to root, and what contradicts itself."""

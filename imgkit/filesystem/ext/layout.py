@@ -89,6 +89,14 @@ SUPERBLOCK = Record(
 )
 
 
+FREE_BLOCKS_OFFSET = 0x0C
+FREE_INODES_OFFSET = 0x10
+INCOMPAT_OFFSET = 0x60
+RO_COMPAT_OFFSET = 0x64
+LAST_ORPHAN_OFFSET = 0xE8
+FREE_BLOCKS_HIGH_OFFSET = 0x158
+
+
 class Compat(IntFlag):
     """Features that a program which does not know them may ignore."""
 
@@ -256,19 +264,10 @@ XATTR_CHECKSUM_OFFSET = 16
 XATTR_ENTRY = Struct("<BBHIII")
 """name length, name index, value offset, value inode, value size, hash."""
 
-JOURNAL_MAGIC = 0xC03B3998
-JOURNAL_SUPERBLOCK = Struct(">III II I I I i III 16x I 12x B")
-"""Big-endian. magic, block type, sequence; block size, length; first block; sequence; start; errno; compatible,
-incompatible and read-only compatible features; number of file systems that use it; type of the checksum."""
+ORPHAN_TAIL = Struct("<II")
+"""magic, checksum: at the end of each block of the orphan file, behind the numbers of inodes."""
 
-JOURNAL_SUPERBLOCK_SIZE = 1024
-JOURNAL_CHECKSUM_OFFSET = 252
-JOURNAL_CRC32C = 4
-JOURNAL_COMPAT_CHECKSUM = 0x1
-JOURNAL_INCOMPAT_KNOWN = 0x3F
-"""REVOKE, 64BIT, ASYNC_COMMIT, CSUM_V2, CSUM_V3, FAST_COMMIT."""
-JOURNAL_INCOMPAT_CHECKSUMS = (0x8, 0x10)
-"""CSUM_V2, CSUM_V3"""
+ORPHAN_MAGIC = 0x0B10CA04
 
 MMP_MAGIC = 0x004D4D50
 MMP_CLEAN = 0xFF4D4D50

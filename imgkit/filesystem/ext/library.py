@@ -95,6 +95,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "ext2fs_file_close": (c_void_p,),
     "ext2fs_inline_data_set": (FileSystemPointer, c_uint32, c_void_p, c_char_p, c_size_t),
     "ext2fs_inline_data_expand": (FileSystemPointer, c_uint32),
+    "ext2fs_punch": (FileSystemPointer, c_uint32, c_void_p, c_char_p, c_uint64, c_uint64),
     "ext2fs_link": (FileSystemPointer, c_uint32, c_char_p, c_uint32, c_int),
     "ext2fs_unlink": (FileSystemPointer, c_uint32, c_char_p, c_uint32, c_int),
     "ext2fs_expand_dir": (FileSystemPointer, c_uint32),

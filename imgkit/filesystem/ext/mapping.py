@@ -6,7 +6,9 @@ Specification: https://docs.kernel.org/filesystems/ext4/dynamic.html#the-content
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from imgkit.filesystem.ext import layout
@@ -34,6 +36,9 @@ class Extent(NamedTuple):
     unwritten: bool
 
 
+_first_block = attrgetter("logical")
+
+
 @dataclass(slots=True)
 class BlockMap:
     """All blocks of a file: `extents` in logical order, and the `tree` blocks that hold the map itself."""
@@ -46,6 +51,11 @@ class BlockMap:
     def end(self) -> int:
         """One past the last logical block."""
         return self.extents[-1].logical + self.extents[-1].length if self.extents else 0
+
+    def physical(self, logical: int) -> int:
+        """Where a logical block lies that is mapped."""
+        extent = self.extents[bisect_right(self.extents, logical, key=_first_block) - 1]
+        return extent.physical + logical - extent.logical
 
     @property
     def is_plain(self) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from enum import IntFlag
 
     from imgkit.filesystem.ext.library import Library
-    from imgkit.storage.device import BlockReader
+    from imgkit.storage.device import BlockDevice, BlockReader
 
 REPAIR_HINT = "Repair it with e2fsck on a copy of the image, or use --engine guestfs, which lets the kernel decide."
 GUESTFS_HINT = "Use --engine guestfs, which lets a Linux kernel do it."
@@ -57,6 +57,7 @@ _WRITABLE_RO_COMPAT = (
     | ReadOnlyCompat.BIGALLOC
     | ReadOnlyCompat.METADATA_CSUM
     | ReadOnlyCompat.VERITY
+    | ReadOnlyCompat.ORPHAN_PRESENT
 )
 # Compatible features whose data structures an edit would leave stale.
 _NOT_WRITABLE_COMPAT = Compat.EXCLUDE_BITMAP | Compat.EXCLUDE_INODE | Compat.LAZY_BG | Compat.IMAGIC_INODES
@@ -176,11 +177,16 @@ def read_superblock(device: BlockReader, library: Library) -> Superblock:
     return superblock
 
 
-def refuse_unclean(superblock: Superblock, *, writable: bool) -> None:
+def has_orphans(superblock: Superblock) -> bool:
+    """Whether inodes may be waiting to be deleted or truncated, in a list or in the orphan file."""
+    return superblock.last_orphan != 0 or ReadOnlyCompat.ORPHAN_PRESENT in superblock.ro_compat
+
+
+def refuse_unclean(superblock: Superblock, *, writable: bool, orphans: bool = False) -> None:
     """Raise UnsupportedError for a file system that is busy, in error or, if `writable`, has features not edited here.
 
-    A journal to replay, orphans to delete and errors to repair are work for a kernel or e2fsck. What they would change
-    is unknown here, so that reading is refused as well: the text that is read would be out of date.
+    What a replay or a repair would change is unknown here, so that reading is refused as well: the text that is read
+    would be out of date. `orphans` says that the caller will deal with these.
     """
     for applies, what in (
         (Incompat.NEEDS_RECOVERY in superblock.incompat, "its journal needs recovery (needs_recovery)"),
@@ -188,8 +194,7 @@ def refuse_unclean(superblock: Superblock, *, writable: bool) -> None:
         (State.VALID not in superblock.state, "it was not cleanly unmounted"),
         (State.ORPHAN in superblock.state, "its orphans are being recovered"),
         (State.FC_REPLAY in superblock.state, "its fast-commit journal is being replayed"),
-        (superblock.last_orphan != 0, "it has orphan inodes that are still to be deleted"),
-        (ReadOnlyCompat.ORPHAN_PRESENT in superblock.ro_compat, "its orphan file is in use"),
+        (has_orphans(superblock) and not orphans, "it has orphan inodes that are still to be deleted"),
         (superblock.error_count != 0, "its superblock has recorded errors that no check has cleared since"),
     ):
         if applies:
@@ -206,6 +211,16 @@ def refuse_unclean(superblock: Superblock, *, writable: bool) -> None:
             f"this {superblock.kind} file system has features that are only read here: {', '.join(unknown)}",
             hint=GUESTFS_HINT,
         )
+
+
+def change_superblock(device: BlockDevice, superblock: Superblock, library: Library, values: dict[int, int]) -> None:
+    """Write 32-bit fields of the primary superblock, by their offsets, and its checksum."""
+    raw = bytearray(superblock.raw)
+    for offset, value in values.items():
+        raw[offset : offset + 4] = value.to_bytes(4, "little")
+    if superblock.has_metadata_csum:
+        raw[-4:] = library.crc32c(0xFFFFFFFF, bytes(raw[:-4])).to_bytes(4, "little")
+    device.write_at(layout.SUPERBLOCK_OFFSET, bytes(raw))
 
 
 @functools.lru_cache(maxsize=16)

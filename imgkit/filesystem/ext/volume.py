@@ -83,6 +83,11 @@ def open_volume(device: BlockDevice, library: Library, *, writable: bool) -> Ext
     """
     superblock = read_superblock(device, library)
     refuse_unclean(superblock, writable=writable)
+    return volume_of(device, superblock, library)
+
+
+def volume_of(device: BlockDevice, superblock: Superblock, library: Library) -> ExtVolume:
+    """The volume with that superblock, clean or not. FormatError for groups that contradict it or each other."""
     groups = read_groups(device, superblock, library)
     return ExtVolume(device, superblock, groups, metadata_ranges(superblock, groups), library)
 

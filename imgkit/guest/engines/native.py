@@ -57,11 +57,12 @@ class NativeEngine:
         self._image = image
         self._open: dict[str, FileSystem] = {}
         self._found = search_volumes(image.disk, table)
+        self._notices = list(self._found.notices)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What was found on the volumes opened so far."""
-        return self._found.notices
+        return tuple(self._notices)
 
     def volumes(self) -> tuple[GuestVolume, ...]:
         """All partitions, or the disk itself where it has no table, and the logical volumes on them."""
@@ -75,7 +76,12 @@ class NativeEngine:
                 raise self._found.problems[name]
             writable = name not in self._found.read_only
             try:
-                self._open[name] = open_filesystem(self._found.devices[name], writable=writable, now=self._now)
+                self._open[name] = open_filesystem(
+                    self._found.devices[name],
+                    writable=writable,
+                    now=self._now,
+                    on_notice=lambda notice: self._notices.append(f"{name} {notice}"),
+                )
             except (UnsupportedError, FormatError) as error:
                 from imgkit.filesystem.ext.superblock import REPAIR_HINT  # noqa: PLC0415 - only for an error
 
