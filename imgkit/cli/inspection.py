@@ -60,6 +60,9 @@ def inspect(
         note(f"  {found.hint}")
 
 
+_NAME_WIDTH = 12
+
+
 def _lines(found: Inspection) -> Iterator[str]:
     from imgkit.units import format_size
 
@@ -77,14 +80,15 @@ def _lines(found: Inspection) -> Iterator[str]:
     else:
         yield f"  {table.scheme.upper()}, {table.sector_size}-byte sectors, id {table.disk_id}{hybrid}{backup}"
     mounts = found.system.mounts if found.system else {}
+    width = max((len(volume.name) for volume in found.volumes), default=0)
     for volume in found.volumes:
         points = (point for point, name in mounts.items() if name == volume.name)  # of ostree's several, "/" is first
-        yield _volume(volume, next(points, ""), found)
+        yield _volume(volume, next(points, ""), found, max(width, _NAME_WIDTH))
     if found.system:
         yield from _system(found)
 
 
-def _volume(volume: GuestVolume, point: str, found: Inspection) -> str:
+def _volume(volume: GuestVolume, point: str, found: Inspection, width: int) -> str:
     from imgkit.units import format_size
 
     partition = next((p for p in found.table.partitions if p.number == volume.number), None)
@@ -92,7 +96,7 @@ def _volume(volume: GuestVolume, point: str, found: Inspection) -> str:
     if volume.group:
         kind += f" of {volume.group}"
     label = f" {volume.label!r}" if volume.label else ""
-    return f"  {volume.name:<12} {format_size(volume.size):>10}  {kind}{label}  {point}".rstrip()
+    return f"  {volume.name:<{width}} {format_size(volume.size):>10}  {kind}{label}  {point}".rstrip()
 
 
 def _system(found: Inspection) -> Iterator[str]:

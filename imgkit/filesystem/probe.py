@@ -7,7 +7,7 @@ deep inside. What only ties devices together (RAID, LVM, LUKS) is looked for fir
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from construct import ConstructError
@@ -65,18 +65,36 @@ def open_filesystem(
     identity = probe(device)
     if identity is None:
         raise UnclassifiedImageError("no file system that is known here was found", hint=None)
-    if identity.kind in ("ext2", "ext3", "ext4"):
-        from imgkit.filesystem.ext.filesystem import open_ext  # noqa: PLC0415  needs libext2fs
-
-        return open_ext(device, writable=writable, now=now, check=check, on_notice=on_notice)
-    if identity.kind == "vfat":
-        from imgkit.filesystem.fat.filesystem import open_fat  # noqa: PLC0415
-
-        return open_fat(device, writable=writable, now=now, check=check)
+    if opener := FILE_SYSTEMS.get(identity.kind):
+        return opener(device, writable=writable, now=now, check=check, on_notice=on_notice)
     needs = " and --key-file with its passphrase" if identity.kind == "crypto_LUKS" else ""
     raise UnsupportedError(
         f"{identity.kind} is not served by the native engine", hint=f"Use --engine guestfs{needs}, which serves it."
     )
+
+
+class _Opener(Protocol):
+    """What opens a file system of one kind; the arguments are those of `open_filesystem`."""
+
+    def __call__(
+        self, device: BlockDevice, *, writable: bool, now: int, check: Check, on_notice: Callable[[str], None] | None
+    ) -> FileSystem: ...
+
+
+def _open_ext(device: BlockDevice, **options: Any) -> FileSystem:
+    from imgkit.filesystem.ext.filesystem import open_ext  # noqa: PLC0415  needs libext2fs
+
+    return open_ext(device, **options)
+
+
+def _open_fat(device: BlockDevice, *, on_notice: object, **options: Any) -> FileSystem:  # noqa: ARG001  no journal
+    from imgkit.filesystem.fat.filesystem import open_fat  # noqa: PLC0415
+
+    return open_fat(device, **options)
+
+
+FILE_SYSTEMS: dict[str, _Opener] = {"ext2": _open_ext, "ext3": _open_ext, "ext4": _open_ext, "vfat": _open_fat}
+"""The file systems that are served here, by the type that blkid gives to them."""
 
 
 def _raid(device: BlockReader) -> Identity | None:
