@@ -77,6 +77,9 @@ def _document(made: Report, output: Path) -> dict[str, Any]:
             }
             for cause in made.causes
         ],
+        "partly": [
+            {"image": image.input, "failing": image.outcome.failing} for image in made.images if image.outcome.failing
+        ],
         "timings": [
             {
                 "engine": timing.engine,

@@ -56,6 +56,8 @@ def test_it_is_counted_reported_and_undone(plan):
     assert "s-partly" in page
     assert "not enabled: kernel" in page
     assert "<strong>Fix: </strong>" in page
+    told = imgkit("batch", "report", plan, "-o", plan.with_name("page"), "--json").json["partly"]
+    assert [(image["image"], image["failing"]) for image in told] == [(str(plan.with_name("half.img")), [check])]
     assert imgkit("batch", "run", plan).status == 1
     assert imgkit("batch", "undo", plan).status == 0
     assert {path.name: sha256(path) for path in plan.parent.glob("*.img")} == before
