@@ -15,6 +15,8 @@ class MemoryTree:
 
     def __init__(self, files: dict[str, str | bytes]) -> None:
         self.files = {path: data.encode() if isinstance(data, str) else data for path, data in files.items()}
+        self._folders: dict[str, set[str]] = {}
+        self._listed = -1
 
     def read_chunks(self, path: str, /) -> Iterator[bytes]:
         yield self.read(path)
@@ -33,8 +35,7 @@ class MemoryTree:
     def listdir(self, path: str, /) -> list[str]:
         if not self._is_directory(path):
             raise PathNotFoundError(f"{path}: no such directory", path=path)
-        start = path.rstrip("/") + "/"
-        return sorted({file[len(start) :].split("/")[0] for file in self.files if file.startswith(start)})
+        return sorted(self._folders[path.rstrip("/")])
 
     def stat(self, path: str, /, *, follow: bool = True) -> Stat:
         if path in self.files:
@@ -54,9 +55,17 @@ class MemoryTree:
 
     def remove(self, path: str, /) -> None:
         del self.files[path]
+        self._listed = -1
 
     def _is_directory(self, path: str) -> bool:
-        return any(file.startswith(path.rstrip("/") + "/") for file in self.files)
+        if self._listed != len(self.files):
+            self._folders = {}
+            for file in self.files:
+                parts = file.split("/")
+                for depth in range(1, len(parts)):
+                    self._folders.setdefault("/".join(parts[:depth]), set()).add(parts[depth])
+            self._listed = len(self.files)
+        return path.rstrip("/") in self._folders
 
 
 def files_of_iso(name: str, folder: Path) -> dict[str, str | bytes]:
