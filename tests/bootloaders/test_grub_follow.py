@@ -40,6 +40,7 @@ WAYS = {
     "braces": 'source "${prefix}"/other.cfg\n',
     "device": "search --set=root --file /live/vmlinuz\nset prefix=($root)/boot/grub\nsource $prefix/other.cfg\n",
     "configuration's folder": "source ${config_directory}/other.cfg\n",
+    "double slashes": "source ($root)//boot/grub//other.cfg\n",
     "dots": "source $prefix/../grub/other.cfg\n",
     "variable": "set name=other\nsource /boot/grub/$name.cfg\n",
     "either branch": "if cpuid -l; then\n  set name=other\nelse\n  set name=none\nfi\nsource /boot/grub/${name}.cfg\n",
@@ -78,6 +79,7 @@ UNKNOWN = {
     "syntax": ('eval "menuentry x {"\n', 2, "what eval runs is not understood: GRUB would find a syntax error at '"),
     "in an entry": ("menuentry a {\n  configfile /$b\n}\n", 6, "the file is not known: configfile /$b"),
     "other languages": ("syslinux_configfile $x\n", 2, "the file is not known: syslinux_configfile $x"),
+    "of another language": ("legacy_configfile /old.lst\n", 2, "a menu in another language: legacy_configfile /old"),
     "itself": ("function f {\n f\n}\nf\n", 1, "leads further than can be followed"),
     "without end": ("source /boot/grub/grub.cfg\n", 1, "leads further than can be followed"),
 }
@@ -85,7 +87,7 @@ UNKNOWN = {
 
 @pytest.mark.parametrize(("script", "line", "message"), UNKNOWN.values(), ids=UNKNOWN)
 def test_what_cannot_be_followed_is_named_and_the_rest_gets_the_console(script, line, message):
-    files = {GRUB: "set timeout=5\n" + script, "/EFI/BOOT/grub.cfg": "set timeout=5\n" + LIVE}
+    files = {GRUB: "set timeout=5\n" + script, "/EFI/BOOT/grub.cfg": "set timeout=5\n" + LIVE, "/old.lst": ""}
     tree = MemoryTree(files)
     apply_changes(tree, enable(tree, CONSOLE))
     assert enable(tree, CONSOLE) == []
@@ -322,6 +324,18 @@ def test_xen_with_and_without_the_port_in_one_menu():
             ],
         )
     }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("linux /boot/vmlinuz-6.8.0", "linux16 /kernel.img", "linuxefi /x.0", "linux --quiet /boot/Image.gz"),
+        *("$linux /boot/kernel", "linux$sixteen /bz", "$load /boot/vmlinuz", 'linux "$path"', "linux (loop)/a/b"),
+    ],
+)
+def test_a_kernel_is_found_whatever_it_and_its_command_are_called(command):
+    files = {GRUB: f"set timeout=5\nmenuentry 'x' {{\n  {command} ro\n  $more /boot/initrd-linux.img\n}}\n"}
+    assert f"{command} ro {ARGUMENTS}\n  $more /boot/initrd-linux.img\n" in text(enabled(files), GRUB)
 
 
 def test_a_menu_on_another_port_is_one():

@@ -172,7 +172,7 @@ def enabled(files, console=CONSOLE, options=None, *, announced=None, complete=Tr
 
 # What a recipe may rewrite; every other line stays, byte for byte and in its place.
 TOUCHED = re.compile(
-    r"\s*(append|linux(efi|16)?|multiboot2?|module2?|eval|options"
+    r"\s*(append|\$?linux\S*|\$load|multiboot2?|module2?|eval|options"
     r"|(set )?timeout(_style)?|(set )?default|ontimeout|menu autoboot|ui|gfxboot"
     r"|serial|terminal_(in|out)put)[ =\t]|\s*menu default\s*",
     re.IGNORECASE,

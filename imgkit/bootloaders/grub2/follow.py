@@ -45,6 +45,8 @@ _ENTRIES = ("menuentry", "submenu", "hiddenentry")
 _SOURCES = ("source", ".", "extract_entries_source")
 _OPENERS = ("configfile", "normal", "extract_entries_configfile")
 _FOREIGN = re.compile(r"(?:extract_)?(?:legacy|syslinux)_(?:entries_)?(?:source|configfile)")
+# Menus of other boot loaders that are looked for under these names, and edited by what knows them.
+_FOUND_ANYWAY = ("isolinux.cfg", "syslinux.cfg", "extlinux.conf", "menu.lst", "grub.conf")
 _LOADER_ENTRIES = ("blscfg", "blsuki")
 _SETTINGS = ("default", "timeout", "timeout_style")
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -394,6 +396,8 @@ class _Walker:
                 self.lost(source, command, frame, f"the file is not known: {_written(source, command)}")
             elif found is not None and not _FOREIGN.fullmatch(command.name):
                 self.enter(found, command, frame, state)
+            elif found is not None and posixpath.basename(found).lower() not in _FOUND_ANYWAY:
+                self.lost(source, command, frame, f"a menu in another language: {_written(source, command)}")
 
     def enter(self, path: str, command: Command, frame: Frame, state: State) -> None:
         script = self.script(path)

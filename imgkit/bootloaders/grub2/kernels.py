@@ -29,6 +29,7 @@ _INITRD = re.compile(r"initrd(?:16|efi)?|initrd\$\{?\w+\}?|\$\{?initrd\w*\}?")
 _HYPERVISOR = ("multiboot", "multiboot2", "xen_hypervisor")
 _MODULE = ("module", "module2", "xen_module", "xen_linux")
 _KERNEL_NAME = re.compile(r"vmlinu|bzimage|linux|kernel", re.IGNORECASE)
+_RAM_DISK = re.compile(r"init|ucode|\.img$|\.cpio|\.[gx]z$", re.IGNORECASE)
 _ENTRY_OPTIONS = ("--class", "--users", "--hotkey", "--id", "--source", "--function")
 
 
@@ -61,12 +62,19 @@ def loaders_among(commands: Iterable[Command], *, recovery: bool = False) -> Ite
     for command in commands:
         if command.name in _HYPERVISOR:
             hypervisor = command
-        elif _LINUX.fullmatch(command.name):
+        elif _LINUX.fullmatch(command.name) or _is_named_by_variable(command):
             yield from _loader(command, None, recovery=recovery)
         elif command.name in _MODULE and hypervisor is not None:
             # The first module behind a hypervisor is dom0's kernel, the others are its initrd and firmware.
             yield from _loader(command, hypervisor, recovery=recovery)
             hypervisor = None
+
+
+def _is_named_by_variable(command: Command) -> bool:
+    """Whether a command that only a variable names is given a kernel."""
+    first = next((word.value for word in command.words[1:] if not word.value.startswith("--")), "")
+    name = first.rpartition("/")[2]
+    return command.name.startswith("$") and bool(_KERNEL_NAME.search(name)) and not _RAM_DISK.search(name)
 
 
 def is_initrd(command: Command) -> bool:

@@ -59,7 +59,7 @@ class Lookup:
         if not name.startswith("/") or UNKNOWN in name:
             return None
         for root in self._roots():
-            found = self._scripts.spelled(posixpath.normpath(root + name))
+            found = self._scripts.spelled(posixpath.normpath(f"{root}/{name.lstrip('/')}"))
             if found is not None and self._scripts.size(found) is not None:
                 return found
         return None
