@@ -101,8 +101,8 @@ def canonical(edits: TreeEdits, name: str) -> str:
 
 def pulled_in(edits: TreeEdits, name: str) -> Iterator[str]:
     """The units that a unit starts with it, by its links and settings."""
-    for folder in FOLDERS:
-        for kind in ("wants", "requires", "upholds"):
+    for kind in ("wants", "requires", "upholds"):
+        for folder in _folders_with(edits, f"{name}.{kind}"):
             yield from edits.names(f"{folder}/{name}.{kind}")
     unit = find(edits, name)
     if unit is not None:
@@ -140,11 +140,17 @@ def started(edits: TreeEdits) -> Iterator[str]:
                 yield name
 
 
+def _folders_with(edits: TreeEdits, name: str) -> Iterator[str]:
+    """The folders of units that hold something of this name: few do, and asking one by one takes an engine's time."""
+    names = edits.remember("unit folders", lambda: {folder: frozenset(edits.names(folder)) for folder in FOLDERS})
+    return (folder for folder in FOLDERS if name in names[folder])
+
+
 def _drop_ins(edits: TreeEdits, names: dict[str, None]) -> Iterator[str]:
     """The texts of the drop-ins, those of a template before those of its instance; of one name the first counts."""
     for name in names:
         files: dict[str, str] = {}
-        for folder in FOLDERS:
+        for folder in _folders_with(edits, f"{name}.d"):
             for file in edits.names(f"{folder}/{name}.d"):
                 if file.endswith(".conf"):
                     files.setdefault(file, f"{folder}/{name}.d/{file}")
