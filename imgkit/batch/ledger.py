@@ -197,14 +197,24 @@ class Ledger:
         cursor.row_factory = sqlite3.Row
         row = cursor.fetchone()
         kept = {field.name: row[field.name] for field in fields(Outcome)}
-        outcome = outcome_of(kept | {name: json.loads(row[name]) for name in _LISTS})
-        output = parse_address(row["output"]) if row["output"] else None
-        return Record(row["id"], parse_address(row["input"]), output, row["operation"], outcome)
+        with self._understood():
+            outcome = outcome_of(kept | {name: json.loads(row[name]) for name in _LISTS})
+            output = parse_address(row["output"]) if row["output"] else None
+            return Record(row["id"], parse_address(row["input"]), output, row["operation"], outcome)
 
     def states(self) -> dict[int, State]:
         """The state of every image, by number."""
         rows = self._database.execute("SELECT id, state FROM image ORDER BY id").fetchall()
-        return {number: State(state) for number, state in rows}
+        with self._understood():
+            return {number: State(state) for number, state in rows}
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Have what no batch writes into a row be an error of the ledger's."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise _no_ledger(self.folder / "ledger.sqlite", error) from error
 
     def failed(self) -> list[str]:
         """Names of the images that could not be done."""
@@ -328,8 +338,12 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
 
 
 def _translated(path: Path, error: sqlite3.DatabaseError) -> FormatError | OutputError:
-    if isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, sqlite3.OperationalError) and "decode" not in str(error):  # a text that is not UTF-8
         return OutputError(f"{path}: cannot be written ({error})", hint="Free some space there, and run it again.")
+    return _no_ledger(path, error)
+
+
+def _no_ledger(path: Path, error: Exception) -> FormatError:
     return FormatError(
         f"no ledger ({error})",
         structure="SQLite database",

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from imgkit.errors import FormatError, UnsupportedError
+from imgkit.errors import FormatError, StaleImageError, UnsupportedError
 from imgkit.remote.url import Url
 from imgkit.storage.commit import recover
 from imgkit.storage.copy import no_progress
@@ -77,6 +77,22 @@ class Image:
     def plan(self) -> PatchPlan:
         """The staged edits as patches of the host file."""
         return self.overlay.plan()
+
+    def plain_file(self, reader: str) -> Path:
+        """The image's file, for another program to read: what is in it has to be what is shown here.
+
+        `reader` names that program. Raises UnsupportedError for an image by URL, StaleImageError for one with an edit
+        that was interrupted.
+        """
+        if isinstance(self.path, Url):
+            raise UnsupportedError(f"{self.path}: {reader} needs a file of this host", hint="Download the image first.")
+        if self.pending:
+            raise StaleImageError(
+                f"{self.path}: an edit was interrupted, and {reader} would read the image as it is",
+                hint=f"Finish it first: `imgkit recover {self.path}`.",
+            )
+        assert not isinstance(self.host.path, Url)
+        return self.host.path
 
 
 @contextmanager

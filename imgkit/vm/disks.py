@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 from imgkit.errors import ImgkitError, InUseError
 from imgkit.formats.image import open_image
+from imgkit.storage.host import HostFile
 from imgkit.vm.connection import binding, translated
 from imgkit.vm.launcher import find
 
@@ -50,7 +51,7 @@ def why_kept(path: Path, users: dict[Path, str]) -> str:
     if machine is not None:
         return f"the machine {machine} uses it"
     try:
-        with open_image(path, writable=True):
+        with HostFile(path, writable=True):
             pass
     except InUseError:
         return "another process has it open"

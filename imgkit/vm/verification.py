@@ -100,11 +100,12 @@ def verify(
     console, page, is_iso = _look(source)
     with open_file(source) as image:
         image_format = str(image.format)
+        file = image.plain_file("the virtual machine")
     expected = trial.expect or page
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="imgkit-verify-") as folder:
         swept_if_killed(Path(folder))
-        spec = _machine(source.path.resolve(), image_format, trial, Path(folder), as_cdrom=is_iso and not trial.usb)
+        spec = _machine(file, image_format, trial, Path(folder), as_cdrom=is_iso and not trial.usb)
         with (
             embedded() as uri,
             connect(uri) as connection,

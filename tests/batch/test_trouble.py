@@ -3,9 +3,11 @@
 import hashlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
@@ -195,3 +197,58 @@ def test_undo_takes_back_what_a_killed_run_had_no_time_to_note(disks):
         ledger._database.commit()
     assert imgkit("batch", "undo", plan).stderr == "imgkit: 2 undone\n"
     assert not list(plan.parent.glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("input", "'a' || char(0) || 'b'"),
+        ("output", "'a' || char(0) || 'b'"),
+        ("input", "CAST(x'2fff41' AS TEXT)"),
+        ("state", "'odd'"),
+        ("changes", "'[1]'"),
+        ("changes", "'no JSON'"),
+        ("notices", "'5'"),
+    ],
+)
+def test_a_ledger_with_a_row_that_no_batch_writes_is_refused(disks, column, value):
+    plan = disks(1)
+    assert imgkit("batch", "run", plan).status == 0
+    folder = ledger_folder(plan)
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as database, database:
+        database.execute(f"UPDATE image SET {column} = {value}")
+    for words in (["status", plan, "--once"], ["undo", plan], ["report", plan, "-o", plan.with_name("page.html")]):
+        done = imgkit("batch", *words)
+        assert done.status == 4, (words, done.stderr)
+        assert "ledger.sqlite" in done.stderr
+        assert "Move the folder away" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'inputs = ["a\\u0000b"]\nin-place = true\n[operation]\nkind = "console enable"\n',
+        'list = "a\\u0000b"\nin-place = true\n[operation]\nkind = "console enable"\n',
+        'inputs = ["*"]\noutput = "a\\u0000b"\n[operation]\nkind = "console enable"\n',
+        'inputs = ["*"]\nin-place = true\n[operation]\nkind = "write"\npath = "/a\\u0000b"\ncontents = ""\n',
+        'inputs = ["*"]\nin-place = true\n[operation]\nkind = "iso add"\nfiles = ["a\\u0000b"]\nat = "/"\n',
+        'inputs = ["*"]\nin-place = true\n[operation]\nkind = "console enable"\n[[select]]\nmatch = "a\\u0000"\n',
+    ],
+)
+def test_a_plan_with_a_nul_byte_is_refused(tmp_path, text):
+    plan = tmp_path / "plan.toml"
+    plan.write_text(text)
+    done = imgkit("batch", "run", plan)
+    assert done.status == 12, done.stderr
+    assert "NUL byte" in done.stderr
+    assert str(plan) in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.toml"]
+
+
+def test_a_list_with_a_nul_byte_is_refused(tmp_path):
+    (tmp_path / "list").write_bytes(b"a\0b\n")
+    plan = tmp_path / "plan.toml"
+    plan.write_text('list = "list"\nin-place = true\n[operation]\nkind = "console enable"\n')
+    done = imgkit("batch", "run", plan)
+    assert done.status == 2, done.stderr
+    assert "NUL byte" in done.stderr

@@ -17,6 +17,7 @@ from pathlib import Path
 from imgkit.errors import EngineError, OutputError, UnclassifiedImageError, UsageError
 from imgkit.formats.image import Format, open_image
 from imgkit.storage.durable import sync_directory
+from imgkit.storage.host import HostFile
 from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.storage.temporary import temporary_file
 from imgkit.units import format_size, parse_size
@@ -148,8 +149,9 @@ def _existing(wish: DiskWish) -> PlannedDisk:
             f"{wish.path}: no such file", hint=f"To make it, say how large it is to be: path={wish.path},size=8G."
         )
     named = Format.QCOW2 if wish.image_format == Format.QCOW2 else None
-    # Refused where something has it open, or it may not be written.
-    with open_image(path, writable=True, image_format=named) as image:
+    # Refused where something has it open, or it may not be written; but nothing is, here.
+    with open_image(path, image_format=named) as image, HostFile(path, writable=True):
+        image.plain_file("the virtual machine")
         found = str(image.format)
         start = image.disk.read_at(0, min(_BLANK, image.disk.size))
     if wish.image_format not in (None, found):

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imgkit.errors import EngineError, UnsupportedError
+from imgkit.errors import EngineError
 from imgkit.guest.engines.layer import replay
 from imgkit.guest.finding import find_tool
 from imgkit.guest.kvm import kvm_works
@@ -100,22 +100,15 @@ class Appliance:
 
     def _launch(self, images: Sequence[Image]) -> None:
         handle = self.handle
-        for image in images:
-            if not isinstance(image.host, HostFile):
-                raise UnsupportedError(
-                    f"{image.host.path}: the libguestfs appliance needs a file of this host",
-                    hint="Download the image first.",
-                )
+        files = [str(image.plain_file("the libguestfs appliance")) for image in images]
         with translated("the libguestfs appliance cannot be started", hint=_launch_hint()):
             handle.set_backend("direct")
             if not kvm_works():
                 handle.set_backend_setting("force_tcg", "1")
-            for number, image in enumerate(images):
+            for number, (image, file) in enumerate(zip(images, files, strict=True)):
                 layer = str(self._layer(number))
                 # The format is given, never probed: a guest could have written a header of its choice.
-                handle.disk_create(
-                    layer, "qcow2", -1, backingfile=str(image.host.path), backingformat=str(image.format)
-                )
+                handle.disk_create(layer, "qcow2", -1, backingfile=file, backingformat=str(image.format))
                 handle.add_drive_opts(layer, format="qcow2", cachemode="unsafe", label=_label(number))
             handle.launch()
 
