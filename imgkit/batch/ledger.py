@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from imgkit.configtext.checks import Check, CheckKind
 from imgkit.errors import FormatError, InUseError, OutputError, UnsupportedError, UsageError
 from imgkit.remote import parse_address
+from imgkit.storage.host import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -233,7 +234,8 @@ class Ledger:
 
 def ledger_folder(batch: Path) -> Path:
     """The folder of a batch's ledger: `isos.batch` beside the plan `isos.toml`; a folder is one itself."""
-    return batch.resolve() if batch.is_dir() else batch.resolve().with_suffix(".batch")
+    path = real_path(batch)
+    return path if path.is_dir() or not path.name else path.with_suffix(".batch")
 
 
 def is_running(folder: Path) -> bool:

@@ -30,7 +30,7 @@ from imgkit.formats.image import Format
 from imgkit.guest.engines.choice import EngineChoice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from imgkit.batch.operations import Operation
@@ -94,6 +94,8 @@ class Plan:
 def read_plan(path: Path) -> Plan:
     """Read and validate a plan. Raises UsageError if it cannot be read, ConfigError with the line if it is wrong."""
     try:
+        if not path.is_file() and path.exists():  # it is read again by `retry`
+            raise UsageError(f"{path}: is no regular file", hint="Name a plan file.")
         text = path.read_bytes().decode()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})", hint="Name a plan file.") from error
@@ -103,7 +105,22 @@ def read_plan(path: Path) -> Plan:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}", path=str(path)) from error
+    if nul := next(filter(None, (re.search("[^\n]*\0[^\n]*", word) for word in _words(document))), None):
+        raise ConfigError(f"{nul[0]!r} has a NUL byte, which no name has", path=str(path))
     return _Reader(path, text).plan(document)
+
+
+def _words(value: object) -> Iterator[str]:
+    """All strings of a document, but for the contents of files."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _words(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key != "contents":
+                yield from (key, *_words(item))
 
 
 def check_template(template: str) -> str:

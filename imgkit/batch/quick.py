@@ -47,7 +47,7 @@ def default_folder(plan: Plan) -> Path:
     fixed = _fixed_part(plan.output, _without_variables) if plan.output else _fixed_part(plan.inputs[0], _matching_one)
     if fixed is None:
         fixed = plan.folder
-    elif plan.output and fixed != plan.folder:
+    elif plan.output and fixed != plan.folder and fixed.name:
         return fixed.with_name(f"{fixed.name}.batch")
     return fixed / _NAMES[type(plan.operation)]
 

@@ -98,9 +98,10 @@ def own_file(path: Path, image_owner: int, *, follow: bool = False) -> Iterator[
     except FileNotFoundError:
         raise
     except OSError as error:
+        journal = "; whether the edit that it belongs to was interrupted cannot be told"
         raise StaleImageError(
-            f"{path}: cannot be read ({error.strerror}), and tells of an edit that was interrupted",
-            hint=f"Have its owner, the image's, or root run `imgkit recover`; see `ls -l {path}`.",
+            f"{path}: cannot be read ({error.strerror}){'' if follow else journal}",
+            hint=f"Ask its owner, who `ls -ld {path}` names, or root.",
         ) from error
     except ValueError as error:  # a NUL in the name
         raise StaleImageError(f"{path}: no file can have this name", hint="Name another file.") from error
@@ -109,7 +110,7 @@ def own_file(path: Path, image_owner: int, *, follow: bool = False) -> Iterator[
         if status.st_uid not in (os.geteuid(), image_owner, 0):
             raise StaleImageError(
                 f"{path}: belongs to {_user(status.st_uid)}, who is neither you nor the image's owner; it is not used",
-                hint=f"Have {_user(status.st_uid)} or root run `imgkit recover`. {remedy}",
+                hint=f"{remedy} To use it, be {_user(status.st_uid)}, or make it yours with `chown`.",
             )
         if not stat.S_ISREG(status.st_mode) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise StaleImageError(
