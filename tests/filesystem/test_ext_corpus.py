@@ -67,7 +67,7 @@ def edit(fs: ExtFileSystem) -> list[str]:
         fs.write("/imgkit.d/file", b"more\n" * 1000)
         names = sorted([*names, "imgkit.d"])
     for path in files:
-        fs.write(path, fs.read(path)[:100])
+        fs.write(path, next(fs.read_chunks(path), b"")[:100])
     fs.flush()
     return names
 
@@ -79,7 +79,7 @@ def read_tree(fs: ExtFileSystem, folder: str = "") -> TREE:
         path = f"{folder}/{name}"
         match fs.stat(path).type:
             case FileType.FILE:
-                tree[path] = fs.read(path)
+                tree[path] = b"".join(fs.read_chunks(path))
             case FileType.LINK:
                 tree[path] = fs.readlink(path)
             case FileType.DIRECTORY:
