@@ -382,3 +382,34 @@ def test_a_list_of_orphans_that_runs_in_a_circle(tmp_path: Path) -> None:
     data = debugfs(image, f"sif <{number}> dtime @{number:#x}")
     with pytest.raises(ImgkitError, match="twice"):
         open_ext(MemoryDevice(data), writable=True, now=NOW)
+
+
+@pytest.mark.parametrize(("options", "version"), [LOGS[0], LOGS[2], LOGS[5], LOGS[7]])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_many_transactions_with_writes_and_revocations(options: str, version: int, seed: int, tmp_path: Path) -> None:
+    """Blocks that nobody uses are written and revoked in turn, so that all that counts is which write comes last."""
+    noise, size = random.Random(seed), block_size_of(options)
+    image = tmp_path / "image"
+    image.write_bytes(states(options)[1])
+    used = oracle.run("debugfs", "-R", "ffb 40 6000", image).stdout
+    free = [int(word) for word in used.partition(":")[2].split()]
+    assert len(free) == 40
+    commands = [f"jo -c -v {version}" if version else "jo"]
+    for number in range(12):
+        blocks = noise.sample(free, noise.randrange(1, 20))
+        revoked = noise.sample(free, noise.randrange(1, 6))
+        start = noise.choice([MAGIC, b"data"])
+        path = tmp_path / f"blocks-{number}"
+        path.write_bytes(b"".join(start + noise.randbytes(size - 4) for _ in blocks))
+        commands.append(f"jw -b {','.join(map(str, blocks))} {path}")
+        commands.append(f"jw -r {','.join(map(str, revoked))}")
+    data = debugfs(image, *commands, "jc")
+    assert read_log(journal_of(data)).transactions == 24
+    assert_as_e2fsck_does(rotated(data, -noise.randrange(60)), tmp_path)
+
+
+def test_more_than_memory_should_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imgkit.filesystem.ext.journal.recovery._MOST_BYTES", 20 << 10)
+    with pytest.raises(UnsupportedError, match="too many") as caught:
+        open_ext(MemoryDevice(logged("-t ext4 -b 1024", 3)), writable=False, now=NOW)
+    assert "--engine" in (caught.value.hint or "")

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from imgkit.filesystem.ext.library import Library
     from imgkit.storage.device import BlockDevice, BlockReader
 
-REPAIR_HINT = "Repair it with e2fsck on a copy of the image, or use --engine guestfs, which lets the kernel decide."
-GUESTFS_HINT = "Use --engine guestfs, which lets a Linux kernel do it."
+REPAIR_HINT = "Repair it with e2fsck on a copy of the image, or let Linux decide: --engine uml or --engine guestfs."
+GUESTFS_HINT = "Let a Linux kernel do it: --engine uml or --engine guestfs."
 
 _MAX_GROUPS = 1 << 17
 """16 TiB with the usual 128 MiB groups: bounds the memory and time that descriptors and bitmaps take."""

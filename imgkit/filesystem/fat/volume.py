@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from imgkit.storage.device import BlockDevice, BlockReader
 
-REPAIR_HINT = "Repair it with fsck.vfat on a copy of the image, or use --engine guestfs."
+REPAIR_HINT = "Repair it with fsck.vfat on a copy of the image, or let Linux decide: --engine uml or --engine guestfs."
 _MAX_CLUSTERS = {12: 4084, 16: 65524, 32: 0x0FFFFFF5}
 _FIRST_CLUSTER = 2
 _MAX_TABLE = 64 << 20
