@@ -69,7 +69,8 @@ def open_filesystem(
         return opener(device, writable=writable, now=now, check=check, on_notice=on_notice)
     needs = " and --key-file with its passphrase" if identity.kind == "crypto_LUKS" else ""
     raise UnsupportedError(
-        f"{identity.kind} is not served by the native engine", hint=f"Use --engine guestfs{needs}, which serves it."
+        f"{identity.kind} is not served by the native engine",
+        hint=f"Use --engine uml or --engine guestfs{needs}, which serve it.",
     )
 
 

@@ -36,7 +36,7 @@ def require_editable(boot: BootSector) -> None:
     if boot.bits == 32 and boot.cluster_count < _CLUSTERS_FOR_FAT32:  # noqa: PLR2004
         raise UnsupportedError(
             f"this FAT32 volume has only {boot.cluster_count:,} clusters; it is only read here",
-            hint="Use --engine guestfs, which lets a Linux kernel do it.",
+            hint="Let a Linux kernel do it: --engine uml or --engine guestfs.",
         )
 
 

@@ -256,7 +256,7 @@ class FatFileSystem:
         except UnicodeEncodeError:
             raise UnsupportedError(
                 f"{path}: a new name on FAT can only have characters of code page 437 here",
-                hint="Use --engine guestfs, which lets a Linux kernel do it.",
+                hint="Let a Linux kernel do it: --engine uml or --engine guestfs.",
             ) from None
 
 
