@@ -79,11 +79,10 @@ def _wanted(menu: BootMenu, default: str, answered: Callable[[Choice], bool]) ->
     if default != DefaultEntry.TEXT:
         named = menu.titled(default)
         return None if named is None or (named == menu.default and menu.on_enter is None) else named
-    for choice in filter(None, (menu.default, menu.on_enter)):
-        twin = menu.text_twin(choice)
-        if twin is not None:
-            return None if answered(choice) or answered(twin) else twin
-    return None
+    twin = menu.text_twin(menu.default)
+    if twin is None or menu.default is None or answered(menu.default) or answered(twin):
+        return None
+    return twin
 
 
 def announce(edits: TreeEdits, before: Sequence[BootMenu], after: Sequence[BootMenu], *, default: str) -> None:

@@ -61,7 +61,9 @@ def enabled(tmp_path_factory):
         if name not in made:
             made[name] = tmp_path_factory.mktemp(name) / f"{name}.iso"
             command = Path(sys.executable).with_name("imgkit")
-            done = oracle.run(str(command), "console", "enable", fixture(name), "-o", made[name], "--json")
+            done = oracle.run(
+                str(command), "console", "enable", fixture(name), "-o", made[name], "--timeout", "5", "--json"
+            )
             assert json.loads(done.stdout)["engine"] == "iso"
             _add_and_remove(command, made[name])
         return made[name]
@@ -105,7 +107,7 @@ def test_the_menu_of_another_family(tmp_path):
     oracle.run(command, "iso", "add", image, kernel / "vmlinuz", kernel / "initrd", "/images/pxeboot/", "--in-place")
     (tmp_path / "menu").write_text(FEDORA_MENU)
     oracle.run(command, "iso", "add", image, tmp_path / "menu", "/boot/grub/grub.cfg", "--replace", "--in-place")
-    oracle.run(command, "console", "enable", image, "--in-place")
+    oracle.run(command, "console", "enable", image, "--in-place", "--timeout", "5")
     with boot(image, drive=Drive.CD, firmware=Firmware.BIOS, memory="1G") as guest:
         guest.line.expect("GNU GRUB")
         guest.line.expect("Select a language")

@@ -159,9 +159,11 @@ def test_arguments_that_default_adds_count():
     assert "timeout" not in text(tree, ISOLINUX)
 
 
-def test_ontimeout_to_the_local_disk_stays():
-    files = {ISOLINUX: isolinux(WIPE, LOCAL, default="a", tail="ontimeout b\n")}
+@pytest.mark.parametrize("on_enter", [WIPE, GRAPHICAL, AUTO_GTK])
+def test_ontimeout_to_the_local_disk_stays(on_enter):
+    files = {ISOLINUX: isolinux(on_enter, LOCAL, INSTALL, default="a", tail="ontimeout b\n")}
     tree = enabled(files, announced=[])
+    assert "  menu default\n" in text(tree, ISOLINUX).split("label b")[0]
     assert by_itself(tree) == [("Boot from the local disk", 5)]
     assert text(tree, ISOLINUX).endswith("ontimeout b\n")
 
