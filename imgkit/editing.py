@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from imgkit.confining import confine_reading, confined_commit
 from imgkit.errors import NoRootError, UnclassifiedImageError, UnsupportedError, UsageError, in_image
 from imgkit.formats.image import open_image
 from imgkit.guest.engines.choice import EngineChoice
@@ -21,7 +23,9 @@ from imgkit.tree import Change, apply_changes, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
+    from imgkit.confinement import Confinement
     from imgkit.formats.image import Format, Image
     from imgkit.guest.session import Guest
     from imgkit.iso.medium import IsoImage
@@ -48,6 +52,7 @@ class ImageSource:
     open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started; `appliance` is one
     that runs already, with the image among its drives. `on_download` follows the download of an image whose server
     cannot send parts of it. `on_pending` is told of an edit that was interrupted, where the image is only read.
+    `confinement` is for processes that have nothing else to do: see `imgkit.confining`.
     """
 
     path: Address
@@ -60,6 +65,7 @@ class ImageSource:
     shared: object = None
     on_download: Progress = no_progress
     on_pending: Callable[[str], None] | None = None
+    confinement: Confinement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ def opened(
         open_file(source, writable=writable) as image,
         open_contents(source, image, now_ns) as contents,
     ):
+        confine_reading(source.confinement, image, contents.engine)
         yield image, contents
 
 
@@ -231,20 +238,16 @@ def staged(
     `on_staged` is shown the open image and what will be done to it, before anything is.
     """
     source, destination = as_source(source), as_destination(destination)
-    if destination is not None:
-        check_destination(source.path, destination)
-        if undo is not None and isinstance(destination, Stream):
-            raise UsageError("an undo file needs an image to undo", hint="Leave --undo away, or write to a file.")
+    _check_wanted(source, destination, undo)
     now_ns = clock()
     with ExitStack() as stack:
         stack.enter_context(in_image(source.path))
         image = stack.enter_context(open_file(source, writable=isinstance(destination, InPlace)))
         if destination is not None:
             _check_chain(image, destination)
-            carry_out = stack.enter_context(
-                delivery(image.host, destination, mtime_ns=now_ns, undo=undo, progress=progress)
-            )
         contents = stack.enter_context(open_contents(source, image, now_ns))
+        deliver = partial(_delivery, image, destination, now_ns, undo, progress)
+        carry_out = stack.enter_context(confined_commit(source.confinement, image, contents.engine, deliver))
         changes = edit(contents)
         if changes and not is_made:
             apply_changes(contents.tree, changes)
@@ -257,12 +260,30 @@ def staged(
             plan = image.plan()
             if on_staged is not None:
                 on_staged(Staged(image, contents, tuple(changes), plan))
-            if destination is not None and not (plan.is_empty and isinstance(destination, InPlace)):
+            if not (plan.is_empty and isinstance(destination, InPlace)):
                 carry_out(plan)
             notices = (*contents.notices, *(image.notices if changes else ()))
             return Edited(tuple(changes), plan, contents.engine, notices)
 
         yield commit
+
+
+def _check_wanted(source: ImageSource, destination: Destination | None, undo: Path | None) -> None:
+    """Refuse what is already known to fail."""
+    if destination is None:
+        return
+    check_destination(source.path, destination)
+    if undo is not None and isinstance(destination, Stream):
+        raise UsageError("an undo file needs an image to undo", hint="Leave --undo away, or write to a file.")
+
+
+def _delivery(
+    image: Image, destination: Destination | None, now_ns: int, undo: Path | None, progress: Progress
+) -> AbstractContextManager[Callable[[PatchPlan], None]]:
+    """What carries out a plan; a dry run does nothing with it."""
+    if destination is None:
+        return nullcontext(lambda _plan: None)
+    return delivery(image.host, destination, mtime_ns=now_ns, undo=undo, progress=progress)
 
 
 def replace_file(path: str, data: bytes) -> Callable[[Contents], list[Change]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import OutputError
 from imgkit.storage.durable import no_space
+from imgkit.storage.output import umask
 from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.tree import FileType
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from imgkit.tree import Stat, Tree
 
 _WRITABLE = 0o600
+_FOLDER_BITS = 0o1777  # the sticky bit guards what is in a folder; set-user-ID bits give rights, and are not taken
 
 
 @dataclass(slots=True)
@@ -37,8 +39,8 @@ class Extracted:
 def extract(tree: Tree, path: str, folder: Path) -> Extracted:
     """Copy the directory at `path`, or the one file, into `folder`, which must not exist.
 
-    Permission bits and modification times are kept, owners are not. Raises OutputError, and what reading raises; the
-    folder is then not there.
+    Permission bits are kept as far as the umask allows, and modification times; owners are not. Raises OutputError, and
+    what reading raises; the folder is then not there.
     """
     if folder.exists() or folder.is_symlink():
         raise OutputError(f"{folder}: exists", hint="Name a folder that is not there yet.")
@@ -47,7 +49,7 @@ def extract(tree: Tree, path: str, folder: Path) -> Extracted:
     try:
         work.mkdir(mode=0o700)
         _copy(tree, path, work, done)
-        work.chmod(0o755)
+        work.chmod(0o777 & ~umask())
         rename_without_clobber(work, folder)
     except OSError as error:
         raise no_space(folder, error) from error
@@ -78,8 +80,9 @@ def _copy(tree: Tree, path: str, work: Path, done: Extracted) -> None:
                     there.symlink_to(tree.readlink(here))
                 case _:
                     done.skipped = (*done.skipped, here)
+    mask = umask()
     for there, stat in reversed(folders):  # last, or a folder without write permission could not be filled
-        there.chmod(stat.mode & 0o777 | 0o700)
+        there.chmod(stat.mode & _FOLDER_BITS & ~mask | 0o700)
         os.utime(there, (stat.mtime, stat.mtime))
 
 
@@ -87,7 +90,7 @@ def _copy_file(tree: Tree, path: str, stat: Stat, there: Path, done: Extracted) 
     with there.open("xb") as file:
         for chunk in tree.read_chunks(path):
             file.write(chunk)
-        os.fchmod(file.fileno(), stat.mode & 0o777 | _WRITABLE)
+        os.fchmod(file.fileno(), stat.mode & 0o777 & ~umask() | _WRITABLE)
     os.utime(there, (stat.mtime, stat.mtime))
     done.files += 1
     done.size += stat.size

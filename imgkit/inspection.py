@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from imgkit.confining import confine_reading
 from imgkit.console.contents import status as console_of
 from imgkit.console.facts import GuestFacts, find_facts
 from imgkit.console.status import status
@@ -99,6 +100,7 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
     with open_file(replace(source, on_pending=None)) as image:  # it is among the notices
         medium = find_medium(image, now=0)
         if medium is not None:
+            confine_reading(source.confinement, image, medium.engine)
             return _inspect_iso(image, medium, with_map=with_map)
         table = read_table(image.disk)
         volumes = on_disk = NativeEngine(image, table, now=0).volumes()
@@ -115,6 +117,7 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
                 keys=source.keys,
                 on_appliance=source.on_appliance,
             ) as guest:
+                confine_reading(source.confinement, image, guest.engine)
                 volumes, notices = guest.volumes, (*guest.notices, *told)
                 system, problem, hint = _system(guest)
         except NoRootError as error:

@@ -23,6 +23,8 @@ from imgkit.batch import elsewhere
 from imgkit.batch.jobs import sha256_of
 from imgkit.batch.ledger import FileChange, Outcome, State, outcome_of
 from imgkit.batch.slots import appliance_slot
+from imgkit.confinement import Confinement, outside
+from imgkit.confinement.reader import supervised
 from imgkit.console.judge import Verdict
 from imgkit.editing import ImageSource, clock, open_file
 from imgkit.errors import EngineError, FormatError, ImgkitError, StaleImageError
@@ -76,13 +78,33 @@ def carry_out(task: Task) -> Outcome | Deferred:
     """Do one job. What goes wrong with the image is in the outcome."""
     started = time.monotonic()
     try:
-        with ExitStack() as stack:
-            source = replace(_source(task.job), on_appliance=partial(_start_appliance, task, stack))
-            return _told_again(task, started) or stack.enter_context(_staged(task, source, started))()
+        told = _told_again(task, started)
+        if told is not None:
+            return told
+        sent = supervised(partial(_carried_out, task, started))
+        outcome = outcome_of(json.loads(sent))
+        if outcome.state is State.FAILED:
+            return _with_layout(task, outcome)
+        return _summed(task, outcome, started)
     except _ApplianceWantedError:
         return Deferred()
     except ImgkitError as error:
         return _failed(task, error, started)
+
+
+def _carried_out(task: Task, started: float) -> bytes:
+    """The outcome of a job, without its sum, as JSON: it may come from a confined process, which is not believed."""
+    try:
+        with ExitStack() as stack:
+            source = replace(
+                _source(task.job),
+                on_appliance=partial(_start_appliance, task, stack),
+                confinement=Confinement(services={"note": partial(_write_note, task)}),
+            )
+            outcome = stack.enter_context(_staged(task, source, started))()
+    except ImgkitError as error:
+        outcome = failure(error, time.monotonic() - started)
+    return json.dumps(asdict(outcome)).encode()
 
 
 class _ApplianceWantedError(Exception):
@@ -133,7 +155,7 @@ def _carry_out_together(tasks: tuple[Task, ...]) -> dict[Task, Outcome]:
         for task, (own, commit_it) in commits.items():
             with own:
                 try:
-                    done[task] = commit_it()
+                    done[task] = _summed(task, commit_it(), started)
                 except ImgkitError as error:
                     done[task] = _failed(task, error, started)
     return done
@@ -148,7 +170,18 @@ def _told_again(task: Task, started: float) -> Outcome | None:
 
 
 def _failed(task: Task, error: ImgkitError, started: float) -> Outcome:
-    outcome = failure(error, time.monotonic() - started)
+    return _with_layout(task, failure(error, time.monotonic() - started))
+
+
+def _summed(task: Task, outcome: Outcome, started: float) -> Outcome:
+    """The outcome of what was done with the sum of what was written, if anything was."""
+    if not outcome.changes and task.job.output is None:
+        return outcome
+    return replace(outcome, sha256=_sum(task.job, task.undo), seconds=time.monotonic() - started)
+
+
+def _with_layout(task: Task, outcome: Outcome) -> Outcome:
+    """A failure with the map of the image, as far as it is known."""
     return outcome if task.undo is None else replace(outcome, layout=_layout_of(_source(task.job)))
 
 
@@ -214,11 +247,7 @@ def _staged(task: Task, source: ImageSource, started: float) -> Iterator[Callabl
             input_version=version,
             **_judged(judgement),
         )
-        note = asdict(noted)
-        try:
-            note_path(undo).write_text(json.dumps(note))
-        except OSError as error:
-            raise no_space(note_path(undo), error) from error
+        outside("note", partial(_write_note, task), json.dumps(asdict(noted)).encode())
 
     destination = None if undo is None else elsewhere.destination(job.output, undo) if job.output else InPlace()
     with job.operation.staged(source, destination, undo, take_note) as commit_it:
@@ -228,17 +257,27 @@ def _staged(task: Task, source: ImageSource, started: float) -> Iterator[Callabl
             is_written = bool(edited.changes) or job.output is not None
             return Outcome(
                 _state(judgement, is_written=is_written),
-                _sum(job, undo) if is_written else "",
-                edited.engine,
-                time.monotonic() - started,
-                _told(edited.changes),
-                edited.notices,
-                layout,
+                engine=edited.engine,
+                seconds=time.monotonic() - started,
+                changes=_told(edited.changes),
+                notices=edited.notices,
+                layout=layout,
                 input_version=version,
                 **_judged(judgement),
             )
 
         yield finish
+
+
+def _write_note(task: Task, note: bytes) -> bytes:
+    """Keep what a worker is about to do, for whoever finds it done."""
+    assert task.undo is not None
+    path = note_path(task.undo)
+    try:
+        path.write_bytes(note)
+    except OSError as error:
+        raise no_space(path, error) from error
+    return b""
 
 
 def _state(judgement: Judgement | None, *, is_written: bool = True) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,7 +125,14 @@ def edit(source: ImageSource, path: InTree, *, delivery: Delivery, as_json: AsJs
     """
     from imgkit.cli.delivery import deliver, print_all
     from imgkit.cli.editor import edit_bytes
+    from imgkit.confinement import outside, serving
     from imgkit.editing import edit_file
 
-    edited = deliver(source, edit_file(path, lambda before: edit_bytes(before, path)), delivery, as_json=as_json)
+    def edit_it(before: bytes) -> bytes:
+        return edit_bytes(before, path)
+
+    # Programs are started outside of the process that reads the image.
+    source = replace(source, confinement=serving(source.confinement, "editor", edit_it))
+    change = edit_file(path, lambda before: outside("editor", edit_it, before))
+    edited = deliver(source, change, delivery, as_json=as_json)
     print_all("edit", source, delivery, edited, as_json=as_json)

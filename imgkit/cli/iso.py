@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit.cli.compose import add_command, composed
-from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source
+from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source, unconfined
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def extract(
     from imgkit.extraction import extract as copy
     from imgkit.units import format_size
 
-    with opened(source) as (_, contents):
+    with opened(unconfined(source, "copying files out")) as (_, contents):
         done = copy(contents.tree, path, folder)
     if as_json:
         fields = {"files": done.files, "size": done.size, "skipped": done.skipped}

@@ -16,6 +16,7 @@ import typer
 from imgkit import errors
 from imgkit.cli.lazy import Place, lazy_group
 from imgkit.cli.options import AsJson
+from imgkit.confinement import ReaderEnded, take_process
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -118,8 +119,11 @@ def main() -> None:
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and a shell's background jobs have it
             signal.signal(number, _stop)
+    take_process()
     try:
         app()
+    except ReaderEnded as ended:  # the confined child has said everything
+        sys.exit(ended.status)
     except errors.ImgkitError as error:
         _report(error)
         sys.exit(status_of(error))

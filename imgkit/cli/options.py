@@ -6,7 +6,7 @@ because Typer would look by itself, with words and an exit status of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,9 +71,14 @@ def make_source(
             help="A file with a LUKS volume's passphrase (uml and guestfs engines). Repeatable.",
         ),
     ] = None,
+    require_confinement: Annotated[
+        bool,
+        typer.Option("--require-confinement", help="Refuse an image that cannot be read confined; see `doctor`."),
+    ] = False,
 ) -> ImageSource:
     """The image that the options describe. UsageError for words that are none of the choices."""
     from imgkit.cli.render import download_bar, note
+    from imgkit.confinement import Confinement, own_process
     from imgkit.editing import ImageSource
     from imgkit.formats.image import Format
     from imgkit.guest.engines.choice import EngineChoice
@@ -90,7 +95,15 @@ def make_source(
         on_appliance=lambda reason: note(f"starting the libguestfs appliance, some 20 seconds ({reason})"),
         on_download=download_bar(f"fetching {address.name}"),
         on_pending=note,
+        confinement=Confinement(required=require_confinement) if own_process() or require_confinement else None,
     )
+
+
+def unconfined(source: ImageSource, what: str) -> ImageSource:
+    """The source for `what`, which does more than an image's reader may. UsageError where confinement is required."""
+    if source.confinement is not None and source.confinement.required:
+        raise UsageError(f"{what} is not confined", hint="Omit --require-confinement, if you trust the image.")
+    return replace(source, confinement=None)
 
 
 def make_delivery(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit.cli.compose import composed
-from imgkit.cli.options import AsJson, make_source
+from imgkit.cli.options import AsJson, make_source, unconfined
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def verify(
         sys.stderr.write(visible_text(reader.read(data)))
         sys.stderr.flush()
 
-    found = boot(source, trial, on_output=None if as_json else show, log=log)
+    found = boot(unconfined(source, "booting an image"), trial, on_output=None if as_json else show, log=log)
     if as_json:
         fields = ("passed", "expected", "seconds", "reached", "explanation", "remedy", "console", "transcript")
         print_json("verify", 1, {"image": source.path} | {name: getattr(found, name) for name in fields})

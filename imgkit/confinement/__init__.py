@@ -17,15 +17,15 @@ import os
 import resource
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.confinement import landlock, seccomp
-from imgkit.confinement.kernel import forbid_new_privileges
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from imgkit.confinement import landlock
+    from imgkit.confinement.reader import Supervisor
 
 _MEMORY = 4 << 30  # bytes of address space: a net below the budgets, which are far smaller
 
@@ -44,6 +44,11 @@ _SYSTEM = (
     "/dev/zero",
 )
 _SINK = Path("/dev/null")
+
+
+_OWNED: list[bool] = []
+READER: list[Supervisor] = []
+"""In a confined child, the one who asks; empty in every other process. Kept by `reader`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +73,56 @@ class Walls:
         return "; ".join(lacks)
 
 
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """That an image is to be read confined: where that is possible, or else not at all (`required`).
+
+    `services` are what the confined process may have done for it outside, by name (see `reader`).
+    """
+
+    required: bool = False
+    services: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
+
+
+class ReaderEnded(BaseException):
+    """In the parent: the confined child has ended, with this exit status and, if it had one, a result for the caller.
+
+    No error: the command is over, and the child has said all there was to say.
+    """
+
+    def __init__(self, status: int, result: bytes | None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.result = result
+
+
+def outside(service: str, do: Callable[[bytes], bytes], data: bytes) -> bytes:
+    """What `do` makes of `data`; in a confined process, what the service of that name does, which should be `do`."""
+    return READER[-1].ask(service, data) if READER else do(data)
+
+
+def serving(confinement: Confinement | None, service: str, do: Callable[[bytes], bytes]) -> Confinement | None:
+    """The same with one service more."""
+    if confinement is None:
+        return None
+    return Confinement(confinement.required, {**confinement.services, service: do})
+
+
+def take_process() -> None:
+    """Say that this process belongs to one command, which may confine it; others have more to do after it."""
+    _OWNED.append(True)
+
+
+def own_process() -> bool:
+    """Whether this process may be confined for good."""
+    return bool(_OWNED)
+
+
 @functools.cache
 def walls() -> Walls:
     """What this kernel offers."""
+    from imgkit.confinement import landlock, seccomp  # noqa: PLC0415 - here and below: ctypes takes 9 ms to import
+
     return Walls(landlock.abi(), seccomp.available())
 
 
@@ -113,6 +165,8 @@ def confined_child(
     its interpreter or the dynamic loader (`/usr` stands for all of the system's). It may fork, and trace its children.
     Where a wall is missing (`walls()`), the program starts without it. Popen has to be called within the `with` block.
     """
+    from imgkit.confinement import landlock, seccomp  # noqa: PLC0415
+
     system = [Path(path) for path in _SYSTEM]
     ruleset = (
         landlock.Ruleset(read=[*system, *read], write=[_SINK, *write], execute=execute, network=network)
@@ -148,6 +202,8 @@ def _prepare(
     processes: bool,
     memory: int | None,
 ) -> Callable[[], None]:
+    from imgkit.confinement import landlock, seccomp  # noqa: PLC0415
+
     ruleset = landlock.Ruleset(read=read, write=write, execute=execute, network=network) if walls().landlock else None
     names = len(list(write)) > 1
     program = seccomp.build(network=network, processes=processes, names=names) if walls().seccomp else None
@@ -162,6 +218,9 @@ def _prepare(
 
 def _enter(ruleset: landlock.Ruleset | None, program: bytes | None, memory: int | None) -> None:
     """Put up the walls, the limits first and the filter last."""
+    from imgkit.confinement import seccomp  # noqa: PLC0415
+    from imgkit.confinement.kernel import forbid_new_privileges  # noqa: PLC0415
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)

