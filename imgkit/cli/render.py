@@ -132,6 +132,8 @@ def progress_bar(what: str) -> Iterator[Progress]:
             if update is None:
                 update = _drawn_bar(stack, what, total) if total >= _PROGRESS_FROM else lambda _done: None
             update(done)
+            if done == total:  # what is said next is not to be drawn over
+                stack.close()
 
         yield show if sys.stderr.isatty() else no_progress
 

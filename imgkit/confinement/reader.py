@@ -14,10 +14,12 @@ the terminal's.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import struct
 import sys
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from imgkit.confinement import READER, ReaderEnded, confine_self
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("=BQ")  # length of the name, length of what is sent
 _MOST = 8 << 30
-_RESULT = "result"
+_RESULT, _MODULES = "result", "modules"
+_OWN_MODULE = re.compile(r"imgkit(?:\.[a-z][a-z0-9_]*)+")
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _HOSTILE = "Treat the image as hostile, unless you ended that process yourself."
 _REASONS: dict[int, str] = {
@@ -88,6 +91,9 @@ class Child:
         if name == _RESULT:
             self._result = data
             return b""
+        if name == _MODULES:
+            _import_again(data)
+            return b""
         if name not in services:
             raise EngineError(f"the confined process that reads the image asked for {name!r}", hint=_HOSTILE)
         reply = services[name](data)
@@ -141,8 +147,11 @@ def fork_reader(*, keep: Iterable[int], read: Iterable[Path] = (), write: Iterab
 
 
 def supervised(run: Callable[[], bytes]) -> bytes:
-    """The value of `run`, wherever it comes from: from a confined child if `run` forks one, else from here."""
-    before = len(READER)
+    """The value of `run`, wherever it comes from: from a confined child if `run` forks one, else from here.
+
+    What modules of ours the child has loaded this process loads too, so that the next child has them from the start.
+    """
+    before, loaded = len(READER), set(sys.modules)
     try:
         value = run()
     except ReaderEnded as ended:
@@ -153,10 +162,19 @@ def supervised(run: Callable[[], bytes]) -> bytes:
             ) from ended
         return ended.result
     if len(READER) > before:
+        READER[-1].ask(_MODULES, "\n".join(set(sys.modules) - loaded).encode())
         READER[-1].ask(_RESULT, value)
         sys.stdout.flush()
         os._exit(0)
     return value
+
+
+def _import_again(names: bytes) -> None:
+    """Load modules of this package; a name that is no module's is passed over."""
+    for name in names.decode(errors="replace").split("\n"):
+        if _OWN_MODULE.fullmatch(name) and name not in sys.modules:
+            with suppress(ImportError):
+                import_module(name)
 
 
 def _close_all_but(kept: set[int]) -> None:

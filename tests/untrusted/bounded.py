@@ -7,7 +7,6 @@ above the two seconds that it may take, so that a slow machine fails no test; wh
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +14,21 @@ from pathlib import Path
 
 _SECONDS = 20
 _MEGABYTES = 128
+
+# The command, which tells at its end how much memory it and its children had. What wait4(2) says of a process includes
+# what it was before it became this program: a copy of the one that runs the tests.
+_PROGRAM = f"""
+import atexit, os, resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, ({_SECONDS}, {_SECONDS}))
+def tell(report=open(int(sys.argv.pop(1)), "w"), pid=os.getpid()):
+    if os.getpid() == pid:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        report.write(str(max(children, int(STATUS.read().partition("VmHWM:")[2].split()[0]))))
+STATUS = open("/proc/self/status")
+atexit.register(tell)
+from imgkit.cli.main import main
+main()
+"""
 
 
 @dataclass
@@ -29,20 +43,19 @@ class Run:
 
 def imgkit(*arguments: str | Path) -> Run:
     """Run a command; it has to end by itself within the bounds, without a traceback."""
-    limit = lambda: resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))  # noqa: E731
-    process = subprocess.Popen(
-        [sys.executable, "-m", "imgkit", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=limit,  # noqa: PLW1509 - the tests start no threads
+    reading, writing = os.pipe()
+    ran = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, str(writing), *map(str, arguments)],
+        pass_fds=[writing],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    output, errors = process.stdout.read(), process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stdout.close()
-    process.stderr.close()
-    run = Run(process.returncode, output.decode(), errors.decode(), used.ru_maxrss // 1024)
+    os.close(writing)
+    with os.fdopen(reading) as report:
+        run = Run(ran.returncode, ran.stdout, ran.stderr, int(report.read() or 0) // 1024)
     assert run.status >= 0, f"ended by signal {-run.status}: {run}"
+    assert "SIGKILL" not in run.errors, run
     assert "Traceback" not in run.errors, run.errors
-    assert run.memory < _MEGABYTES, run
+    assert 0 < run.memory < _MEGABYTES, run
     return run
