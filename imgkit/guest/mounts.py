@@ -30,6 +30,7 @@ _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system
 _BOOT_UNITS = ("boot.mount", "boot-efi.mount", "efi.mount")
 _BOOT = "/boot"
 # What a volume for /boot holds: at its top, or, for OpenWrt, in its own folder /boot.
+_ESP_POINTS = ("/efi", "/boot/efi")
 _BOOT_MARKS = ("grub/grub.cfg", "grub2/grub.cfg", "extlinux/extlinux.conf", "loader/entries", "grub/menu.lst")
 
 
@@ -93,9 +94,10 @@ def _discoverable(root: FileSystem, volumes: Sequence[GuestVolume]) -> Iterator[
 
 
 def _left_over(root: Place, mounts: dict[str, Place], engine: Engine) -> Place | None:
-    """The one volume with a boot loader's files that nothing mounts, where /boot of the root has none."""
+    """The one volume with a boot loader's files that nothing mounts; None where the root or the ESP has some."""
     tree = JoinedTree({"/": lambda: root.open(engine)})
-    if any(tree.exists(f"{_BOOT}/{mark}") for mark in _BOOT_MARKS):
+    esp = [place for point, place in mounts.items() if point in _ESP_POINTS]
+    if any(tree.exists(f"{_BOOT}/{mark}") for mark in _BOOT_MARKS) or any(_has_marks(e, engine, "") for e in esp):
         return None
     inner = Place(root.volume, _BOOT)
     if root.folder != "/" and _has_marks(inner, engine, ""):

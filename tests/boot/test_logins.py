@@ -17,7 +17,8 @@ from tests.support.images import private_copy
 pytestmark = pytest.mark.boot
 
 LOGINS = 4
-START_GETTY = b'#!/bin/sh\nexec setsid /sbin/getty -L "$1" "$2" "$3"\n'
+# Not `exec setsid`: of a session's leader, which init makes it, that would be a child, and init would start the next.
+START_GETTY = b'#!/bin/sh\nsetsid /sbin/getty -L "$1" "$2" "$3"\n'
 OPENEMBEDDEDS = b"S0:12345:respawn:/bin/sh /bin/start_getty 115200 ttyS0 vt102\n"
 MASK = "/etc/systemd/system/getty.target"
 

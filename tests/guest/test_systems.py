@@ -245,3 +245,11 @@ def test_systems_that_are_told_by_their_menu_are_named(tmp_path, title, name, wa
     with pytest.raises(GuestError, match=name) as caught, guest_of(image):
         pass
     assert way in caught.value.hint
+
+
+def test_an_esp_with_loader_entries_needs_no_other_boot(tmp_path):
+    esp = {"/loader/entries/a.conf": b"title x\nlinux /vmlinuz\n"}
+    root = RELEASE | {"/etc/fstab": b"LABEL=ESP /boot/efi vfat x 0 0\n", "/boot/efi/.keep": b""}
+    parts = [Part("vfat", esp, label="ESP"), Part("ext4", MENU), Part("ext4", root, size=24)]
+    with guest_of(make_disk(tmp_path / "disk.img", parts)) as (_, guest):
+        assert set(guest.mounts) == {"/", "/boot/efi"}
