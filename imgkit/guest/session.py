@@ -81,9 +81,23 @@ def open_guest(
                     raise
                 attempts.add(choice, error)
             else:
-                yield guest
+                with _with_what_is_missing(guest):
+                    yield guest
                 return
     raise attempts.failure()
+
+
+@contextmanager
+def _with_what_is_missing(guest: Guest) -> Iterator[None]:
+    """Have a refusal say that /boot was not found, which is the reason as a rule."""
+    try:
+        yield
+    except UnsupportedError as error:
+        missing = "; ".join(notice for notice in guest.notices if notice.startswith("/boot: "))
+        if missing and missing not in error.message:
+            error.message = f"{error.message} ({missing})"
+            error.args = (error.message,)
+        raise
 
 
 class _Attempts:

@@ -2,8 +2,10 @@
 
 import pytest
 
+from imgkit.configtext.serial import SerialConsole
+from imgkit.console.recipe import enable
 from imgkit.editing import ImageSource, opened
-from imgkit.errors import GuestError
+from imgkit.errors import GuestError, UnsupportedError
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.fstab import find_volumes, parse_fstab, parse_mount_unit
 from imgkit.guest.mounts import find_mounts
@@ -253,3 +255,15 @@ def test_an_esp_with_loader_entries_needs_no_other_boot(tmp_path):
     parts = [Part("vfat", esp, label="ESP"), Part("ext4", MENU), Part("ext4", root, size=24)]
     with guest_of(make_disk(tmp_path / "disk.img", parts)) as (_, guest):
         assert set(guest.mounts) == {"/", "/boot/efi"}
+
+
+def test_a_refusal_says_that_boot_was_not_found(tmp_path):
+    fstab = b"UUID=12345678-9abc-4def-8123-456789abcdef /boot ext4 defaults 0 2\n"
+    image = make_disk(
+        tmp_path / "disk.img", [Part("ext4", RELEASE | {"/etc/fstab": fstab, "/boot/.keep": b""}, size=24)]
+    )
+    with (
+        pytest.raises(UnsupportedError, match=r"/boot: UUID=12345678.* is not on this disk"),
+        guest_of(image) as (_, guest),
+    ):
+        enable(guest.tree, SerialConsole())
