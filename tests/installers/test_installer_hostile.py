@@ -120,11 +120,11 @@ def test_the_status_of_damage_is_told_or_refused(files):
     ids=["itself", "all to all", "configs", "entries", "loader entries"],
 )
 def test_menus_without_end_end(files):
-    started = time.monotonic()
+    started = time.process_time()
     tree = MemoryTree(files)
     apply_changes(tree, enable(tree, CONSOLE))
     assert enable(tree, CONSOLE) == []
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 30
 
 
 def test_a_configuration_that_is_no_text_is_refused_by_name():
