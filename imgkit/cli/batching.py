@@ -95,9 +95,12 @@ def go_on(ledger: Ledger, wanted: Sequence[Job], workers: Workers, *, as_json: b
     remaining, news = ledger.enter(list(wanted))
     for item in news:
         note(item)
+    otherwise = 0
     with first_interrupt_noted() as stopping, progress_of(len(remaining)) as advance:
 
         def tell(job: Job, outcome: Outcome) -> None:
+            nonlocal otherwise
+            otherwise += bool(outcome.announcements)
             _tell_of(job, outcome)
             advance(outcome)
 
@@ -112,6 +115,8 @@ def go_on(ledger: Ledger, wanted: Sequence[Job], workers: Workers, *, as_json: b
                 stopping=stopping,
             )
         interrupted = stopping()
+    if otherwise and not as_json:
+        note(f"images that boot otherwise than before: {otherwise:,}; `imgkit batch report {ledger.folder}` lists how")
     end("batch-run", ledger.counts(), ledger.failed(), as_json=as_json, is_run=True, interrupted=interrupted)
 
 
@@ -135,13 +140,15 @@ def show(wanted: Sequence[Job], workers: Workers, *, as_json: bool) -> None:
     from imgkit.batch import run as batch
     from imgkit.batch.ledger import State
     from imgkit.cli.batchview import progress_of
-    from imgkit.cli.render import out, out_text
+    from imgkit.cli.render import note, out, out_text
 
     counts, failed = dict.fromkeys(State, 0), []
     with first_interrupt_noted() as stopping, progress_of(len(wanted)) as advance:
 
         def tell(job: Job, outcome: Outcome) -> None:
             counts[outcome.state] += 1
+            for announcement in outcome.announcements:
+                note(f"{job.input}: {announcement}")
             _tell_of(job, outcome)
             advance(outcome)
             if outcome.state is State.FAILED:
@@ -196,8 +203,6 @@ def _tell_of(job: Job, outcome: Outcome) -> None:
     from imgkit.cli.render import note
     from imgkit.console.judge import sentence
 
-    for announcement in outcome.announcements:
-        note(f"{job.input}: {announcement}")
     for check in outcome.failing:
         note(f"{job.input}: NOT enabled: {sentence(check)}. Fix: {check.hint}")
     if outcome.state is State.FAILED:

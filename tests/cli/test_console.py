@@ -128,7 +128,7 @@ def test_the_terminal_type_reaches_the_login_prompt(tmp_path):
         (["--data-bits", "9"], "not a number of data bits: 9", "7 or 8"),
         (["--stop-bits", "0"], "not a number of stop bits: 0", "1 or 2"),
         (["--terminal", "vt 100"], "not a terminal type", "vt220"),
-        (["--engine", "magic"], "no engine is called 'magic'", "auto, native, guestfs"),
+        (["--engine", "magic"], "no engine is called 'magic'", "auto, native, uml, guestfs"),
         (["--format", "vmdk"], "no format is called 'vmdk'", "raw, qcow2"),
         (["--key-file", "nothing"], "nothing: cannot be read", ""),
     ],
