@@ -57,6 +57,8 @@ def partitioned(path, script):
         ("label: dos\ntype=a5\n", "it is a FreeBSD disk"),
         ("label: dos\ntype=a6\n", "it is an OpenBSD disk"),
         ("label: gpt\ntype=516E7CB6-6ECF-11D6-8FF8-00022D09712B\n", "it is a FreeBSD disk"),
+        ("label: gpt\ntype=824CC7A0-36A8-11E3-890A-952519AD3F61\n", "it is an OpenBSD disk"),
+        ("label: gpt\ntype=49F48D5A-B10E-11DC-B99B-0019D1879648\n", "it is a NetBSD disk"),
     ],
 )
 def test_disks_of_other_systems(tmp_path, script, what):
