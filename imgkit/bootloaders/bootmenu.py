@@ -47,7 +47,10 @@ _MARKS = (
     (Behaviour.SPEECH, re.compile(r"speakup\.synth=.*|accessibility=on")),
     (Behaviour.GRAPHICAL, re.compile(r"(?:.*[/=])?gtk/.*|DEBIAN_FRONTEND=gtk")),
     (Behaviour.DESKTOP, re.compile(r"only-ubiquity|liveinst|livecd-installer|install-gui|live-installer/enable=true")),
-    (Behaviour.LIVE, re.compile(r"boot=(?:live|casper).*|rd\.live\.image|root=live:.*|archiso\w+=.*|maybe-ubiquity")),
+    (
+        Behaviour.LIVE,
+        re.compile(r"boot=(?:live|casper).*|rd\.live\.image|root=live:.*|archiso\w+=.*|maybe-ubiquity|cdroot"),
+    ),
 )
 _AUTOMATED_TITLE = re.compile(r"auto(?!mount)|unattend|kickstart|preseed|wipe|erase|destroy", re.IGNORECASE)
 _GRAPHICAL_TITLE = re.compile(r"graphical|\bGUI\b", re.IGNORECASE)

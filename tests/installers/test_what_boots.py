@@ -152,6 +152,14 @@ def test_speech_synthesis_becomes_the_text_installer_only_where_enter_is_an_inst
     assert "autoboot" not in text(tree, ISOLINUX)
 
 
+def test_a_default_that_is_a_kernel():
+    files = {ISOLINUX: "default vmlinuz auto=true\nappend initrd=i.gz --- quiet\nprompt 1\ntimeout 0\n"}
+    tree = enabled(files, announced=[])
+    assert by_itself(tree) == [("DEFAULT", None)]
+    asking = {ISOLINUX: files[ISOLINUX].replace(" auto=true", "")}
+    assert by_itself(enabled(asking)) == [("DEFAULT", 10)]
+
+
 def test_arguments_that_default_adds_count():
     files = {ISOLINUX: isolinux(INSTALL, LOCAL, head="default a ks=cdrom:/ks.cfg\nprompt 1\n")}
     tree = enabled(files, announced=[])

@@ -91,6 +91,11 @@ class Menu:
         found = self.last(name, menu)
         return next(iter(found.setting.value.split()), "") if found else ""
 
+    def value_of(self, name: str) -> str:
+        """The setting's whole value, "" where there is none."""
+        found = self.last(name)
+        return found.setting.value if found else ""
+
     def labelled(self, name: str) -> Item | None:
         """The item of this name; the last where there are more."""
         return next((item for item in reversed(self.items) if item.label.name == name), None)

@@ -17,7 +17,7 @@ from imgkit.bootloaders.bootmenu import BootMenu, Choice, number
 from imgkit.bootloaders.syslinux import config as syslinux
 from imgkit.bootloaders.syslinux import includes as syslinuxmenu
 from imgkit.bootloaders.syslinux import loader as extlinux
-from imgkit.bootloaders.syslinux.labels import kernel_is_linux
+from imgkit.bootloaders.syslinux.labels import is_menu_module, kernel_is_linux, looks_like_linux
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,7 +90,7 @@ def _boot_menu(menu: Menu, start: str) -> BootMenu:
     listed = (item for item in sorted(menu.items, key=lambda item: len(item.menu)) if not item.label.is_hidden)
     item, on_timeout = syslinuxmenu.default_item(menu), _on_timeout(menu)
     reached = syslinuxmenu.targets(menu, item) if item else []
-    on_enter = _with_words(_first_to_care_for(reached), _words_behind(menu, item))
+    on_enter = _with_words(_first_to_care_for(reached), _words_behind(menu, item)) or _command(menu, "default")
     timeout = menu.last("timeout", _page(menu))
     return BootMenu(
         file=menu.files[0],
@@ -150,12 +150,23 @@ def _on_timeout(menu: Menu) -> Choice | None:
     named = menu.labelled(name)
     if named is not None:
         return _with_words(_first_to_care_for(syslinuxmenu.targets(menu, named)), arguments)
+    return _command(menu, "ontimeout")
+
+
+def _command(menu: Menu, keyword: str) -> Choice | None:
+    """What a directive boots that holds a command line instead of a label's name; None where it does not."""
+    found = menu.last(keyword)
+    name, *arguments = (found.setting.value.split() if found else []) or [""]
+    if found is None or (keyword == "default" and not looks_like_linux(name)) or is_menu_module(name):
+        return None
+    shared = menu.value_of("append") if keyword == "default" else ""
+    arguments = [*shared.split(), *arguments]
     kernel = name if kernel_is_linux(name) else ""
     initrds = tuple(word.partition("=")[2] for word in arguments if word.startswith("initrd="))
     alike = (
         item for item in menu.items if item.label.path == name and sorted(item.label.arguments) == sorted(arguments)
     )
-    title = next((_choice(item).title for item in alike), "ONTIMEOUT")
+    title = next((_choice(item).title for item in alike), keyword.upper())
     return Choice(found.file, found.setting.line, title, "", kernel, tuple(arguments), initrds)
 
 
