@@ -7,8 +7,7 @@ import typer
 from imgkit.cli.options import AsJson
 
 _EXTRAS = (
-    ("fsspec", "images by URL", "remote"),
-    ("requests", "images by URL: HTTP", "remote"),
+    ("fsspec", "images by URL beside HTTP and S3", "remote"),
     ("boto3", "images by URL: S3", "s3"),
     ("distributed", "batches on many machines", "distributed"),
 )

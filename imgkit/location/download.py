@@ -13,12 +13,13 @@ import hashlib
 import os
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imgkit.errors import ChecksumError, LocationError, OutputError
 from imgkit.location.probe import is_web_page
-from imgkit.location.source import CHUNK, TIMEOUT, InterruptedTransferError, shown, too_large
+from imgkit.location.source import CHUNK, InterruptedTransferError, shown, too_large
+from imgkit.remote.object import RetryPolicy
 from imgkit.storage.durable import no_space, sync_directory, write_all
 from imgkit.storage.syscalls import start_writing
 
@@ -33,15 +34,12 @@ if TYPE_CHECKING:
 class Limits:
     """What a transfer may take.
 
-    `size` of a file in bytes; `timeout` in seconds without a byte; `attempts` in a row without `CHUNK` bytes of
-    progress, the first `pause` seconds apart, then twice as much each; at least `rate` bytes a second over any
-    `window` seconds.
+    `size` of a file in bytes; `retry` for connections that break, where `CHUNK` bytes of progress begin a new count;
+    at least `rate` bytes a second over any `window` seconds.
     """
 
     size: int = 4 << 30
-    timeout: float = TIMEOUT
-    attempts: int = 5
-    pause: float = 0.5
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     rate: int = 1024
     window: float = 60.0
 
@@ -241,7 +239,7 @@ def _open_locked(path: Path) -> int:
 
 def _transfer(wanted: Wanted, part: _Part, limits: Limits, progress: Callable[[int], None]) -> None:
     """Make the part whole, over as many connections as it takes."""
-    version, failures = "", 0
+    version, failures, heard = "", 0, time.monotonic()
     while True:
         if not (wanted.checksum or version):
             part.restart()  # nothing would tell whether the rest is of the same file
@@ -251,10 +249,13 @@ def _transfer(wanted: Wanted, part: _Part, limits: Limits, progress: Callable[[i
                 version = stream.version
                 _take(wanted, stream, part, limits, progress)
         except InterruptedTransferError:
-            failures = 0 if part.size >= before + CHUNK else failures + 1
-            if failures >= limits.attempts:
+            if part.size >= before + CHUNK:
+                failures, heard = 0, time.monotonic()
+            else:
+                failures += 1
+            if limits.retry.is_over(failures, heard):
                 raise
-            time.sleep(min(limits.pause * 2 ** max(failures - 1, 0), 10.0))
+            limits.retry.wait(failures)
         else:
             return
 

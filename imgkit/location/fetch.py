@@ -84,7 +84,7 @@ def fetch_inner(
 ) -> BootFiles:
     """The same for two paths below a location, whether it is an install tree or not; `checksums` are by path."""
     known = checksums or {}
-    with open_source(location, timeout=limits.timeout) as source:
+    with open_source(location, retry=limits.retry) as source:
         both = [
             Wanted(source, path, below(location, path), _known(known.get(path)))
             for path in (inner_path(kernel, named_by="--kernel"), inner_path(initrd, named_by="--initrd"))
@@ -115,7 +115,7 @@ def fetch_files(
         both = []
         for address, known in ((kernel, kernel_checksum), (initrd, initrd_checksum)):
             folder, name = parent_and_name(address)
-            source = stack.enter_context(open_source(folder, timeout=limits.timeout))
+            source = stack.enter_context(open_source(folder, retry=limits.retry))
             both.append(Wanted(source, name, address, _known(known)))
         return _fetch(both, cache, insecure=insecure, progress=progress, limits=limits)
 

@@ -1,4 +1,4 @@
-"""Locations on this host: a directory (a mounted CD, a mirror) or an ISO, which is read without mounting it."""
+"""Directories of this host (a mounted CD, a mirror), and ISOs, which are read without mounting them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.location.source import Source
+    from imgkit.remote import Address
     from imgkit.tree import Tree
 
 
@@ -29,11 +30,18 @@ def open_local(location: str) -> Iterator[Source]:
         return
     if not path.exists():
         raise LocationError(f"{location}: there is no such directory or ISO", hint=EXAMPLE)
-    with open_image(path) as image:
+    with open_iso(path) as source:
+        yield source
+
+
+@contextmanager
+def open_iso(address: Address) -> Iterator[Source]:
+    """An ISO, on this host or at a URL. Raises UnclassifiedImageError for what is none, and what opening it raises."""
+    with open_image(address) as image:
         medium = find_medium(image, now=0)
         if medium is None:
-            raise UnclassifiedImageError(f"{location}: is no ISO", hint=EXAMPLE)
-        yield IsoSource(location, medium.tree)
+            raise UnclassifiedImageError(f"{address}: not an ISO", hint=EXAMPLE)
+        yield IsoSource(str(address), medium.tree)
 
 
 class DirectorySource:

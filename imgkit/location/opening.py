@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from imgkit.errors import UsageError
-from imgkit.location.source import TIMEOUT
+from imgkit.remote.object import RetryPolicy
+from imgkit.remote.url import Url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,27 +16,38 @@ if TYPE_CHECKING:
     from imgkit.location.source import Source
 
 
+_RETRY = RetryPolicy()
+
+
 @contextmanager
-def open_source(location: str, *, timeout: float = TIMEOUT) -> Iterator[Source]:
+def open_source(location: str, *, retry: RetryPolicy = _RETRY) -> Iterator[Source]:
     """Whatever reads a location. Raises UsageError for a scheme that is not known, LocationError for what is missing.
 
-    `timeout`, in seconds, is how long a server may keep silent.
+    An address that ends in ".iso" is that of an ISO, of which only what is asked for is fetched. `retry` says how long
+    a server may keep silent.
     """
     scheme = _scheme(location)
     match scheme:
         case "http" | "https":
-            from imgkit.location.http import HttpSource  # noqa: PLC0415
+            if urlsplit(location).path.lower().endswith(".iso"):
+                from imgkit.location.local import open_iso  # noqa: PLC0415
 
-            yield HttpSource(location, timeout)
+                with open_iso(Url(location)) as source:
+                    yield source
+                return
+            from imgkit.location.http import open_http  # noqa: PLC0415
+
+            with open_http(location, retry) as source:
+                yield source
         case "ftp":
             from imgkit.location.ftp import open_ftp  # noqa: PLC0415
 
-            with open_ftp(location, timeout) as source:
+            with open_ftp(location, retry.silence) as source:
                 yield source
         case "nfs":
             from imgkit.location.nfs import NfsSource  # noqa: PLC0415
 
-            yield NfsSource(location, timeout)
+            yield NfsSource(location, retry.silence)
         case "" | "file":
             from imgkit.location.local import open_local  # noqa: PLC0415
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 CHUNK = 1 << 20
-TIMEOUT = 30.0  # seconds without a byte
 
 EXAMPLE = (
     "An install tree is, for example, https://deb.debian.org/debian/dists/stable/main/installer-amd64/, the folder "

@@ -21,6 +21,9 @@ _LOOKED_FOR = (
     ".treeinfo, content, media.1/products, .disk/info, .discinfo, Debian's MANIFEST, or a kernel where netboot "
     "folders of Debian, Ubuntu, Arch and Alpine have it"
 )
+_WAY_OUT = (
+    f"Name the installer's kernel and initial RAM disk with --kernel and --initrd, or its ISO with --cdrom. {EXAMPLE}"
+)
 
 
 def find_tree(location: str, *, architecture: str | None = None) -> InstallTree:
@@ -36,13 +39,4 @@ def find_tree(location: str, *, architecture: str | None = None) -> InstallTree:
             tree = find(source, location, wanted)
             if tree is not None:
                 return tree
-    raise NoTreeError(f"{shown(location)}: not an install tree: found none of {_LOOKED_FOR}", hint=_way_out(location))
-
-
-def _way_out(location: str) -> str:
-    if "://" in location and location.lower().endswith(".iso"):
-        return "Download the ISO, and give its path; `vm install` starts from one with --cdrom."
-    return (
-        "Name the installer's kernel and initial RAM disk with --kernel and --initrd, or its ISO with --cdrom. "
-        f"{EXAMPLE}"
-    )
+    raise NoTreeError(f"{shown(location)}: not an install tree: found none of {_LOOKED_FOR}", hint=_WAY_OUT)

@@ -1,9 +1,8 @@
 """A file on a web server, read with range requests (https://www.rfc-editor.org/rfc/rfc9110#name-range-requests).
 
-requests does the talking: connections that are kept, proxies, certificates, redirects, ~/.netrc. What it leaves to its
-callers is here: a range that breaks off is asked for again from where it broke, and every answer has to come from the
-same file, by its ETag, Last-Modified and length. Servers are asked with GET only: HEAD is often refused or wrong, and
-a signed URL is signed for one method.
+`web` does the talking. Here is what reading a file in ranges takes: a range that breaks off is asked for again from
+where it broke, and every answer has to come from the same file, by its ETag, Last-Modified and length. Servers are
+asked with GET only: HEAD is often refused or wrong, and a signed URL is signed for one method.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import urljoin, urlsplit
 
 import requests
 
 from imgkit.errors import StaleImageError, UnclassifiedImageError
+from imgkit.remote import web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,15 +27,7 @@ if TYPE_CHECKING:
 _PIECE = 64 << 10  # what of a piece has come is lost when the connection breaks
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _PARTIAL, _OK, _EMPTY = 206, 200, 416
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _EXPIRED = frozenset({401, 403, 404, 410})
-_MEANING = {
-    401: "the server wants a user and a password: give them as https://USER:PASSWORD@HOST/..., or in ~/.netrc",
-    403: "the server does not allow it: look at the URL, or at the rights behind it",
-    404: "there is no such file: look at the directory with a browser",
-    407: "the proxy wants a password: look at the variable https_proxy",
-    410: "the file was taken away: look for a newer one",
-}
 _DOWNLOAD = "Download it with a tool of your choice, and give the file."
 
 
@@ -54,10 +45,8 @@ class HttpObject:
 
     def __init__(self, url: Url, retry_policy: RetryPolicy) -> None:
         self._url = url
-        self._patience = retry_policy
-        self._session = _Session()
-        self._session.max_redirects = 10
-        self._session.headers["Accept-Encoding"] = "identity"  # ranges count the bytes of the file itself
+        self._policy = retry_policy
+        self._session = web.WebSession()
         # A mirror redirector may name another mirror each time: stay with the first one.
         self._address = url.secret
         try:
@@ -84,7 +73,7 @@ class HttpObject:
 
     def stream(self, start: int, stop: int | None) -> Iterator[bytes]:
         """The bytes [start, stop). A connection that breaks is taken up again where ranges allow it."""
-        position, failures = start, 0
+        position, failures, heard = start, 0, time.monotonic()
         while stop is None or position < stop:
             before = position
             try:
@@ -96,12 +85,14 @@ class HttpObject:
                 why = "the connection ended early"
             except _BrokenError as error:
                 why = str(error)
-            failures = 1 if position > before else failures + 1
-            if not self._has_ranges or failures >= self._patience.attempts:
+            if position > before:
+                failures, heard = 0, time.monotonic()
+            failures += 1
+            if not self._has_ranges or self._policy.is_over(failures, heard):
                 raise UnclassifiedImageError(
                     f"{self._url}: {why}, at byte {position:,}", hint=f"Try again later. {_DOWNLOAD}"
                 )
-            time.sleep(self._patience.pause * 2 ** (failures - 1))
+            self._policy.wait(failures)
 
     def check_unchanged(self) -> None:
         """Ask for the first byte again, for the sake of what comes with it."""
@@ -115,7 +106,7 @@ class HttpObject:
 
     def _look(self) -> tuple[_Version, bool]:
         """Which file is there, and whether the server gives ranges of it. Raises as `stream` does."""
-        failures = 0
+        failures, began = 0, time.monotonic()
         while True:
             try:
                 with self._answer(0, 1) as response:
@@ -123,11 +114,11 @@ class HttpObject:
                     return _version_of(response), response.status_code != _OK
             except _BrokenError as error:
                 failures += 1
-                if failures >= self._patience.attempts:
+                if self._policy.is_over(failures, began):
                     raise UnclassifiedImageError(
                         f"{self._url}: {error}", hint=f"Try again later. {_DOWNLOAD}"
                     ) from error
-                time.sleep(self._patience.pause * 2 ** (failures - 1))
+                self._policy.wait(failures)
 
     def _pieces(self, start: int, stop: int | None) -> Iterator[bytes]:
         with self._answer(start, stop) as response:
@@ -159,67 +150,31 @@ class HttpObject:
             self._address = response.url
         with response:
             status = response.status_code
-            if status in _TRANSIENT:
-                raise _BrokenError(f"the server answers {status} {response.reason}")
             if status == _EMPTY:
                 self._refuse("the file is empty, or shorter than the server said")
             if status not in (_OK, _PARTIAL):
-                hint = _MEANING.get(status, f"look at it with `curl -I {self._url}`")
-                raise UnclassifiedImageError(
-                    f"{self._url}: the server answers {status} {response.reason}", hint=hint[0].upper() + hint[1:] + "."
-                )
-            if response.headers.get("Content-Encoding", "identity") != "identity":
-                self._refuse("the server sends the file compressed, though asked not to")
+                self._fail(web.refusal(response))
+            try:
+                web.check_encoding(response)
+            except web.WebError as error:
+                self._fail(error)
             if status == _PARTIAL and not _CONTENT_RANGE.match(response.headers.get("Content-Range", "")):
                 self._refuse("the server sends a part of the file and does not say which")
             yield response
 
     def _get(self, address: str, wanted: str) -> requests.Response:
         try:
-            return self._session.get(
-                address,
-                headers={"Range": wanted},
-                stream=True,
-                timeout=(self._patience.connect, self._patience.silence),
-            )
-        except _LessSafeError:
-            self._refuse("the server redirects from HTTPS to plain HTTP, which is less safe")
-        except requests.TooManyRedirects:
-            self._refuse("the server redirects in circles")
-        except requests.exceptions.SSLError as error:
-            raise UnclassifiedImageError(
-                f"{self._url}: the server's certificate is not trusted",
-                hint="Check the name in the URL; a private authority's certificate goes into REQUESTS_CA_BUNDLE.",
-            ) from error
-        except requests.Timeout as error:
-            raise _BrokenError("the server does not answer") from error
-        except requests.ConnectionError as error:
-            raise _BrokenError("the server cannot be reached, or hangs up") from error
-        except (requests.RequestException, ValueError) as error:  # its text may hold the whole URL
-            raise UnclassifiedImageError(
-                f"{self._url}: cannot be fetched ({type(error).__name__})", hint="Check the URL."
-            ) from error
+            return web.ask(self._session, address, self._policy, headers={"Range": wanted})
+        except web.WebError as error:
+            self._fail(error)
+
+    def _fail(self, error: web.WebError) -> NoReturn:
+        if error.passing:
+            raise _BrokenError(error.why) from error
+        raise UnclassifiedImageError(f"{self._url}: {error}", hint=error.remedy or _DOWNLOAD) from error
 
     def _refuse(self, why: str) -> NoReturn:
         raise UnclassifiedImageError(f"{self._url}: {why}", hint=_DOWNLOAD)
-
-
-class _LessSafeError(requests.RequestException):
-    """A redirect leads from HTTPS to HTTP."""
-
-
-class _Session(requests.Session):
-    """A session that looks at every hop of a redirect, not at the last address alone."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where the server sends us. Raises _LessSafeError."""
-        target = super().get_redirect_target(resp)
-        if target is None or not resp.url.lower().startswith("https:"):
-            return target
-        # Completed as requests does it: a target may leave the scheme out.
-        if urlsplit(urljoin(resp.url, target)).scheme.lower() != "https":
-            raise _LessSafeError(response=resp)
-        return target
 
 
 class _BrokenError(Exception):

@@ -89,7 +89,7 @@ class S3Object:
 
     def __init__(self, url: Url, retry_policy: RetryPolicy | None = None) -> None:
         self._url = url
-        self._patience = retry_policy or RetryPolicy()
+        self._policy = retry_policy or RetryPolicy()
         self.where = locate(url)
         with translated(url):
             found = head(self.where)
@@ -116,7 +116,7 @@ class S3Object:
     def stream(self, start: int, stop: int | None) -> Iterator[bytes]:
         """The bytes [start, stop). An answer that breaks off is taken up again."""
         stop = self._size if stop is None else stop
-        failures = 0
+        failures, heard = 0, time.monotonic()
         while start < stop:
             before = start
             try:
@@ -127,12 +127,12 @@ class S3Object:
             except _BrokenError as error:
                 why = str(error)
             if start > before:
-                failures = 0
+                failures, heard = 0, time.monotonic()
             failures += start < stop
-            if failures >= self._patience.attempts:
+            if self._policy.is_over(failures, heard):
                 raise UnclassifiedImageError(f"{self._url}: {why}, at byte {start:,}", hint="Try again later.")
             if failures:
-                time.sleep(self._patience.pause * 2 ** (failures - 1))
+                self._policy.wait(failures)
 
     def check_unchanged(self) -> None:
         """Ask which object is there now."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from imgkit.location.download import Limits
+from imgkit.remote.object import RetryPolicy
 from tests.location import servers, trees
 
 # Bytes that no server may mistake for text, larger than one read of any source.
@@ -40,4 +41,4 @@ def http(tree):
 @pytest.fixture
 def impatient() -> Limits:
     """Limits with which a test of trouble ends soon."""
-    return Limits(size=64 << 20, timeout=2.0, attempts=3, pause=0.01, rate=100_000, window=1.0)
+    return Limits(size=64 << 20, retry=RetryPolicy(2.0, 2.0, attempts=3, pause=0.01), rate=100_000, window=1.0)

@@ -14,6 +14,7 @@ from imgkit.location.tree import find_tree
 from tests.location import servers, trees
 from tests.support import oracle
 from tests.support.images import fixture
+from tests.support.webserver import Manners, serving
 
 MANIFEST = "netboot/debian-installer    -- PXE boot directory for tftp server\n"
 DISK_INFO = 'Debian GNU/Linux 12.5.0 "Bookworm" - Official {} NETINST with firmware 20240210-11:27'
@@ -227,14 +228,27 @@ def test_text_that_is_made_to_take_for_ever_does_not(tmp_path, files):
 
 def test_what_is_no_tree_at_all(tmp_path):
     (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
-    with pytest.raises(UnclassifiedImageError, match="is no ISO"):
+    with pytest.raises(UnclassifiedImageError, match="not an ISO"):
         find_tree(str(tmp_path / "disk.raw"))
     with pytest.raises(LocationError, match="there is no such directory or ISO"):
         find_tree(str(tmp_path / "nothing"))
     with servers.http(tmp_path) as server, pytest.raises(ImgkitError) as caught:
         find_tree(f"{server.address}/debian-12.iso")
-    assert "Download the ISO, and give its path" in (caught.value.hint or "")
-    assert "--cdrom" in (caught.value.hint or "")
+    assert "404" in str(caught.value)
+
+
+def test_an_iso_at_an_address_is_a_tree_of_which_only_what_is_needed_is_fetched(iso_address):
+    address, manners = iso_address
+    tree = find_tree(address)
+    assert (tree.family, tree.architecture) == (TreeFamily.DEBIAN, "x86_64")
+    assert sum(manners.sent) < 4 << 20
+
+
+@pytest.fixture
+def iso_address():
+    manners = Manners(fixture("iso-debian"))
+    with serving(manners) as url:
+        yield url, manners
 
 
 BARE = {

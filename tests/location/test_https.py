@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imgkit.errors import LocationError
+from imgkit.errors import LocationError, UsageError
 from imgkit.location.fetch import fetch
 from imgkit.location.tree import find_tree
 from tests.location import servers
@@ -24,8 +24,18 @@ def https(tree, certificate):
         yield server
 
 
-def test_a_trusted_server_is_read(https, certificate, tmp_path, monkeypatch):
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+@pytest.fixture(autouse=True)
+def _no_certificates_are_named(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_trusted_server_is_read(https, certificate, tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(variable, str(certificate))
     files = fetch(find_tree(https.address), tmp_path / "c")
     assert files.verified
     assert files.kernel.read_bytes() == KERNEL
@@ -33,6 +43,12 @@ def test_a_trusted_server_is_read(https, certificate, tmp_path, monkeypatch):
 
 def test_a_server_that_nobody_vouches_for_is_refused(https):
     with pytest.raises(LocationError, match=r"(?i)certificate.verify.failed"):
+        find_tree(https.address)
+
+
+def test_a_variable_that_names_no_certificates_is_named(https, tmp_path, monkeypatch):
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "none.pem"))
+    with pytest.raises(UsageError, match=r"CURL_CA_BUNDLE=.*none\.pem: holds no certificates"):
         find_tree(https.address)
 
 

@@ -15,6 +15,7 @@ from imgkit.location.fetch import fetch, fetch_files
 from imgkit.location.opening import open_source
 from imgkit.location.source import InterruptedTransferError
 from imgkit.location.tree import find_tree
+from imgkit.remote.object import RetryPolicy
 from tests.location import servers, trees
 from tests.location.conftest import INITRD, KERNEL
 
@@ -110,7 +111,7 @@ def test_silence_is_an_error(tmp_path, impatient):
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n\0\0\0")
         connection.recv(1)
 
-    limits = replace(impatient, timeout=0.3, attempts=2)
+    limits = replace(impatient, retry=RetryPolicy(0.3, 0.3, attempts=2, pause=0.01))
     with servers.scripted(answer) as server, pytest.raises(InterruptedTransferError, match="timed out"):
         get(server, tmp_path / "c", limits)
 
@@ -122,7 +123,7 @@ def test_a_trickle_is_an_error(tmp_path, impatient):
             connection.sendall(b"\0")
             time.sleep(0.02)
 
-    limits = replace(impatient, window=0.3, attempts=2)
+    limits = replace(impatient, window=0.3, retry=RetryPolicy(2.0, 2.0, attempts=2, pause=0.01))
     with (
         servers.scripted(answer) as server,
         pytest.raises(InterruptedTransferError, match="fewer than 100,000 bytes a"),
@@ -160,14 +161,14 @@ def test_another_part_than_asked_for_is_refused(tmp_path, impatient):
 def test_what_is_no_http_is_an_error(tmp_path, impatient, garbage):
     with (
         servers.scripted(lambda connection, path, wanted: connection.sendall(garbage)) as server,
-        pytest.raises(LocationError, match="cannot be read"),
+        pytest.raises(LocationError, match=r"closed the connection|came|broke"),
     ):
         get(server, tmp_path / "c", impatient)
 
 
 @pytest.mark.parametrize(
     ("target", "says"),
-    [("/file", "the server answers 302"), ("file:///etc/passwd", "is not allowed"), ("ftp://127.0.0.1/x", "less safe")],
+    [("/file", "redirects in circles"), ("file:///etc/passwd", "less safe"), ("ftp://127.0.0.1/x", "less safe")],
 )
 def test_redirects_that_lead_nowhere(tmp_path, impatient, target, says):
     def answer(connection, path, wanted):
@@ -222,7 +223,7 @@ def test_a_busy_server_is_asked_again(tmp_path, impatient):
 def test_nobody_there_is_an_error_without_the_password(scheme):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with pytest.raises(LocationError, match=r"cannot be read \(Connection refused\)") as caught:
+    with pytest.raises(LocationError, match=r"\(Connection refused\)") as caught:
         find_tree(f"{scheme}://me:{SECRET}@127.0.0.1:{port}/tree?token={SECRET}")
     assert SECRET not in str(caught.value)
     assert f"{scheme}://127.0.0.1:{port}/tree" in str(caught.value)

@@ -161,7 +161,7 @@ def test_a_user_and_password_are_sent_and_not_shown(file):
 @pytest.mark.parametrize(
     ("manners", "words"),
     [
-        ({"silent": True}, "does not answer"),
+        ({"silent": True}, "timed out"),
         ({"redirects": 20}, "circles"),
         ({"fails": dict.fromkeys(range(9), 502)}, "502"),
         ({"breaks_after": 0}, "ended early|connection broke"),
