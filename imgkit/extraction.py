@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import OutputError
 from imgkit.storage.durable import no_space
+from imgkit.storage.host import exists
 from imgkit.storage.output import umask
 from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.tree import FileType
@@ -42,7 +43,7 @@ def extract(tree: Tree, path: str, folder: Path) -> Extracted:
     Permission bits are kept as far as the umask allows, and modification times; owners are not. Raises OutputError, and
     what reading raises; the folder is then not there.
     """
-    if folder.exists() or folder.is_symlink():
+    if exists(folder):
         raise OutputError(f"{folder}: exists", hint="Name a folder that is not there yet.")
     done = Extracted()
     work = folder.with_name(f".{folder.name}.imgkit-new-{secrets.token_hex(8)}")

@@ -49,9 +49,10 @@ def make_spec(
     ] = None,
 ) -> VmSpec:
     """The machine that the options describe. UsageError for words that make no sense."""
+    from imgkit.storage.host import exists
     from imgkit.vm.spec import Firmware, VmSpec, parse_network
 
-    if log is not None and not log.absolute().parent.is_dir():
+    if log is not None and not (exists(log.absolute().parent) and log.absolute().parent.is_dir()):
         raise UsageError(f"{log}: there is no such folder", hint="Make it first, or name another file.")
     return VmSpec(
         name,

@@ -25,10 +25,16 @@ if TYPE_CHECKING:
 def open_local(location: str) -> Iterator[Source]:
     """A directory or an ISO. Raises LocationError for anything else, and what opening an image raises."""
     path = Path(location)
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except OSError as error:
+        raise LocationError(
+            f"{location}: cannot be reached ({error.strerror})", hint=f"Look at `ls -ld {path.parent}`."
+        ) from error
+    if is_folder:
         yield DirectorySource(path)
         return
-    if not path.exists():
+    if not is_there:
         raise LocationError(f"{location}: there is no such directory or ISO", hint=EXAMPLE)
     with open_iso(path) as source:
         yield source

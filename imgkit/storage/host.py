@@ -211,6 +211,11 @@ def exists(path: Path) -> bool:
     return True
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file at a path. Raises UnclassifiedImageError where that cannot be told."""
+    return exists(path) and path.is_file()
+
+
 def no_such_file(path: Path) -> UnclassifiedImageError:
     """The error for an image that is not there."""
     return UnclassifiedImageError(f"{path}: no such file", hint=f"Look at `ls {path.parent}` for the image's name.")

@@ -20,6 +20,7 @@ from imgkit.location.fetch import default_cache, fetch, fetch_files, fetch_inner
 from imgkit.location.model import NoTreeError, TreeFamily, architecture_name
 from imgkit.location.source import shown
 from imgkit.location.tree import find_tree
+from imgkit.storage.host import is_file, real_path
 from imgkit.vm.connection import host_of, translated
 from imgkit.vm.disks import users_of_images
 from imgkit.vm.domain import Hypervisor
@@ -122,7 +123,7 @@ def prepare(connection: Any, request: Request, progress: Progress) -> Prepared:
     disks = tuple(plan_disks(request.spec.name, list(request.disks)))
     host = _host(connection, request.architecture)
     if request.cdrom is not None:
-        cdrom = request.cdrom.resolve()
+        cdrom = real_path(request.cdrom)
         iso = EnabledIso(_existing(cdrom))
         if request.enable:
             iso = enabled_iso(cdrom, progress, dry_run=request.dry_run)
@@ -235,9 +236,9 @@ def _check(request: Request) -> None:
             "nothing says what the machine starts", hint="Give --location URL, --cdrom ISO or --import DISK."
         )
     for path in (request.injected or {}).values():
-        if not path.is_file():
+        if not is_file(path):
             raise LocationError(f"{path}: there is no such file")
-    if request.answers and "://" not in request.answers and not Path(request.answers).is_file():
+    if request.answers and "://" not in request.answers and not is_file(Path(request.answers)):
         raise LocationError(f"{request.answers}: there is no such file", hint="Give a file, or a URL with ://.")
 
 
@@ -278,6 +279,6 @@ def _of_architecture(host: Host, architecture: str) -> Host:
 
 
 def _existing(iso: Path) -> Path:
-    if not iso.is_file():
+    if not is_file(iso):
         raise LocationError(f"{iso}: there is no such file")
     return iso

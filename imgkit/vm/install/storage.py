@@ -17,7 +17,7 @@ from pathlib import Path
 from imgkit.errors import EngineError, OutputError, UnclassifiedImageError, UsageError
 from imgkit.formats.image import Format, open_image
 from imgkit.storage.durable import sync_directory
-from imgkit.storage.host import HostFile
+from imgkit.storage.host import HostFile, exists, real_path
 from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.storage.temporary import temporary_file
 from imgkit.units import format_size, parse_size
@@ -126,7 +126,7 @@ def make_disk(disk: PlannedDisk) -> None:
 
 def room(folder: Path) -> int:
     """Bytes that are free where a folder is, or will be."""
-    while not folder.exists() and folder != folder.parent:
+    while not exists(folder) and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
@@ -143,8 +143,8 @@ def check_room(path: Path, needed: int) -> None:
 
 def _existing(wish: DiskWish) -> PlannedDisk:
     assert wish.path is not None
-    path = wish.path.resolve()
-    if not path.exists():
+    path = real_path(wish.path)
+    if not exists(path):
         raise UnclassifiedImageError(
             f"{wish.path}: no such file", hint=f"To make it, say how large it is to be: path={wish.path},size=8G."
         )
@@ -164,7 +164,7 @@ def _new(name: str, number: int, wish: DiskWish) -> PlannedDisk:
     suffix = "qcow2" if image_format == "qcow2" else "img"
     plain = default_folder() / f"{name}{'' if number == 1 else f'-{number}'}.{suffix}"
     path = (wish.path or plain).absolute()
-    if path.exists() or path.is_symlink():
+    if exists(path):
         raise _exists(path)
     check_room(path, _METADATA)
     return PlannedDisk(path, image_format, wish.size, is_blank=True)
