@@ -204,6 +204,14 @@ def test_bombs_in_the_text(text: bytes) -> None:
         parse_group(parse(text, 0))
 
 
+def test_more_volumes_than_any_group_has(image: bytes) -> None:
+    head, _, tail = text_of(image).partition(b"logical_volumes {")
+    volumes = b"".join(b"v%d { status = [] segment_count = 0 }\n" % number for number in range(5000))
+    found = assembled(with_text(image, head + b"logical_volumes {" + volumes + tail))
+    assert isinstance(found.problems["/dev/sda5"], UnsupportedError)
+    assert "5,002 volumes" in found.problems["/dev/sda5"].message
+
+
 words = st.from_regex(r"[A-Za-z0-9_.+-]{1,12}", fullmatch=True)
 strings = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 items = st.one_of(st.integers(-(10**15), 10**15), strings)

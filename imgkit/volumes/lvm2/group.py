@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from imgkit.errors import UnsupportedError
 from imgkit.units import ByteRange
 from imgkit.volumes.lvm2 import layout
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from imgkit.volumes.lvm2.config import Section
 
+_MOST_VOLUMES = 4096
 _MOST_EXTENT = 1 << 31
 _MOST_EXTENTS = 1 << 32
 _NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]*")
@@ -105,6 +107,8 @@ def parse_group(top: Section) -> Group:
     if not physical:
         raise section.damage("there is no physical volume", "physical_volumes")
     sections = section.section("logical_volumes").sections
+    if len(sections) > _MOST_VOLUMES:
+        raise UnsupportedError(f"an LVM2 volume group of {len(sections):,} volumes is too large here", hint=None)
     users = dict(_users(sections, physical))
     volumes = tuple(_volume(key, each, physical, extent_size, users.get(key, "")) for key, each in sections.items())
     _check_overlaps(section, volumes)
