@@ -105,6 +105,8 @@ def _with_tag(tag: str, value: str, volumes: Sequence[GuestVolume]) -> list[Gues
 
 def _names(volume: GuestVolume) -> Iterator[str]:
     yield volume.device
+    if volume.mapper_uuid:  # as Ubuntu Server's installer writes it
+        yield f"/dev/disk/by-id/dm-uuid-{volume.mapper_uuid}"
     # A logical volume is /dev/group/volume, and group-volume, hyphens doubled, to device-mapper.
     parts = volume.device.removeprefix("/dev/").split("/")
     if len(parts) == 2:  # noqa: PLR2004

@@ -34,6 +34,7 @@ class GuestVolume:
     the bytes of the disk that it takes, none where that is not known. `group` is the volume group that a physical
     volume belongs to. `problem` says why a logical volume is not served by the engine, "" where it is. `subvolume` is
     the path of a btrfs subvolume, "/" for the top level, "" where it is not known, and `subvolume_id` its number.
+    `mapper_uuid` is a logical volume's UUID to device-mapper, as in /dev/disk/by-id/dm-uuid-LVM-...
     """
 
     name: str
@@ -50,6 +51,7 @@ class GuestVolume:
     problem: str = ""
     subvolume: str = ""
     subvolume_id: int = 0
+    mapper_uuid: str = ""
 
     @property
     def is_default(self) -> bool:
@@ -179,10 +181,11 @@ def _volume(name: str, window: Window, partition: Partition | None) -> GuestVolu
 def _logical(volume: LogicalVolume, starts: dict[str, int]) -> GuestVolume:
     where = ((starts[extent.member], extent.where) for extent in volume.extents)
     extents = tuple(ByteRange(start + inner.start, start + inner.stop) for start, inner in where)
+    found = GuestVolume(volume.name, "", volume.size, extents=extents, mapper_uuid=volume.mapper_uuid)
     if volume.device is None:
-        problem = volume.problem.message if volume.problem else ""
-        return GuestVolume(volume.name, "", volume.size, extents=extents, problem=problem)
-    return GuestVolume(volume.name, *_identity(volume.device), extents=extents)
+        return replace(found, problem=volume.problem.message if volume.problem else "")
+    kind, _, uuid, label = _identity(volume.device)
+    return replace(found, kind=kind, uuid=uuid, label=label)
 
 
 def _identity(device: BlockDevice) -> tuple[str, int, str, str]:

@@ -35,8 +35,8 @@ class Extent:
 class LogicalVolume:
     """A block device that a volume manager makes of parts of its members.
 
-    `name` is what Linux calls it: /dev/GROUP/NAME. `device` is None, and `problem` says why, where it is not served
-    here. `extents` are what it takes of its members, as far as that is known.
+    `name` is what Linux calls it: /dev/GROUP/NAME; `mapper_uuid` is its UUID to device-mapper. `device` is None, and
+    `problem` says why, where it is not served. `extents` are what it takes of its members, as far as that is known.
     """
 
     name: str
@@ -46,6 +46,7 @@ class LogicalVolume:
     writable: bool = True
     extents: tuple[Extent, ...] = ()
     problem: ImgkitError | None = None
+    mapper_uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,17 @@ def test_mounted_under_every_name(lvm: Lvm, tmp_path: Path, name: str) -> None:
     assert system.mounts["/home"] == "/dev/debian-vg/home"
 
 
+def test_mounted_by_device_mappers_uuid(lvm: Lvm, tmp_path: Path) -> None:
+    image = guided(lvm, tmp_path, fstab="FSTAB".ljust(200))
+    (group,), (row,) = lvm.report("vgs", "vg_uuid"), lvm.report("lvs", "lv_uuid", f"{GROUP}/home")
+    uuid = (group["vg_uuid"] + row["lv_uuid"]).replace("-", "")
+    fstab = f"/dev/disk/by-id/dm-uuid-LVM-{uuid} /home ext4 defaults 0 1".ljust(200)
+    image.write_bytes(image.read_bytes().replace(b"FSTAB".ljust(200), fstab.encode()))
+    system = inspect(source(image)).system
+    assert system is not None
+    assert system.mounts["/home"] == "/dev/debian-vg/home"
+
+
 @pytest.mark.parametrize(
     "name", ["/dev/debian-vg/root", "debian-vg/root", "/dev/mapper/debian--vg-root", f"UUID={ROOT_UUID}"]
 )

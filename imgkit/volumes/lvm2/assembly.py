@@ -146,6 +146,7 @@ class _Assembler:
             writable=volume.writable,
             extents=tuple(self._extents(volume.segments)),
             problem=problem,
+            mapper_uuid="LVM-" + (self._group.uuid + volume.uuid).replace("-", ""),
         )
 
     def _problem(self, volume: Volume, name: str) -> UnsupportedError | None:

@@ -74,6 +74,7 @@ class Volume:
     """One logical volume. `refusal` says why it is not served here ("is a thin volume"), or is ""."""
 
     name: str
+    uuid: str
     size: int
     segments: tuple[Segment, ...]
     visible: bool
@@ -175,7 +176,7 @@ def _volume(name: str, section: Section, physical: dict[str, PhysicalVolume], ex
     visible = use == _SNAPSHOT or ("VISIBLE" in status and not ties)
     if "LOCKED" in status or "PVMOVE" in status:
         refusal = refusal or "is being moved (pvmove)"
-    return Volume(name, extents * extent_size, tuple(segments), visible, "WRITE" in status, refusal)
+    return Volume(name, section.text("id"), extents * extent_size, tuple(segments), visible, "WRITE" in status, refusal)
 
 
 def _segment(section: Section, length: int, physical: dict[str, PhysicalVolume], extent_size: int) -> Segment:
