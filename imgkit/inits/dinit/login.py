@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind
+from imgkit.configtext.text import Splice, splice
 from imgkit.inits import getty
 
 if TYPE_CHECKING:
@@ -42,8 +43,13 @@ def serves(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
 
 
 def enable(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> None:
-    """Have a service for the port started."""
-    if _started(edits, console, kernels) is not None:
+    """Have a service for the port started, at the console's speed; in /etc, which comes before the vendor's folders."""
+    started = _started(edits, console, kernels)
+    if started is not None:
+        before = edits.text(_path(edits, started)) or ""
+        after = _with_speed(before, console)
+        if after != before:
+            edits.put(f"{_FOLDERS[0]}/{started}", after)
         return
     name = next((name for name in _gettys(edits) if _is_for(edits, name, console, kernels)), None)
     if name is None:
@@ -61,8 +67,7 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
     command = getty.find(_command(edits, name))
     ok = command is None or command.has_speed_of(console)
     told = f"{name} asks for a login on {port}" if ok else f"{name} is not at {console.baud} baud"
-    hint = "" if ok else f"Write {console.baud} into the command of {_path(edits, name)}."
-    yield Check(CheckKind.GETTY, ok, _path(edits, name), 0, told, hint)
+    yield Check(CheckKind.GETTY, ok, _path(edits, name), 0, told)
 
 
 def _started(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> str | None:
@@ -94,6 +99,15 @@ def _path(edits: TreeEdits, name: str) -> str:
 def _command(edits: TreeEdits, name: str) -> str:
     match = _COMMAND.search(edits.text(_path(edits, name)) or "")
     return match[1] if match is not None else ""
+
+
+def _with_speed(text: str, console: SerialConsole) -> str:
+    """A service file whose getty leaves the line at the console's speed, where its command sets another one."""
+    match = _COMMAND.search(text)
+    found = getty.find(text, match.start(1), match.end(1)) if match is not None else None
+    if found is None or found.speed_range is None or found.has_speed_of(console):
+        return text
+    return splice(text, [Splice(*found.speed_range, str(console.baud))])
 
 
 def _new_service(edits: TreeEdits, console: SerialConsole) -> str:
