@@ -145,7 +145,7 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
 
 def _inspect_iso(image: Image, medium: IsoImage, *, with_map: bool) -> IsoInspection:
     from imgkit.installers.detection import find_installer  # noqa: PLC0415
-    from imgkit.installers.menufiles import find_menus  # noqa: PLC0415
+    from imgkit.installers.menufiles import find_starts  # noqa: PLC0415
     from imgkit.iso.description import describe  # noqa: PLC0415
     from imgkit.layoutmap.iso import iso_map  # noqa: PLC0415
     from imgkit.treeedits import TreeEdits  # noqa: PLC0415  here and below: only for ISOs
@@ -154,7 +154,7 @@ def _inspect_iso(image: Image, medium: IsoImage, *, with_map: bool) -> IsoInspec
     menus: tuple[BootFile, ...] = ()
     problem = hint = ""
     try:
-        menus = find_menus(TreeEdits(medium.tree), medium.tree.boot_roots())
+        menus = find_starts(TreeEdits(medium.tree), medium.tree.boot_roots())
         console = console_of(medium, None)
     except (ConfigError, UnsupportedError) as error:
         problem, hint = str(error), error.hint or ""

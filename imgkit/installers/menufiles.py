@@ -43,14 +43,18 @@ _BOOT_IMAGES = (
 )
 
 
-def find_menus(edits: TreeEdits, roots: Sequence[str] = ()) -> tuple[BootFile, ...]:
+def find_starts(edits: TreeEdits, roots: Sequence[str] = ()) -> tuple[BootFile, ...]:
     """Each file that a boot loader starts with, and those that the Boot Loader Specification lists beside it.
 
-    `roots` are directories of the tree, beside the usual ones, that a boot loader would take for its root. A script of
-    GRUB that only looks for another one of them is left out.
+    `roots` are directories of the tree, beside the usual ones, that a boot loader would take for its root.
     """
     places = dict.fromkeys(("", *(root.rstrip("/") for root in roots), *_images(edits)))
-    found = {boot.path: boot for root in places for boot in _in_root(edits, root)}
+    return tuple({boot.path: boot for root in places for boot in _in_root(edits, root)}.values())
+
+
+def find_menus(edits: TreeEdits, roots: Sequence[str] = ()) -> tuple[BootFile, ...]:
+    """The files that boot loaders start with, without scripts of GRUB that only look for another one of them."""
+    found = {boot.path: boot for boot in find_starts(edits, roots)}
     scripts = [boot.path for boot in found.values() if boot.loader is Loader.GRUB]
     for path in scripts:
         if grub.only_leads_to(edits, path, [other for other in scripts if other != path and other in found]):
