@@ -185,3 +185,14 @@ def test_a_unit_on_another_port_or_not_started_is_none_of_our_business():
 def test_a_guest_without_the_unit_is_said():
     tree = guest({}, without={f"{VENDOR}/serial-getty@.service"})
     assert "has no serial-getty@.service" in failing(tree)[0].message
+
+
+def test_a_unit_that_reads_from_the_port_and_is_no_login_is_said():
+    bridge = b"[Service]\nExecStart=/usr/bin/modem-bridge\nStandardInput=tty\nTTYPath=/dev/ttyS0\n"
+    tree = guest(
+        {f"{OWN}/bridge.service": bridge, f"{OWN}/multi-user.target.wants/bridge.service": "../bridge.service"}
+    )
+    (check,) = failing(tree)
+    assert "bridge.service reads from ttyS0 and is no login: /usr/bin/modem-bridge" in check.message
+    assert "--port" in check.hint
+    assert enable(tree) == {}

@@ -84,6 +84,10 @@ def _reason(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLi
 def _problems(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> Iterator[Check]:
     """What keeps serial-getty@ from being started on the port, or from asking for a login."""
     name = systemd.getty_unit(console)
+    for other in _holders(edits, console, kernels):
+        told = f"{other.name} reads from {console.port} and is no login: {_no_login(other)[:60]}"
+        hint = f"Choose another port with --port, or disable {other.name}."
+        yield Check(CheckKind.GETTY, False, other.path, 0, told, hint)
     unit = units.find(edits, name)
     if unit is None and units.find(edits, "multi-user.target") is not None:
         hint = "Install the whole of systemd in the guest: images made from container images leave parts away."
@@ -169,18 +173,22 @@ def _targets(edits: TreeEdits, kernels: Sequence[KernelLine]) -> list[str]:
 
 def _substitute(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> Unit | None:
     """A unit of another name that is started and asks for a login on the port."""
+    return next((unit for unit in _holders(edits, console, kernels) if not _no_login(unit)), None)
+
+
+def _holders(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> Iterator[Unit]:
+    """The units of other names that are started and read from the port."""
     own = systemd.getty_unit(console)
     is_last = kernelargs.is_last_console(console.port, (kernel.arguments for kernel in kernels))
     for name in units.started(edits):
         if name == own:
             continue
         unit = units.find(edits, name)
-        if unit is None or unit.is_masked or not unit.path or _no_login(unit):
+        if unit is None or unit.is_masked:
             continue
         terminal = _terminal(unit)
         if terminal == console.port or (terminal == "console" and is_last):
-            return unit
-    return None
+            yield unit
 
 
 def _terminal(unit: Unit) -> str:
