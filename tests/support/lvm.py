@@ -6,9 +6,11 @@ logical volume lies is what `lvs` reports, and `read` and `write` follow that re
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -28,6 +30,7 @@ backup {{ backup=0 archive=0 }}
 @functools.cache
 def _library() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="imgkit-lvm-"))
+    atexit.register(shutil.rmtree, folder)
     oracle.run("gcc", "-O1", "-shared", "-fPIC", "-o", folder / "lvmfiles.so", _SOURCE, "-ldl")
     return folder / "lvmfiles.so"
 
