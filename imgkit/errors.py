@@ -122,9 +122,11 @@ class TreeError(ImgkitError):
 
 @contextmanager
 def in_image(name: object) -> Iterator[None]:
-    """Have what is raised know the image that is open."""
+    """Have what is raised know the image that is open, unless it is about an option or another file."""
     try:
         yield
+    except (OutputError, UsageError):
+        raise
     except ImgkitError as error:
         error.image = error.image or str(name)
         raise
