@@ -28,6 +28,7 @@ _MAX_SIZE = 256 << 10
 _MAX_VALUE = 64 << 10
 
 _BARE = re.compile(r"[A-Za-z0-9_.,:/=+@%-]+")
+_END = "\n"  # whatever the others end in: to a shell, a carriage return is the end of a value
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 _OPERATOR = re.compile(r"\n|;;|;|&&|&|\|\||\||\(|\)|[<>]+[&|]?")
@@ -210,13 +211,13 @@ def set_variable(text: str, name: str, value: str) -> str:
     if not assignments:
         comment = re.search(rf"^#[ \t]*{name}=[^\n]*(?:\n|\Z)", text, re.MULTILINE)
         if comment is not None:
-            beside = splice(text, [insert_lines(text, comment.end(), [line])])
+            beside = splice(text, [insert_lines(text, comment.end(), [line], _END)])
             if evaluate([beside]).get(name, Variable("", is_certain=False, file=0, line=0)).is_certain:
                 return beside
-        return append_lines(text, [line])
+        return append_lines(text, [line], _END)
     last = assignments[-1]
     if last.appends or not last.is_certain:
-        return append_lines(text, [line])
+        return append_lines(text, [line], _END)
     if literal(last) == value:
         return text
     bare = _BARE.fullmatch(value) and all(cell.quote is Quote.BARE for cell in last.cells)

@@ -115,9 +115,12 @@ def splice(text: str, splices: Iterable[Splice]) -> str:
     return text if changed == text else changed
 
 
-def insert_lines(text: str, offset: int, new: Iterable[str]) -> Splice:
-    """Splice that puts whole lines at `offset`, the start of a line or the end of the text, with its line ends."""
-    end = newline(text)
+def insert_lines(text: str, offset: int, new: Iterable[str], end: str = "") -> Splice:
+    """Splice that puts whole lines at `offset`, the start of a line or the end of the text.
+
+    They end in `end`, or as the text's lines do.
+    """
+    end = end or newline(text)
     block = "".join(line + end for line in new)
     if block and offset == len(text) and text and not text.endswith("\n"):
         # The last line has no end: the new text has none either.
@@ -125,9 +128,9 @@ def insert_lines(text: str, offset: int, new: Iterable[str]) -> Splice:
     return Splice(offset, offset, block)
 
 
-def append_lines(text: str, new: Iterable[str]) -> str:
+def append_lines(text: str, new: Iterable[str], end: str = "") -> str:
     """`text` with whole lines added at its end."""
-    return splice(text, [insert_lines(text, len(text), new)])
+    return splice(text, [insert_lines(text, len(text), new, end)])
 
 
 def line_start(text: str, offset: int) -> int:

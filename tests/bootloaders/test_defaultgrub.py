@@ -134,3 +134,26 @@ def test_damaged_and_hostile_files_are_refused_or_read_and_never_hang():
         except ConfigError as error:
             assert error.line >= 0  # noqa: PT017
         assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'A=0\r\nGRUB_CMDLINE_LINUX=""\n',
+        'A=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\r\n',
+        "A=0\r\nB=1",
+        "A=0\r",
+        "\r\n",
+        "A=0\r\n",
+    ],
+)
+def test_line_ends_that_are_mixed_stay_so_and_twice_is_once(text):
+    def enabled(text: str) -> str:
+        files = {defaultgrub.MAIN: text}
+        made = defaultgrub.enable_files(files, SerialConsole(), drop_in=None, recovery=True, remove=(), timeout=5)
+        return made.get(defaultgrub.MAIN, text)
+
+    once = enabled(text)
+    assert enabled(once) == once
+    assert "GRUB_TIMEOUT=5\n" in once
+    assert once.startswith(text.partition("GRUB")[0])

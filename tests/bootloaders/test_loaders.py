@@ -362,3 +362,11 @@ def test_a_generators_file_that_takes_it_back_is_refused():
     assert after.startswith(text)
     with pytest.raises(ConfigError, match="not closed"):
         extlinuxdefaults.enable('U_BOOT_PARAMETERS="ro\n', U_BOOT_MENU, CONSOLE)
+
+
+@pytest.mark.parametrize("text", ["-- a\nb=1", "-- a\nb=1\n", "a\n-- b\nc", "# c\n-- a\r\nb\n", "\n\n-- x\n"])
+def test_a_command_line_of_several_lines_is_one_line_to_the_kernel(text):
+    once = bls.enable_cmdline(text, CONSOLE)
+    assert bls.enable_cmdline(once, CONSOLE) is once
+    words = [word for line in once.splitlines() if not line.startswith("#") for word in line.split()]
+    assert words.index("--") > words.index(OURS.rsplit(maxsplit=1)[-1])

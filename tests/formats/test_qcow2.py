@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imgkit.errors import FormatError
 from imgkit.formats.image import open_image
 from imgkit.formats.qcow2 import Qcow2Disk
 from imgkit.storage.output import InPlace, deliver
@@ -212,3 +213,33 @@ def test_the_type_of_the_disk_tells_its_format(tmp_path):
     image = disks.make_qcow2(tmp_path, disks.contents())
     with open_image(image) as opened:
         assert isinstance(opened.disk, Qcow2Disk)
+
+
+def test_bitmaps_that_become_invalid_leave_no_clusters_behind(tmp_path):
+    image = disks.make_qcow2(tmp_path, disks.contents())
+    for name in ("weekly", "daily"):
+        oracle.run("qemu-img", "bitmap", "--add", image, name)
+    oracle.run("qemu-io", "-c", "write 1M 64k", image)  # something for the bitmaps to remember
+    edit(image, [(0, b"edited")])
+    assert "No errors were found" in oracle.run("qemu-img", "check", image).stdout
+
+
+def test_an_image_of_e2image_is_read_and_edited(tmp_path):
+    """It counts references of clusters behind the end of what it writes."""
+    raw, image = tmp_path / "fs.img", tmp_path / "fs.qcow2"
+    oracle.run("truncate", "-s", "16M", raw)
+    oracle.run("mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", raw)
+    oracle.run("e2image", "-Qa", raw, image)
+    with open_image(image) as opened:
+        assert opened.disk.read_at(1080, 2) == b"\x53\xef"
+    edit(image, [(8 << 20, b"edited")])
+    oracle.run("qemu-img", "convert", "-O", "raw", image, tmp_path / "back.img")
+    assert (tmp_path / "back.img").read_bytes()[8 << 20 :].startswith(b"edited")
+
+
+def test_an_image_whose_tables_lead_behind_its_end_is_truncated(tmp_path):
+    image = disks.make_qcow2(tmp_path, disks.contents())
+    with image.open("r+b") as file:
+        file.truncate(image.stat().st_size - (256 << 10))
+    with pytest.raises(FormatError, match="before the last cluster in use"), open_image(image):
+        pass

@@ -162,8 +162,10 @@ def _edit_fields(text: str, fields: list[_Field], edit: Callable[[Arguments], Ar
     before = [_split(text, field) for field in fields]
     after: list[list[Argument]] = [[] for _ in fields]
     home = {argument: i for i, arguments in enumerate(before) for argument in arguments}
-    last = len(fields) - 1
-    for argument in edit(tuple(argument for arguments in before for argument in arguments)):
+    edited = edit(tuple(argument for arguments in before for argument in arguments))
+    # What comes before all that was there belongs on its line: "--" may begin it.
+    last = next((home[argument] for argument in edited if argument in home), len(fields) - 1)
+    for argument in edited:
         last = home.get(argument, last)
         after[last].append(argument)
     changes: list[Splice] = []

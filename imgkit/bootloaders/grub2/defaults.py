@@ -243,7 +243,7 @@ def _append(text: str, name: str, words: tuple[str, ...], *, is_drop_in: bool) -
     if not assignments and not is_drop_in:
         return set_variable(text, name, " ".join(words))
     if not (assignments and assignments[-1].is_certain):
-        return append_lines(text, [f'{name}="${name} {" ".join(words)}"'])
+        return append_lines(text, [f'{name}="${name} {" ".join(words)}"'], "\n")
 
     def edit(arguments: Arguments) -> Arguments:
         kept = tuple(argument for argument in arguments if argument.text not in words)

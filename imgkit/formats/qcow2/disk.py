@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit.errors import FormatError, UnsupportedError
-from imgkit.formats.qcow2 import compression, layout
+from imgkit.formats.qcow2 import bitmaps, compression, layout
 from imgkit.formats.qcow2.header import parse_header
 from imgkit.formats.qcow2.mapping import ALL_ALLOCATED, ClusterEntry, ClusterKind, Mapping
 from imgkit.formats.qcow2.refcount import Refcounts
@@ -216,12 +216,15 @@ class Qcow2Disk:
             )
         if self._autoclear:
             # Whoever writes without keeping a feature's data right has to clear its bit; we keep none of them right.
+            if self._autoclear & layout.AUTOCLEAR_BITMAPS and self.header.bitmaps:
+                bitmaps.release(self._device, self._refcounts, self.header.bitmaps, self.header.cluster_size)
             self._device.write_at(layout.AUTOCLEAR_OFFSET, bytes(8))
             self._autoclear = 0
 
     def _check_not_truncated(self) -> None:
         last = self._refcounts.last_used() * self.header.cluster_size
-        if last >= self._device.size:
+        if last >= self._device.size and (self.header.snapshots or self._mapping.reaches_past_the_end()):
+            # e2image counts clusters behind the end of what it writes, which nothing refers to.
             raise FormatError(
                 f"file ends at {self._device.size:,}, before the last cluster in use",
                 structure="qcow2 refcounts",

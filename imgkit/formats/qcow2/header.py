@@ -37,7 +37,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header says, checked. Sizes and offsets are in bytes."""
+    """What the header says, checked. Sizes and offsets are in bytes; `bitmaps` is that extension, or none."""
 
     version: int
     size: int
@@ -53,6 +53,7 @@ class Header:
     backing_file: str | None
     backing_format: str | None
     data_file: str | None
+    bitmaps: bytes
     snapshots: tuple[Snapshot, ...]
 
     @property
@@ -114,6 +115,7 @@ def parse_header(device: BlockReader) -> Header:
         backing_file=backing_file,
         backing_format=_text(extensions.get(layout.EXTENSION_BACKING_FORMAT)),
         data_file=_data_file(features.incompatible_features, extensions),
+        bitmaps=extensions.get(layout.EXTENSION_BITMAPS, b""),
         snapshots=_snapshots(device, fields),
     )
     _check_tables(header, device)

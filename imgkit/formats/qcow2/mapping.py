@@ -104,6 +104,24 @@ class Mapping:
         if last is not None:
             yield last
 
+    def reaches_past_the_end(self) -> bool:
+        """Whether a table, or a cluster that one refers to, begins behind the end of the file.
+
+        Every table is read once, however often it is named.
+        """
+        size = self._device.size
+        l1 = self._device.read_at(self._header.l1_offset, self._header.l1_size * 8)
+        tables = {entry & layout.OFFSET_MASK for (entry,) in struct.iter_unpack(">Q", l1)} - {0}
+        if any(table >= size for table in tables):
+            return True
+        for table in tables:
+            raw = self._device.read_at(table, min(self._header.cluster_size, size - table))
+            raw = raw[: len(raw) // self._header.l2_entry_size * self._header.l2_entry_size]
+            for value in struct.unpack(f">{len(raw) // 8}Q", raw)[:: self._header.l2_entry_size // 8]:
+                if not value & layout.COMPRESSED and value & layout.OFFSET_MASK >= size:
+                    return True
+        return False
+
     def set(self, cluster: int, entry: ClusterEntry) -> None:
         """Replace the entry of a guest cluster; its L2 table is made, or copied if a snapshot shares it."""
         index, slot = divmod(cluster, self._header.l2_entries)
