@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 
 def check_engines() -> list[Finding]:
     """Look at everything that an engine needs. Takes up to two seconds, which finding out about KVM may need."""
-    return [*(finding for engine in ENGINES for finding in load(engine).check()), *_kvm()]
+    return [*(finding for engine in ENGINES for finding in load(engine).check()), *_kvm(), *_confinement()]
+
+
+def _confinement() -> Iterator[Finding]:
+    from imgkit.confinement import walls  # noqa: PLC0415 - ctypes takes its time
+
+    found = walls()
+    holds = [f"Landlock ABI {found.landlock}"] if found.landlock else []
+    holds += ["seccomp"] if found.seccomp else []
+    message = f"{' and '.join(holds) or 'nothing'} confines what reads an image"
+    remedy = "" if found.complete else f"{found.missing()}. Without, a flaw of libext2fs has all of your rights."
+    yield Finding("confinement", "reading images that may be hostile", found.complete, message, remedy)
 
 
 def _kvm() -> Iterator[Finding]:

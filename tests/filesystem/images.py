@@ -140,11 +140,17 @@ def device_tree(device: MemoryDevice) -> TREE:
         return ext_tree(image)
 
 
-def assert_fat_clean(device: MemoryDevice) -> None:
-    """fsck.vfat finds nothing to complain of."""
+def fsck_fat(device: MemoryDevice) -> tuple[int, str]:
+    """Exit status and output of a read-only fsck.vfat."""
     with _dumped(device) as image:
         done = oracle.run("fsck.vfat", "-n", image, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+
+def assert_fat_clean(device: MemoryDevice) -> None:
+    """fsck.vfat finds nothing to complain of."""
+    status, output = fsck_fat(device)
+    assert status == 0, output
 
 
 def mtools(device: MemoryDevice, tool: str, *arguments: str) -> str:

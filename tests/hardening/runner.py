@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AREAS = {"kills": 60, "faults": 60, "signals": 40, "powercuts": 800}
+AREAS = {"kills": 60, "faults": 60, "signals": 40, "powercuts": 800, "mutate": 300}
 """The areas by module, and the cases of each in a run of the suite: some seconds of one CPU."""
 
 
