@@ -176,3 +176,15 @@ class MachineError(ImgkitError):
 
 class UsageError(ImgkitError):
     """The caller's options contradict each other or miss something."""
+
+
+class ReaderEnded(BaseException):
+    """In the parent: the confined child has ended, with this exit status and, if it had one, a result for the caller.
+
+    No error: the command is over, and the child has said all there was to say.
+    """
+
+    def __init__(self, status: int, result: bytes | None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.result = result

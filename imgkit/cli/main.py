@@ -15,8 +15,7 @@ import typer
 
 from imgkit import errors
 from imgkit.cli.lazy import Place, lazy_group
-from imgkit.cli.options import AsJson
-from imgkit.confinement import ReaderEnded, take_process
+from imgkit.cli.options import AsJson, take_process
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -122,7 +121,7 @@ def main() -> None:
     take_process()
     try:
         app()
-    except ReaderEnded as ended:  # the confined child has said everything
+    except errors.ReaderEnded as ended:  # the confined child has said everything
         sys.exit(ended.status)
     except errors.ImgkitError as error:
         _report(error)

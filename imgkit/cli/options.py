@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
 InTree = Annotated[str, typer.Argument(metavar="PATH", help="Absolute path inside the image.", show_default=False)]
 
+_OWNED: list[bool] = []
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -30,6 +32,11 @@ class Delivery:
     destination: Destination | None
     undo: Path | None
     target: Address | None
+
+
+def take_process() -> None:
+    """Say that this process belongs to one command, which may confine it; whoever calls the commands has more to do."""
+    _OWNED.append(True)
 
 
 def make_source(
@@ -78,7 +85,7 @@ def make_source(
 ) -> ImageSource:
     """The image that the options describe. UsageError for words that are none of the choices."""
     from imgkit.cli.render import download_bar, note
-    from imgkit.confinement import Confinement, own_process
+    from imgkit.confinement import Confinement
     from imgkit.editing import ImageSource
     from imgkit.formats.image import Format
     from imgkit.guest.engines.choice import EngineChoice
@@ -95,7 +102,7 @@ def make_source(
         on_appliance=lambda reason: note(f"starting the libguestfs appliance, some 20 seconds ({reason})"),
         on_download=download_bar(f"fetching {address.name}"),
         on_pending=note,
-        confinement=Confinement(required=require_confinement) if own_process() or require_confinement else None,
+        confinement=Confinement(required=require_confinement) if _OWNED or require_confinement else None,
     )
 
 

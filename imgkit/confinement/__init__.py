@@ -46,7 +46,6 @@ _SYSTEM = (
 _SINK = Path("/dev/null")
 
 
-_OWNED: list[bool] = []
 READER: list[Supervisor] = []
 """In a confined child, the one who asks; empty in every other process. Kept by `reader`."""
 
@@ -84,18 +83,6 @@ class Confinement:
     services: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
 
 
-class ReaderEnded(BaseException):
-    """In the parent: the confined child has ended, with this exit status and, if it had one, a result for the caller.
-
-    No error: the command is over, and the child has said all there was to say.
-    """
-
-    def __init__(self, status: int, result: bytes | None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.result = result
-
-
 def outside(service: str, do: Callable[[bytes], bytes], data: bytes) -> bytes:
     """What `do` makes of `data`; in a confined process, what the service of that name does, which should be `do`."""
     return READER[-1].ask(service, data) if READER else do(data)
@@ -106,16 +93,6 @@ def serving(confinement: Confinement | None, service: str, do: Callable[[bytes],
     if confinement is None:
         return None
     return Confinement(confinement.required, {**confinement.services, service: do})
-
-
-def take_process() -> None:
-    """Say that this process belongs to one command, which may confine it; others have more to do after it."""
-    _OWNED.append(True)
-
-
-def own_process() -> bool:
-    """Whether this process may be confined for good."""
-    return bool(_OWNED)
 
 
 @functools.cache

@@ -22,9 +22,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from imgkit.confinement import READER, ReaderEnded, confine_self
+from imgkit.confinement import READER, confine_self
 from imgkit.confinement.kernel import end_with_parent
-from imgkit.errors import EngineError
+from imgkit.errors import EngineError, ReaderEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -139,8 +139,8 @@ def supervise(child: str, services: str = "{}") -> subprocess.CompletedProcess[s
     """A process that forks a reader; the child runs one piece of code, the parent prints how it ended."""
     return run(
         f"""
-        from imgkit.confinement.reader import Child, ReaderEnded, fork_reader
-        from imgkit.errors import ImgkitError
+        from imgkit.confinement.reader import Child, fork_reader
+        from imgkit.errors import ImgkitError, ReaderEnded
         log = []
         side = fork_reader(keep=[])
         if isinstance(side, Child):
