@@ -150,9 +150,10 @@ def _unexpected(error: Exception) -> int:
 def _open_standard_streams() -> None:
     """Put something in the place of standard streams that are closed, as some daemons and `>&-` leave them.
 
-    Without it the image that is opened first would be standard output. What is written to these fails, as it should.
+    Without it the image that is opened first would be standard output. What is written there then fails, as it should;
+    what is said on standard error nobody hears.
     """
-    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+    for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
@@ -162,7 +163,7 @@ def _open_standard_streams() -> None:
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - nobody hears what is said there
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def status_of(error: errors.ImgkitError) -> int:
