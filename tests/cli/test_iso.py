@@ -73,7 +73,8 @@ def test_status_and_undo(enabled, tmp_path):
     assert done.status == 0
     assert "enabled already" in done.stderr
     assert sha256(again) == sha256(target)
-    assert imgkit("undo", again, target.with_name("u")).status == 0
+    assert imgkit("undo", again, target.with_name("u")).status == 7, "it is a copy, of another name"
+    assert imgkit("undo", again, target.with_name("u"), "--force").status == 0
     assert sha256(again) == sha256(source)
 
 
