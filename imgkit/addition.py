@@ -35,7 +35,7 @@ def add(sources: Sequence[Path], at: str, *, replace: bool = False) -> Callable[
         tree = _iso_tree(contents)
         into = at.endswith("/") or (tree.exists(at) and tree.stat(at).type is FileType.DIRECTORY)
         if len(sources) > 1 and not into:
-            raise UsageError(f"{at} is no directory to put several files into", hint=f"Write it as {at}/.")
+            raise UsageError(f"{at} is not a directory to put several files into", hint=f"Write it as {at}/.")
         changes: list[Change] = []
         for source in sources:
             name = source.name or source.resolve().name
@@ -85,7 +85,7 @@ def _added_directory(tree: IsoTree, source: Path, path: str, *, replace: bool) -
     if not tree.exists(path):
         yield Change(path, None, b"", directory=True)
     elif tree.stat(path).type is not FileType.DIRECTORY:
-        raise TreeError("exists, and is no directory", path=path, hint="Remove it first: `imgkit iso rm`.")
+        raise TreeError("exists, and is not a directory", path=path, hint="Remove it first: `imgkit iso rm`.")
     with os.scandir(source) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:

@@ -161,7 +161,7 @@ def open_contents(source: ImageSource, image: Image, now_ns: int) -> Iterator[Co
     if medium is not None:
         if source.engine is EngineChoice.GUESTFS or source.root or source.keys:
             raise UsageError(
-                f"{image.path}: is an ISO, which has no engine, no --root and no keys", hint="Leave these options away."
+                f"{image.path}: is an ISO, which has no engine, no --root and no keys", hint="Omit these options."
             )
         yield medium
         return
@@ -193,7 +193,7 @@ def without_system(image: Image, error: NoRootError) -> NoRootError | Unclassifi
     hint = found.hint if found and found.hint else error.hint
     if image.path.name.lower().endswith(".iso"):
         return UnclassifiedImageError(
-            f"{image.path}: is no ISO, and no disk with a system either{what}",
+            f"{image.path}: not an ISO, and no installed system found{what}",
             hint=found.hint if found and found.hint else "Get the image again; `file` may tell what this is.",
         )
     return NoRootError(f"{error.message}{what}", hint=hint)
@@ -274,7 +274,7 @@ def _check_wanted(source: ImageSource, destination: Destination | None, undo: Pa
         return
     check_destination(source.path, destination)
     if undo is not None and isinstance(destination, Stream):
-        raise UsageError("an undo file needs an image to undo", hint="Leave --undo away, or write to a file.")
+        raise UsageError("an undo file needs an image to undo", hint="Omit --undo, or write to a file.")
 
 
 def _delivery(

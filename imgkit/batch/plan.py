@@ -95,7 +95,7 @@ def read_plan(path: Path) -> Plan:
     """Read and validate a plan. Raises UsageError if it cannot be read, ConfigError with the line if it is wrong."""
     try:
         if not path.is_file() and path.exists():  # it is read again by `retry`
-            raise UsageError(f"{path}: is no regular file", hint="Name a plan file.")
+            raise UsageError(f"{path}: is not a regular file", hint="Name a plan file.")
         text = path.read_bytes().decode()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})", hint="Name a plan file.") from error
@@ -145,7 +145,7 @@ class _Reader:
             raise self._error("no inputs", "", hint='Name images: inputs = ["isos/*.iso"].')
         if ("output" in document) == document.get("in-place", False):
             raise self._error(
-                "nothing says where the results go, or two things do",
+                "give exactly one of --out and --in-place",
                 "output" if "output" in document else "in-place",
                 hint='Write output = "serial/{stem}{suffix}", or in-place = true.',
             )

@@ -100,7 +100,7 @@ def status(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what became of each image; on a terminal, while the batch runs, as a table that is kept up to date.
+    """Show the status of each image; on a terminal, while the batch runs, as a table that is kept up to date.
 
     With --json there is a line for each image, with --follow another one whenever one changes, and the sum comes last.
 

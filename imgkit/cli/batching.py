@@ -29,7 +29,10 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change,
 LedgerFolder = Annotated[
     Path | None,
     typer.Option(
-        "--ledger", metavar="FOLDER", readable=False, help="Where the ledger and the undo files are. [default: beside]"
+        "--ledger",
+        metavar="FOLDER",
+        readable=False,
+        help="Directory of the ledger and the undo files. [default: next to the images]",
     ),
 ]
 

@@ -48,14 +48,14 @@ def make_where(
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the images themselves, atomically.")] = False,
     ledger: LedgerFolder = None,
     engine: Annotated[
-        str, typer.Option(metavar="auto|native|uml|guestfs", help="What serves the guests' files.")
+        str, typer.Option(metavar="auto|native|uml|guestfs", help="How to access guest file systems.")
     ] = "auto",
     dry_run: DryRun = False,
 ) -> Where:
     """Where results and ledger go. UsageError unless exactly one place is named."""
     if (out is None) != in_place and not (dry_run and out is None):
         raise UsageError(
-            "nothing says where the results go, or two things do",
+            "give exactly one of --out and --in-place",
             hint="Give --out FOLDER to write new images, or --in-place to edit these.",
         )
     return Where(out, ledger, engine, dry_run)

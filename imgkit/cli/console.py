@@ -61,7 +61,7 @@ def make_console(
 def make_options(
     *,
     quiet_off: Annotated[
-        bool, typer.Option("--quiet-off", help="Let the kernel speak: remove quiet, rhgb, splash.")
+        bool, typer.Option("--quiet-off", help="Show kernel messages: remove quiet, rhgb and splash.")
     ] = False,
     timeout: Annotated[
         int | None,

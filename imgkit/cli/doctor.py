@@ -14,7 +14,7 @@ _EXTRAS = (
 
 
 def doctor(*, as_json: AsJson = False) -> None:
-    """Tell what works on this machine, and how to get what is missing (exit status 1 if anything is).
+    """Show what works on this machine, and how to get what is missing (exit status 1 if anything is).
 
     Engines, libvirt, UEFI firmware, tools and optional parts. The user's libvirt daemon is started to ask it.
 

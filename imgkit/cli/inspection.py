@@ -112,7 +112,7 @@ def _system(found: Inspection) -> Iterator[str]:
 def _console(console: Status | None) -> Iterator[str]:
     if console is not None:
         missing = sum(not link.ok for link in console.links)
-        told = "enabled" if console.enabled else f"not enabled, {missing} of {len(console.links)} links are missing"
+        told = "enabled" if console.enabled else f"not enabled, {missing} of {len(console.links)} checks failed"
         yield f"  serial console {console.console.port}: {told}"
 
 

@@ -13,7 +13,7 @@ from imgkit.cli.options import AsJson
 if TYPE_CHECKING:
     from imgkit.location.model import InstallTree
 
-app = typer.Typer(no_args_is_help=True, help="Look at install trees over HTTP, FTP or NFS, in directories and on ISOs.")
+app = typer.Typer(no_args_is_help=True, help="Inspect install trees over HTTP, FTP or NFS, in directories and on ISOs.")
 
 Location = Annotated[
     str,
@@ -25,7 +25,7 @@ Architecture = Annotated[
 
 
 def inspect(location: Location, *, arch: Architecture = None, as_json: AsJson = False) -> None:
-    """Tell what an install tree holds: distribution, kernel, initial RAM disk, and their checksums.
+    """Show what an install tree holds: distribution, kernel, initial RAM disk, and their checksums.
 
     Examples:
       imgkit location inspect https://deb.debian.org/debian/dists/stable/
@@ -51,14 +51,12 @@ def fetch(
         Path | None,
         typer.Option(metavar="FOLDER", readable=False, help="Where to keep the files. [default: ~/.cache/imgkit/boot]"),
     ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Take files that do not agree with the tree's checksums.")
-    ] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Accept checksum mismatches.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the kernel and the initial RAM disk of an install tree to this host, and check them.
+    """Download the kernel and the initial RAM disk of an install tree, and verify them.
 
-    A broken transfer is gone on with. What is there already, and is still whole, is not fetched again.
+    Interrupted downloads resume. Files that are complete in the cache are not fetched again.
 
     Examples:
       imgkit location fetch https://deb.debian.org/debian/dists/stable/

@@ -53,9 +53,9 @@ _COMMANDS = {
     "doctor": Place("doctor"),
     "exit-status": Place("main"),
     "console": Place("console", "Enable the serial console, or tell whether it is enabled."),
-    "batch": Place("batch", "Do the same to many images: plan, run, resume, undo."),
+    "batch": Place("batch", "Process many images: plan, run, resume, undo."),
     "iso": Place("iso", "Add, remove and copy out the files of an ISO."),
-    "location": Place("location", "Look at install trees, and fetch their kernels."),
+    "location": Place("location", "Inspect install trees, and download their kernels."),
     "vm": Place("vm", "Install, start, stop, list and remove virtual machines."),
 }
 
@@ -66,7 +66,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help without rich, which takes 0.1 s to import
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit status: 0 done, 1 the answer is no, 2 usage, 3 to 15 an error: see `imgkit exit-status`.",
+    epilog="Exit status: 0 done, 1 a check failed, 2 usage, 3 to 15 an error: see `imgkit exit-status`.",
 )
 
 
@@ -99,7 +99,7 @@ def exit_status(*, as_json: AsJson = False) -> None:
     """
     from imgkit.cli.render import out, print_json
 
-    meanings = {0: "done", 1: "the answer is no (`console status`, `doctor`), or an image of a batch failed"}
+    meanings = {0: "done", 1: "a check failed (`console status`, `doctor`, `verify`), or an image of a batch failed"}
     meanings |= {status: (kind.__doc__ or "").splitlines()[0] for kind, status in EXIT_STATUS.items()}
     meanings |= {BUG: "a bug in imgkit, which should be reported"}
     meanings |= {128 + number: f"ended by {number.name}" for number in _ENDING}

@@ -53,16 +53,18 @@ def make_source(
         str,
         typer.Option(
             metavar="auto|native|uml|guestfs",
-            help="What serves the guest's files: this process, a Linux kernel in a process, libguestfs's appliance, "
-            "or the first of them that can.",
+            help="How to access guest file systems: in this process, by a Linux kernel in a process, by libguestfs's "
+            "appliance, or the first of these that can.",
         ),
     ] = "auto",
     root: Annotated[
         str | None,
-        typer.Option(metavar="VOLUME", help="Which system, where there are several: 3, /dev/sda3, LABEL=x, UUID=x."),
+        typer.Option(
+            metavar="VOLUME", help="Root volume, if there are several systems: 3, /dev/sda3, LABEL=x, UUID=x."
+        ),
     ] = None,
     image_format: Annotated[
-        str | None, typer.Option("--format", metavar="raw|qcow2", help="The image's format; else its bytes tell.")
+        str | None, typer.Option("--format", metavar="raw|qcow2", help="Format of the image. [default: detect]")
     ] = None,
     allow: Annotated[
         list[Path] | None,
@@ -99,7 +101,7 @@ def make_source(
         engine=EngineChoice(choice("engine", engine, EngineChoice)),
         root=root,
         keys=tuple(_key(path) for path in key_file or ()),
-        on_appliance=lambda reason: note(f"starting the libguestfs appliance, some 20 seconds ({reason})"),
+        on_appliance=lambda reason: note(f"starting the libguestfs appliance, about 20 seconds ({reason})"),
         on_download=download_bar(f"fetching {address.name}"),
         on_pending=note,
         confinement=Confinement(required=require_confinement) if _OWNED or require_confinement else None,
@@ -143,7 +145,7 @@ def make_delivery(
         return Delivery(InPlace(), undo, None)
     if output is None:
         raise UsageError(
-            "nothing says where the result goes",
+            "no output was named",
             hint="Give -o OUT to write a new image, --in-place to edit this one, or --dry-run to look first.",
         )
     if output == "-":
@@ -151,7 +153,7 @@ def make_delivery(
     target = parse_address(output)
     if undo is not None and isinstance(target, Url):
         raise UsageError(
-            f"{target}: is not undone with a file", hint="Leave --undo away: removing the new image takes it back."
+            f"{target}: is not undone with a file", hint="Omit --undo: deleting the new image undoes the edit."
         )
     return Delivery(new_image(target, force=force), undo, target)
 

@@ -66,7 +66,7 @@ def start(
     from imgkit.vm.serial.attach import Attachment
 
     if console and as_json:
-        raise UsageError("--console and --json both want standard output", hint="Leave one of them away.")
+        raise UsageError("--console and --json both want standard output", hint="Omit one of them.")
     with connected(connect) as connection:
         changed = switch_on(connection, name, paused=console)
         if changed:

@@ -86,7 +86,7 @@ def make_talk(
         bool, typer.Option("--dry-run", help="Print libvirt's XML of the machine; make and fetch nothing.")
     ] = False,
 ) -> ConsoleMode:
-    """How to go on when the machine runs. UsageError for what is no regular expression."""
+    """How to go on when the machine runs. UsageError for what is not a regular expression."""
     from imgkit.vm.serial.dialogue import Expect
 
     return ConsoleMode(connect, no_console, None if expect is None else Expect(expect), timeout, dry_run)
@@ -139,9 +139,7 @@ def install(
         typer.Option(metavar="FILE", readable=False, help="Put a file into / of the initial RAM disk. Repeatable."),
     ] = None,
     extra_args: Annotated[str, typer.Option(metavar="TEXT", help="More arguments for the installer's kernel.")] = "",
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Take files that do not agree with the tree's checksums.")
-    ] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Accept checksum mismatches.")] = False,
     no_enable: Annotated[
         bool, typer.Option("--no-enable", help="Start images as they are, without enabling their serial console.")
     ] = False,
@@ -171,7 +169,7 @@ def install(
             "a machine starts from one of --location (or --kernel), --cdrom and --import", hint="Give one of them."
         )
     if import_disk is None and not disk:
-        raise UsageError("nothing says where to install to", hint="Give --disk size=8G, or --disk none.")
+        raise UsageError("no disk to install to was named", hint="Give --disk size=8G, or --disk none.")
     options = [parse_disk(words) for words in disk or () if words != "none"]
     if import_disk is not None:
         options.insert(0, DiskWish(import_disk))
@@ -206,7 +204,7 @@ def import_(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a machine of a disk that has a system, and start it on the serial console.
+    """Create a VM from a disk with an installed system, and start it on the serial console.
 
     A disk without a serial console gets one, in place; a file beside it, DISK.undo, takes that back.
 

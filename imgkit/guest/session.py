@@ -61,7 +61,7 @@ def open_guest(
     """Open the installed system in an image.
 
     `now`, in seconds, stamps what is edited. `root` chooses among several systems. `keys` open LUKS volumes.
-    `on_appliance` is told, with the reason, before libguestfs's appliance is started, which takes some 20 seconds.
+    `on_appliance` is told, with the reason, before libguestfs's appliance is started, which takes about 20 seconds.
     `shared` is what serves several images in turn, of the kind of the `engine` that was chosen: nothing is started.
     Raises GuestError (no system, or several), UnsupportedError, FormatError, EngineError.
     """

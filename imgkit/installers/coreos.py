@@ -103,9 +103,9 @@ def _parsed(text: str) -> dict[str, object]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"is no JSON: {error}") from error
+        raise ConfigError(f"is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ConfigError("is no JSON object")
+        raise ConfigError("is not a JSON object")
     return found
 
 

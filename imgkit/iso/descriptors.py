@@ -82,7 +82,7 @@ def read_descriptors(device: BlockReader, *, name: str) -> DescriptorSet:
     """The descriptors from sector 16 on. UnclassifiedImageError where there is no volume."""
     if not is_iso(device):
         raise UnclassifiedImageError(
-            f"{name}: is no ISO 9660 image: sector 16 holds no volume descriptor",
+            f"{name}: is not an ISO 9660 image: sector 16 holds no volume descriptor",
             hint="`imgkit inspect` tells what it is.",
         )
     return _read_set(device, layout.FIRST_DESCRIPTOR, 0)

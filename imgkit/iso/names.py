@@ -34,7 +34,7 @@ def identifier(name: str, naming: Naming, taken: AbstractSet[bytes], *, director
     if naming is Naming.JOLIET:
         if len(name) > _LONGEST_JOLIET or _NOT_IN_JOLIET.search(name):
             raise UnsupportedError(
-                f"{name!r} is no name for a Joliet tree",
+                f"{name!r} is not a valid name in a Joliet tree",
                 hint=f"Take at most {_LONGEST_JOLIET} characters, and none of * : ; ? and backslash.",
             )
         return (name + version).encode("utf-16-be")
@@ -42,7 +42,8 @@ def identifier(name: str, naming: Naming, taken: AbstractSet[bytes], *, director
         found = name.encode("utf-8", "surrogateescape")
         if len(found) > _LONGEST_ENHANCED:
             raise UnsupportedError(
-                f"{name!r} is no name for a tree of ISO 9660:1999", hint=f"Take at most {_LONGEST_ENHANCED} bytes."
+                f"{name!r} is not a valid name in a tree of ISO 9660:1999",
+                hint=f"Take at most {_LONGEST_ENHANCED} bytes.",
             )
         return found
     if naming is Naming.PLAIN:
@@ -59,7 +60,7 @@ def _plain(name: str, *, directory: bool) -> str:
     base, extension = (base, extension) if dot else (extension, "")
     if len(base + extension) > _LONGEST_PLAIN or any(map(_NOT_A_D_CHARACTER.search, (base, extension))) or not base:
         raise UnsupportedError(
-            f"{name!r} is no name for an ISO without Rock Ridge and Joliet",
+            f"{name!r} is not a valid name on an ISO without Rock Ridge and Joliet",
             hint="Take letters, digits, underscores and one dot, 30 in all.",
         )
     return base if directory else f"{base}.{extension}"

@@ -89,14 +89,14 @@ def _padded(data: bytes) -> bytes:
 def _inner(path: str) -> PurePosixPath:
     inside = PurePosixPath(path)
     if not path.startswith("/") or path.endswith("/") or ".." in inside.parts or "\0" in path or len(path) > _MAX_PATH:
-        raise UsageError(f"{path!r} is no place for a file", hint="Give its absolute path, as /preseed.cfg.")
+        raise UsageError(f"{path!r} is not an absolute path", hint="Give its absolute path, as /preseed.cfg.")
     return inside.relative_to(inside.anchor)
 
 
 def _read(file: Path) -> bytes:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
-            raise LocationError(f"{file}: is no regular file")
+            raise LocationError(f"{file}: is not a regular file")
         if file.stat().st_size > _MAX_FILE:
             raise LocationError(f"{file}: is too large for an initial RAM disk, which has to fit into memory")
         return file.read_bytes()

@@ -89,7 +89,7 @@ def checksum(text: str) -> str:
     lowered = text.strip().lower()
     if _CHECKSUM.fullmatch(lowered) is None:
         raise LocationError(
-            f"{text[:80]!r} is no checksum that can be checked",
+            f"{text[:80]!r} is not a checksum that imgkit knows",
             hint="Write it as sha256:DIGITS; md5, sha1 and sha512 are known too.",
         )
     return lowered
@@ -100,7 +100,7 @@ def inner_path(path: str, *, named_by: str) -> str:
     normal = posixpath.normpath(path.strip())
     if normal.startswith(("/", "../")) or normal in ("..", ".") or not normal.isprintable():
         raise LocationError(
-            f"{named_by} names {path[:80]!r}, which is no file inside of the tree",
+            f"{named_by} names {path[:80]!r}, which is not a file inside the tree",
             hint="Give kernel and initial RAM disk yourself: --kernel and --initrd.",
         )
     return normal

@@ -77,7 +77,7 @@ class NfsSource:
                     process.kill()
                 said = _said(complaints)
         except subprocess.TimeoutExpired as error:
-            raise self._broken(folder, "the server keeps silent") from error
+            raise self._broken(folder, "the server timed out") from error
         if process.returncode and not (folder and any(word in said for word in _ABSENT)):
             raise self._broken(folder, said)
         found = {}
@@ -89,7 +89,7 @@ class NfsSource:
 
     def _next(self, path: str, process: subprocess.Popen[bytes], output: IO[bytes], complaints: IO[bytes]) -> bytes:
         if not select.select([output], [], [], self._timeout)[0]:
-            raise self._broken(path, "the server keeps silent")
+            raise self._broken(path, "the server timed out")
         chunk = output.read(CHUNK)
         if not chunk and process.wait():
             raise self._broken(path, _said(complaints))

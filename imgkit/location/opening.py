@@ -55,7 +55,7 @@ def open_source(location: str, *, retry: RetryPolicy = _RETRY) -> Iterator[Sourc
                 yield source
         case _:
             raise UsageError(
-                f"{scheme}: is no kind of location that imgkit knows",
+                f"{scheme}: is not a kind of location that imgkit knows",
                 hint="Use http, https, ftp, nfs or file, or a path on this host.",
             )
 
@@ -70,5 +70,5 @@ def _scheme(location: str) -> str:
     except ValueError:  # its text may have a password in it
         complete = False
     if not complete or not unquote(location).isprintable() or " " in location:
-        raise UsageError("the location is no valid address", hint="Write it as https://HOST/PATH; spaces as %20.")
+        raise UsageError("the location is not a valid address", hint="Write it as https://HOST/PATH; spaces as %20.")
     return parts.scheme

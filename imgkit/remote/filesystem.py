@@ -31,7 +31,7 @@ class FilesystemObject:
             self._size = self._files.size(self._path)
         if self._size is None:
             raise UnclassifiedImageError(
-                f"{url}: is no file, or its length is not known", hint="Download it, and give the file."
+                f"{url}: is not a file, or its length is not known", hint="Download it, and give the file."
             )
 
     @property

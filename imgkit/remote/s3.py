@@ -237,7 +237,7 @@ def translated(
             hint="A private authority's certificate goes into AWS_CA_BUNDLE.",
         ) from error
     except (HTTPClientError, EndpointConnectionError) as error:
-        raise kind(f"{url}: the store cannot be reached, or hangs up", hint=_ENDPOINT) from error
+        raise kind(f"{url}: the store cannot be reached, or closed the connection", hint=_ENDPOINT) from error
     except ResponseParserError as error:
         raise kind(f"{url}: the store's answer is not one of S3's ({error})", hint=_ENDPOINT) from error
     except (BotoCoreError, ValueError) as error:  # a name or an endpoint that cannot be right

@@ -138,7 +138,7 @@ def _record(fd: int, path: Path, host: HostFile) -> PatchFile:
         if error.field == "version":
             raise
         raise StaleImageError(
-            f"{path}: is no whole journal ({error.message}), and lies where one of {host.path} would",
+            f"{path}: is not a complete journal ({error.message}), and lies where one of {host.path} would",
             hint=f"If the image is whole, remove {path}.",
         ) from error
 

@@ -184,7 +184,7 @@ def _check_replaceable(source: Address, destination: NewFile, status: os.stat_re
 
 
 def _not_replaceable(target: Path) -> OutputError:
-    return OutputError(f"{target}: is no regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
+    return OutputError(f"{target}: is not a regular file and cannot be replaced", hint="Use -o - to write to a pipe.")
 
 
 def _status(target: Path) -> os.stat_result | None:
@@ -215,7 +215,7 @@ def _check_directory(directory: Path) -> None:
             f"{directory}: cannot be entered (Permission denied)", hint="Name an output in a folder of yours: -o OUT."
         )
     if not stat.S_ISDIR(status.st_mode):
-        raise OutputError(f"{directory}: is no directory", hint="Name another output.")
+        raise OutputError(f"{directory}: is not a directory", hint="Name another output.")
 
 
 def _why(error: OSError | ValueError) -> str:

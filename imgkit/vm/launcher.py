@@ -108,7 +108,9 @@ def find(connection: Any, name: str) -> Any:
     with translated("the machines cannot be listed"):
         found = [domain for domain in connection.listAllDomains() if domain.name() == name]
     if not found:
-        raise MachineError(f"there is no machine called {name}", hint="Look at the list of this connection's machines.")
+        raise MachineError(
+            f"there is no machine called {name}", hint="`imgkit vm list` shows the machines of this connection."
+        )
     return found[0]
 
 

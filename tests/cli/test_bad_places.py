@@ -154,7 +154,7 @@ def test_output_that_is_something_else(small, tmp_path, kind):
             out.symlink_to(tmp_path / "nothing")
     hint = "-o -"
     assert_refused(tmp_path, *ENABLE, small, "-o", out, status=8, says=f"{out}: exists", hint="--force")
-    says = f"{out}: is no regular file"
+    says = f"{out}: is not a regular file"
     assert_refused(tmp_path, *ENABLE, small, "-o", out, "--force", status=8, says=says, hint=hint)
     assert kind != "device" or stat.S_ISCHR(out.stat().st_mode)
 

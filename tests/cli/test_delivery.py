@@ -33,7 +33,7 @@ def sound(image):
 @pytest.mark.parametrize(
     ("places", "says", "hint"),
     [
-        ([], "nothing says where the result goes", "-o OUT to write a new image, --in-place to edit this one"),
+        ([], "no output was named", "-o OUT to write a new image, --in-place to edit this one"),
         (["-o", "new.qcow2", "--in-place"], "-o and --in-place exclude each other", "Give one of the two."),
     ],
 )

@@ -43,7 +43,7 @@ def test_steps_have_the_order_of_the_command_line():
         (["--expect", "("], "regular expression"),
         (["--send", r"\q"], "escape"),
         (["--json"], "--expect"),
-        (["--escape", "ctrl"], "is no key"),
+        (["--escape", "ctrl"], "is not a key"),
         (["--escape", "^^"], "one key"),
     ],
 )

@@ -53,7 +53,7 @@ def test_what_is_no_key_is_refused(words):
     if words == "^":
         assert parse_key(words) == b"^"
         return
-    with pytest.raises(UsageError, match="is no key"):
+    with pytest.raises(UsageError, match="is not a key"):
         parse_key(words)
 
 

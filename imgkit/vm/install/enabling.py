@@ -93,12 +93,12 @@ def enabled_iso(image: Path, progress: Progress = no_progress, *, dry_run: bool 
 
     With `dry_run` the copy is not made, and its path is where it would be.
 
-    Raises UnclassifiedImageError for what is no ISO, UnsupportedError where its installer is not understood,
+    Raises UnclassifiedImageError for what is not an ISO, UnsupportedError where its installer is not understood,
     OutputError where the cache cannot be written.
     """
     with open_file(ImageSource(image)) as opened_image:
         if find_medium(opened_image, now=0) is None:
-            raise UnclassifiedImageError(f"{image}: is no ISO", hint="Start from a disk with --import.")
+            raise UnclassifiedImageError(f"{image}: is not an ISO", hint="Start from a disk with --import.")
     if has_console(image):
         return EnabledIso(image)
     copy = _cache() / f"{_digest(image)}.iso"

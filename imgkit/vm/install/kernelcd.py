@@ -125,7 +125,7 @@ def _read_kernel(start: DirectKernel) -> _Kernel:
         raise _no_kernel(start.kernel, "its setup code has an impossible size")
     longest = min(header.cmdline_size, _PIECE - _ARGUMENTS - 1)
     if len(start.arguments.encode()) > longest or "\0" in start.arguments:
-        raise UsageError(f"the kernel's command line is longer than {longest:,} bytes", hint="Leave something away.")
+        raise UsageError(f"the kernel's command line is longer than {longest:,} bytes", hint="Shorten it.")
     return _Kernel(
         bytearray(data[:setup_size]), data[setup_size:], header.pref_address + header.init_size, header.initrd_addr_max
     )

@@ -79,7 +79,7 @@ def parse_disk(words: str) -> DiskWish:
             raise UsageError(f"--disk {words}: {error}", hint=_EXAMPLE) from error
         if not _LEAST <= size <= _MOST:
             raise UsageError(
-                f"--disk {words}: {format_size(size)} is no size for a disk", hint="Write 8G for eight gibibytes."
+                f"--disk {words}: {format_size(size)} is not a size for a disk", hint="Write 8G for eight gibibytes."
             )
     return DiskWish(Path(given["path"]) if "path" in given else None, size, given.get("format"))
 
@@ -155,7 +155,7 @@ def _existing(wish: DiskWish) -> PlannedDisk:
         found = str(image.format)
         start = image.disk.read_at(0, min(_BLANK, image.disk.size))
     if wish.image_format not in (None, found):
-        raise UsageError(f"{wish.path}: is {found}, not {wish.image_format}", hint="Leave format= away.")
+        raise UsageError(f"{wish.path}: is {found}, not {wish.image_format}", hint="Omit format=.")
     return PlannedDisk(path, found, None, not any(start))
 
 

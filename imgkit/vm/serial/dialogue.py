@@ -37,7 +37,7 @@ class Expect:
             re.compile(self.pattern.encode())
         except re.error as error:
             raise UsageError(
-                f"{self.pattern!r} is no regular expression ({error})", hint="Escape . ( [ * and the like with \\."
+                f"{self.pattern!r} is not a regular expression ({error})", hint="Escape . ( [ * and the like with \\."
             ) from error
 
 

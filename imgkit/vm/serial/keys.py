@@ -50,7 +50,7 @@ def parse_key(words: str) -> bytes | None:
         return bytes([ord(words[1].upper()) - _CONTROL])
     if len(words) == 1 and words.isascii() and words.isprintable():
         return words.encode()
-    raise UsageError(f"{words!r} is no key", hint="Write Ctrl-] as ^], or none for no such key.")
+    raise UsageError(f"{words!r} is not a key", hint="Write Ctrl-] as ^], or none for no such key.")
 
 
 def spoken(key: bytes) -> str:
