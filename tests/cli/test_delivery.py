@@ -124,7 +124,7 @@ def test_a_stream_is_not_sent_to_a_terminal(small):
     ("extra", "says", "hint"),
     [
         (["--json"], "--json and -o - both want standard output", "Write the image to a file"),
-        (["--undo", "u"], "an undo file needs an image to undo", "Leave --undo away"),
+        (["--undo", "u"], "an undo file needs an image to undo", "Omit --undo"),
     ],
 )
 def test_what_does_not_go_with_a_stream(small, extra, says, hint):
