@@ -112,7 +112,7 @@ def edit(
 def undo(image: str | Path, undo_file: str | Path, *, force: bool = False) -> None:
     """Take an edit back that left `undo_file`: the image has the bytes again that it had before.
 
-    `force` accepts an image that was copied or touched since. Raises StaleImageError for an image of other bytes.
+    `force` accepts an image that was renamed or copied since. Raises StaleImageError for an image of other bytes.
     """
     from imgkit.remote.url import Url  # noqa: PLC0415
     from imgkit.storage import commit  # noqa: PLC0415
