@@ -13,7 +13,7 @@ import os
 import pkgutil
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -24,6 +24,7 @@ from tests.support import oracle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _SOURCE = Path(__file__).with_name("injector.c")
 
 
@@ -105,12 +106,17 @@ def serve(library: str, stderr: str) -> None:
             importlib.import_module(module.name)
     injector = ctypes.CDLL(library)
     injector.injector_share()
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
         if not child:
             _run(main, injector, request, stderr)
         _, waited = os.waitpid(child, 0)
+        # What the child had started, such as a confined reader, holds the image's locks until it has ended too.
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
         answer = {"status": os.waitstatus_to_exitcode(waited), "calls": injector.injector_count()}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
