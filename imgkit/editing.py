@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from imgkit.confinement import Confinement
     from imgkit.formats.image import Format, Image
+    from imgkit.guest.engines import Shared
     from imgkit.guest.session import Guest
     from imgkit.iso.medium import IsoImage
     from imgkit.remote.url import Address
@@ -49,8 +50,8 @@ class ImageSource:
     """An image and how to open it; the defaults are right for nearly all.
 
     `allow` names files outside the image's folder that it may refer to, `root` chooses among several systems, `keys`
-    open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started; `appliance` is one
-    that runs already, with the image among its drives. `on_download` follows the download of an image whose server
+    open LUKS volumes. `on_appliance` is told, with the reason, before an appliance is started; `shared` serves
+    several images in turn. `on_download` follows the download of an image whose server
     cannot send parts of it. `on_pending` is told of an edit that was interrupted, where the image is only read.
     `confinement` is for processes that have nothing else to do: see `imgkit.confining`.
     """
@@ -62,7 +63,7 @@ class ImageSource:
     root: str | None = None
     keys: tuple[str, ...] = ()
     on_appliance: Callable[[str], None] | None = None
-    shared: object = None
+    shared: Shared | None = None
     on_download: Progress = no_progress
     on_pending: Callable[[str], None] | None = None
     confinement: Confinement | None = None

@@ -1,8 +1,9 @@
-"""Results that are elsewhere: whether the batch wrote what is there, and how it goes again.
+"""New images: whether the batch wrote what is there, and how it goes again.
 
-Reading all of an object to know its SHA-256 would move what the store spared us. So its identity (an ETag, or what a
-file system has instead) is noted beside the undo file as soon as the object is there; undo removes nothing else. A kill
-may come before that: then size and changed ranges tell, or all of it where nothing was to change.
+Reading all of an image to know its SHA-256 would take longer than the edit, or move what a store spared us. So its
+identity (an ETag; of a file its size and the time of its last change) is noted beside the undo file as soon as the
+image is there; undo removes nothing else. A kill may come before that: then size and changed ranges tell, or all of it
+where nothing was to change.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def identity_path(undo: Path) -> Path:
-    """Where it is noted what the new object of a job is."""
+    """Where it is noted what the new image of a job is."""
     return undo.with_suffix(".identity")
 
 
@@ -42,26 +43,20 @@ def destination(output: Address, undo: Path) -> NewFile | NewObject:
     return NewObject(output, begun=note)
 
 
-def note_identity(output: Url, undo: Path) -> None:
+def note_identity(output: Address, undo: Path) -> None:
     """Note what is there now, as what the batch wrote."""
     path = identity_path(undo)
     new = path.with_suffix(".identity-new")
-    new.write_text(open_place(output).identity() or "")
+    new.write_text(_identity(output) or "")
     new.replace(path)
     _begun_path(undo).unlink(missing_ok=True)
 
 
 def was_written(output: Address, source: Address, plan: PatchPlan, undo: Path) -> bool:
-    """Whether `output` is what `plan` makes of `source`, where one of them is elsewhere."""
-    if isinstance(output, Url):
-        found = open_place(output).identity()
-        if found is None:
-            return False
-        noted = _noted(undo)
-        if noted is not None:
-            return found == noted
-    elif not output.exists():
-        return False
+    """Whether `output` is what `plan` makes of `source`."""
+    found, noted = _identity(output), _noted(undo)
+    if found is None or noted is not None:
+        return found is not None and found == noted
     with opened(output) as file:
         if plan.patches or file.size != plan.size_after:
             return holds(file, plan)
@@ -77,14 +72,16 @@ def holds(file: ImageFile, plan: PatchPlan) -> bool:
     )
 
 
-def take_away(output: Url, undo: Path) -> None:
+def take_away(output: Address, source: Address, plan: PatchPlan, undo: Path) -> None:
     """Remove what the batch wrote. Raises StaleImageError if something else is there, OutputError if it cannot."""
-    place = open_place(output)
-    found = place.identity()
-    if found is not None:
-        if found != _noted(undo):
+    if _identity(output) is not None:
+        unheard = isinstance(output, Url) and _noted(undo) is None
+        if unheard or not was_written(output, source, plan, undo):
             raise StaleImageError(f"{output}: is not what the batch wrote", hint="Remove it yourself, if you wish.")
-        place.remove()
+        if isinstance(output, Url):
+            open_place(output).remove()
+        else:
+            output.unlink()
     identity_path(undo).unlink(missing_ok=True)
 
 
@@ -95,6 +92,17 @@ def opened(address: Address) -> HostFile | RemoteFile:
 
         return RemoteFile(address)
     return HostFile(address)
+
+
+def _identity(address: Address) -> str | None:
+    """What tells an image from others that have had its name; None where there is none."""
+    if isinstance(address, Url):
+        return open_place(address).identity()
+    try:
+        status = address.stat()
+    except FileNotFoundError:
+        return None
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _begun_path(undo: Path) -> Path:

@@ -27,12 +27,16 @@ _NO_SELECTOR = Selector("*")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image of a batch. `output` is None for an edit in place. Paths are absolute, links resolved."""
+    """One image of a batch. `output` is None for an edit in place. Paths are absolute, links resolved.
+
+    `sha256` asks for the result's, for which all of it is read.
+    """
 
     input: Address
     output: Address | None
     operation: Operation
     selector: Selector
+    sha256: bool = False
 
     @property
     def target(self) -> Address:
@@ -56,7 +60,10 @@ def find_jobs(plan: Plan) -> list[Job]:
             raise UsageError(
                 f"{address}: has a name that is not UTF-8, as a ledger's have to be", hint="Rename it."
             ) from error
-    jobs = [Job(address, _output(plan, address), plan.operation, _selector(plan, address)) for address in inputs]
+    jobs = [
+        Job(address, _output(plan, address), plan.operation, _selector(plan, address), plan.sha256)
+        for address in inputs
+    ]
     _check_outputs(jobs)
     return jobs
 

@@ -83,7 +83,9 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one image. `sha256` is the result's, `seconds` the time it took; `error` names the error's class.
+    """What came of one image. `sha256` is the result's if it was asked for, `seconds` the time it took.
+
+    `error` names the class of an error.
 
     `layout` is the image's map (see `imgkit.layoutmap.model.encode`), "" where there is none. `input_version` tells
     which of the files that have had its name the input was. `verdict`, `announcements` and `failing` are the judgement

@@ -41,6 +41,7 @@ _TOP = {
     "list": "string",
     "output": "string",
     "in-place": "boolean",
+    "sha256": "boolean",
     "operation": "table",
     "select": "list of tables",
 }
@@ -81,7 +82,10 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a plan file says. Relative names in it start at `folder`; `output` is None for edits in place."""
+    """What a plan file says. Relative names in it start at `folder`; `output` is None for edits in place.
+
+    With `sha256` the ledger has each result's SHA-256; all of it is read for that.
+    """
 
     folder: Path
     operation: Operation
@@ -89,6 +93,7 @@ class Plan:
     list_file: Path | None = None
     output: str | None = None
     selectors: tuple[Selector, ...] = field(default=())
+    sha256: bool = False
 
 
 def read_plan(path: Path) -> Plan:
@@ -159,6 +164,7 @@ class _Reader:
             list_file=folder / document["list"] if "list" in document else None,
             output=self._template(document.get("output")),
             selectors=tuple(self._selector(table, n) for n, table in enumerate(document.get("select", ()))),
+            sha256=document.get("sha256", False),
         )
 
     def _operation(self, table: dict[str, Any]) -> Operation:

@@ -28,7 +28,13 @@ _CONTENTS = "contents"  # what `write` puts into a file; may be binary, which TO
 
 
 def make_plan(
-    inputs: Sequence[str], operation: Operation, selector: Selector, *, out: str | None, folder: Path
+    inputs: Sequence[str],
+    operation: Operation,
+    selector: Selector,
+    *,
+    out: str | None,
+    folder: Path,
+    sha256: bool = False,
 ) -> Plan:
     """A plan whose relative names start at `folder`. `out` is a folder or a template; None is in place."""
     if out is not None and "{" not in out:
@@ -39,6 +45,7 @@ def make_plan(
         inputs=tuple(_pattern(name, folder) for name in inputs),
         output=None if out is None else _absolute(check_template(out), folder),
         selectors=() if selector == Selector("*") else (selector,),
+        sha256=sha256,
     )
 
 
@@ -121,6 +128,8 @@ def _lines(plan: Plan, folder: Path) -> Iterator[str]:
     yield "# Made by `imgkit batch` of its command line."
     yield f"inputs = {_toml(list(plan.inputs))}"
     yield "in-place = true" if plan.output is None else f"output = {_toml(plan.output)}"
+    if plan.sha256:
+        yield "sha256 = true"
     yield "\n[operation]"
     operation = plan.operation
     if isinstance(operation, EnableConsole):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.batch.ledger import Outcome, State
-from imgkit.batch.work import Deferred, Task, carry_out_all, failure, note_path, take_back
+from imgkit.batch.work import Deferred, Task, carry_out_all, failure, keep_kernels, note_path, take_back
 from imgkit.errors import EngineError, OutputError
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def run(
 ) -> None:
     """Do the jobs, `in_flight` of them handed out at any time; each outcome is in the ledger before it is told.
 
-    Up to `pack` images share an appliance, where they need one.
+    Up to `pack` images share an appliance, where they need one; if that is more than one, they trust each other, and a
+    worker keeps its kernel from one to the next.
 
     When `stopping` says so, what is handed out is finished and the rest stays pending. Raises what the ledger raises.
     """
@@ -85,7 +86,7 @@ def run(
         on_outcome(task.job, outcome)
 
     _make_folders(remaining)
-    tasks = [Task(job, ledger.undo_file(number)) for number, job in remaining.items()]
+    tasks = [Task(job, ledger.undo_file(number), trusted=pack > 1) for number, job in remaining.items()]
     _do(tasks, settle, make_pool, in_flight, pack, stopping)
 
 
@@ -99,7 +100,7 @@ def rehearse(
     pack: int = 1,
 ) -> None:
     """Plan all jobs and write nothing. Outcomes are told in the order of the jobs, each as soon as it can be."""
-    tasks = [Task(job, None) for job in jobs]
+    tasks = [Task(job, None, trusted=pack > 1) for job in jobs]
     early: dict[Job, Outcome] = {}
     waiting = deque(task.job for task in tasks)
 
@@ -242,3 +243,4 @@ def _live_with(coordinator: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != coordinator:  # it died before we asked
         os._exit(1)
+    keep_kernels()

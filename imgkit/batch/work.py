@@ -17,6 +17,7 @@ import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
 from imgkit.batch import elsewhere
@@ -49,18 +50,22 @@ if TYPE_CHECKING:
     from imgkit.console.judge import Judgement
     from imgkit.editing import Staged
     from imgkit.formats.image import Image
-    from imgkit.remote import Address
+    from imgkit.guest.engines import Shared
     from imgkit.storage.overlay import PatchPlan
     from imgkit.tree import Change
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A job with the place for its undo file; None is a dry run. `appliance` says whether one may be started for it."""
+    """A job with the place for its undo file; None is a dry run. `appliance` says whether one may be started for it.
+
+    An image that is `trusted` may be served by a kernel that has served others.
+    """
 
     job: Job
     undo: Path | None
     appliance: bool = True
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +104,37 @@ def _carried_out(task: Task, started: float) -> bytes:
             source = replace(
                 _source(task.job),
                 on_appliance=partial(_start_appliance, task, stack),
+                shared=_kept_kernel() if task.trusted else None,
                 confinement=Confinement(services={"note": partial(_write_note, task)}),
             )
             outcome = stack.enter_context(_staged(task, source, started))()
     except ImgkitError as error:
         outcome = failure(error, time.monotonic() - started)
     return json.dumps(asdict(outcome)).encode()
+
+
+_kernels: list[Shared] = []
+_keeps_kernels = False
+
+
+def keep_kernels() -> None:
+    """Have this worker process keep a kernel from one trusted image to the next, until it ends."""
+    global _keeps_kernels  # noqa: PLW0603 - a worker's tasks share nothing else
+    _keeps_kernels = True
+    Finalize(None, _end_kernels, exitpriority=1)
+
+
+def _kept_kernel() -> Shared | None:
+    if _keeps_kernels and not _kernels:
+        from imgkit.guest.engines.uml.engine import MachineKeeper  # noqa: PLC0415 - only when it is needed
+
+        _kernels.append(MachineKeeper())
+    return next(iter(_kernels), None)
+
+
+def _end_kernels() -> None:
+    while _kernels:
+        _kernels.pop().close()
 
 
 class _ApplianceWantedError(Exception):
@@ -165,7 +195,7 @@ def _told_again(task: Task, started: float) -> Outcome | None:
     """The outcome of a commit that an earlier try made."""
     if task.undo is None or not _was_committed(task.job, task.undo):
         return None
-    digest, seconds = _sum(task.job, task.undo), time.monotonic() - started
+    digest, seconds = _settle_result(task.job, task.undo), time.monotonic() - started
     return replace(_noted(task.undo), sha256=digest, seconds=seconds)
 
 
@@ -177,7 +207,7 @@ def _summed(task: Task, outcome: Outcome, started: float) -> Outcome:
     """The outcome of what was done with the sum of what was written, if anything was."""
     if not outcome.changes and task.job.output is None:
         return outcome
-    return replace(outcome, sha256=_sum(task.job, task.undo), seconds=time.monotonic() - started)
+    return replace(outcome, sha256=_settle_result(task.job, task.undo), seconds=time.monotonic() - started)
 
 
 def _with_layout(task: Task, outcome: Outcome) -> Outcome:
@@ -199,27 +229,16 @@ def take_back(record: Record, undo: Path) -> Outcome:
     """Undo one image: its old bytes come back, or the new file goes. Doing so twice is doing so once."""
     image, output = record.input, record.output
     try:
-        if isinstance(output, Url):
-            elsewhere.take_away(output, undo)
-        elif output is None:
+        if output is not None:
+            elsewhere.take_away(output, image, _plan_of(undo), undo)
+        else:
             assert not isinstance(image, Url)  # nothing elsewhere is edited in place
             commit.undo(image, undo, mtime_ns=clock())
-        elif output.exists():
-            if sha256_of(output) != (record.outcome.sha256 or _unheard(image, undo)):
-                raise StaleImageError(f"{output}: is not what the batch wrote", hint="Remove it yourself, if you wish.")
-            output.unlink()
         return Outcome(State.UNDONE)
     except OSError as error:
         return failure(StaleImageError(f"{undo}: cannot be read ({error.strerror})"))
     except ImgkitError as error:
         return failure(error)
-
-
-def _unheard(image: Address, undo: Path) -> str:
-    """SHA-256 of a new file that was written when nobody could note it down any more; "" where that cannot be known."""
-    if isinstance(image, Url):
-        return ""
-    return _expected_sha256(image, _plan_of(undo))
 
 
 def _plan_of(undo: Path) -> PatchPlan:
@@ -334,17 +353,17 @@ def _told(changes: tuple[Change, ...]) -> tuple[FileChange, ...]:
     return tuple(FileChange(change.path, change.diff()) for change in changes)
 
 
-def _sum(job: Job, undo: Path | None) -> str:
-    """SHA-256 of what was written. Of what is elsewhere it is known where the image is here; undo needs its identity.
-
-    "" for a dry run.
-    """
+def _settle_result(job: Job, undo: Path | None) -> str:
+    """Note what the result is, as undo needs to know; its SHA-256 if that is asked for, else ""."""
     if undo is None:
+        return ""
+    if job.output is not None:
+        elsewhere.note_identity(job.output, undo)
+    if not job.sha256:
         return ""
     if not isinstance(job.target, Url):
         return sha256_of(job.target)
-    elsewhere.note_identity(job.target, undo)
-    return _unheard(job.input, undo)
+    return "" if isinstance(job.input, Url) else _expected_sha256(job.input, _plan_of(undo))
 
 
 def _was_committed(job: Job, undo: Path) -> bool:
@@ -359,10 +378,8 @@ def _was_committed(job: Job, undo: Path) -> bool:
         if output is None:
             assert not isinstance(image, Url)  # nothing elsewhere is edited in place
             done = _holds(image, plan)
-        elif isinstance(output, Url) or isinstance(image, Url):
-            done = elsewhere.was_written(output, image, plan, undo)
         else:
-            done = output.exists() and sha256_of(output) == _expected_sha256(image, plan)
+            done = elsewhere.was_written(output, image, plan, undo)
     except FormatError:  # damaged: it cannot tell anything
         done = False
     if not done:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imgkit.cli import batchquick, batchreport
-from imgkit.cli.batching import DryRun, LedgerFolder, Workers, counted, end, go_on, make_workers, show
+from imgkit.cli.batching import DryRun, LedgerFolder, Sha256, Workers, counted, end, go_on, make_workers, show
 from imgkit.cli.compose import add_command, composed
 from imgkit.cli.options import AsJson
 
@@ -38,6 +39,7 @@ def run(
     workers: Workers,
     ledger: LedgerFolder = None,
     dry_run: DryRun = False,
+    sha256: Sha256 = False,
     as_json: AsJson = False,
 ) -> None:
     """Do what a plan says to all of its images, or what is left of it.
@@ -59,7 +61,8 @@ def run(
     from imgkit.batch.quick import plan_of, point_to
 
     plan_file = plan_of(plan)
-    wanted = find_jobs(read_plan(plan_file))
+    said = read_plan(plan_file)
+    wanted = find_jobs(replace(said, sha256=sha256 or said.sha256))
     if dry_run:
         show(wanted, workers, as_json=as_json)
     with open_ledger(ledger or ledger_folder(plan), create=True) as opened:

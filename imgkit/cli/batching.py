@@ -37,6 +37,11 @@ LedgerFolder = Annotated[
 ]
 
 
+Sha256 = Annotated[
+    bool, typer.Option("--sha256", help="Note each result's SHA-256 in the ledger, for which all of it is read.")
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """Who does the work: processes here, or a scheduler's."""

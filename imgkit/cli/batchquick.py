@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imgkit.cli.batching import DryRun, LedgerFolder, Workers, go_on, make_workers, show
+from imgkit.cli.batching import DryRun, LedgerFolder, Sha256, Workers, go_on, make_workers, show
 from imgkit.cli.compose import add_command, composed
 from imgkit.cli.console import ConsoleSettings, make_console, make_options
 from imgkit.cli.options import AsJson, choice
@@ -35,6 +35,7 @@ class Where:
     ledger: Path | None
     engine: str
     dry_run: bool
+    sha256: bool
 
 
 def make_where(
@@ -51,6 +52,7 @@ def make_where(
         str, typer.Option(metavar="auto|native|uml|guestfs", help="How to access guest file systems.")
     ] = "auto",
     dry_run: DryRun = False,
+    sha256: Sha256 = False,
 ) -> Where:
     """Where results and ledger go. UsageError unless exactly one place is named."""
     if (out is None) != in_place and not (dry_run and out is None):
@@ -58,7 +60,7 @@ def make_where(
             "give exactly one of --out and --in-place",
             hint="Give --out FOLDER to write new images, or --in-place to edit these.",
         )
-    return Where(out, ledger, engine, dry_run)
+    return Where(out, ledger, engine, dry_run, sha256)
 
 
 @composed(console=make_console, options=make_options, where=make_where, workers=make_workers)
@@ -138,7 +140,7 @@ def _start(inputs: list[str], operation: Operation, where: Where, workers: Worke
     from imgkit.guest.engines.choice import EngineChoice
 
     selector = Selector("*", engine=EngineChoice(choice("engine", where.engine, EngineChoice)))
-    plan = quick.make_plan(inputs, operation, selector, out=where.out, folder=Path.cwd())
+    plan = quick.make_plan(inputs, operation, selector, out=where.out, folder=Path.cwd(), sha256=where.sha256)
     wanted = find_jobs(plan)
     if where.dry_run:
         show(wanted, workers, as_json=as_json)

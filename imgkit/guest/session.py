@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from imgkit.errors import ImgkitError
     from imgkit.formats.image import Image
+    from imgkit.guest.engines import Shared
     from imgkit.guest.volume import Engine, GuestVolume
     from imgkit.partition.model import PartitionTable
 
@@ -56,19 +57,19 @@ def open_guest(
     root: str | None = None,
     keys: Sequence[str] = (),
     on_appliance: Callable[[str], None] | None = None,
-    shared: object = None,
+    shared: Shared | None = None,
 ) -> Iterator[Guest]:
     """Open the installed system in an image.
 
     `now`, in seconds, stamps what is edited. `root` chooses among several systems. `keys` open LUKS volumes.
     `on_appliance` is told, with the reason, before libguestfs's appliance is started, which takes about 20 seconds.
-    `shared` is what serves several images in turn, of the kind of the `engine` that was chosen: nothing is started.
+    `shared` is what serves several images in turn; its engine starts nothing else.
     Raises GuestError (no system, or several), UnsupportedError, FormatError, EngineError.
     """
     table = read_table(image.disk)
     attempts = _Attempts()
     for choice in ENGINES if engine is EngineChoice.AUTO else (engine,):
-        if on_appliance is not None and choice is EngineChoice.GUESTFS and shared is None:
+        if on_appliance is not None and choice is EngineChoice.GUESTFS and not (shared and shared.engine is choice):
             on_appliance(attempts.reason or "it was asked for")
         opened: Engine | None = None
         with ExitStack() as stack:

@@ -13,7 +13,7 @@ from tests.cli.command import environment
 from tests.support.images import fixture, private_copy
 
 DASK = Path(sys.executable).with_name("dask")
-IN_PLACE = 'inputs = ["*.qcow2"]\nin-place = true\n[operation]\nkind = "console enable"\n'
+IN_PLACE = 'inputs = ["*.qcow2"]\nin-place = true\nsha256 = true\n[operation]\nkind = "console enable"\n'
 NEW_FILES = 'inputs = ["*.qcow2"]\noutput = "out/{stem}-serial{suffix}"\n[operation]\nkind = "console enable"\n'
 
 

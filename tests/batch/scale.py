@@ -21,6 +21,7 @@ from tests.support.images import fixture
 
 PLAN = """inputs = ["disks/*.qcow2", "isos/*.iso"]
 output = "out/{stem}-serial{suffix}"
+sha256 = true
 [operation]
 kind = "console enable"
 timeout = 5

@@ -17,7 +17,7 @@ from tests.support.images import fixture, private_copy
 
 pytestmark = pytest.mark.batch
 
-IN_PLACE = 'inputs = ["*.qcow2", "*.img"]\nin-place = true\n[operation]\nkind = "console enable"\n'
+IN_PLACE = 'inputs = ["*.qcow2", "*.img"]\nin-place = true\nsha256 = true\n[operation]\nkind = "console enable"\n'
 GUESTFS = '[[select]]\nmatch = "*.img"\nengine = "guestfs"\n'
 
 

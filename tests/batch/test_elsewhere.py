@@ -25,7 +25,7 @@ from tests.support.webserver import Manners, serving
 
 pytestmark = pytest.mark.batch
 
-ENABLE = '\n[operation]\nkind = "console enable"\n'
+ENABLE = '\nsha256 = true\n[operation]\nkind = "console enable"\n'
 WITHIN = 'inputs = ["s3://images/in/*.qcow2"]\noutput = "s3://images/out/{stem}-serial{suffix}"' + ENABLE
 DOWN = 'inputs = ["s3://images/in/*.qcow2"]\noutput = "out/{name}"' + ENABLE
 ISOS = 'inputs = ["s3://images/in/*.iso"]\noutput = "s3://images/out/{name}"' + ENABLE

@@ -11,7 +11,7 @@ from tests.support import cases
 from tests.support.disks import sha256
 
 HALF, WHOLE, NONE = "a sealed half", "debian", "Windows only"
-PLAN = 'inputs = ["*.img"]\nin-place = true\n[operation]\nkind = "console enable"\n'
+PLAN = 'inputs = ["*.img"]\nin-place = true\nsha256 = true\n[operation]\nkind = "console enable"\n'
 
 
 @pytest.fixture

@@ -124,17 +124,19 @@ def test_a_kernel_that_does_not_start_says_why(image, temporary, tmp_path, monke
 
 HOLDER = """
 import sys, time
-from imgkit.guest.engines.uml.machine import Machine
+from pathlib import Path
+from imgkit.guest.engines.uml import machine
 from imgkit.guest.engines.uml.shelf import Shelf
-machine = Machine(Shelf())
-print(machine._process.pid, flush=True)
+machine._base_folder = lambda _memory: Path(sys.argv[1])
+held = machine.Machine(Shelf())
+print(held._process.pid, flush=True)
 time.sleep(600)
 """
 
 
 @pytest.mark.parametrize("also_the_warden", [False, True])
 def test_a_kernel_ends_with_the_process_that_started_it(temporary, also_the_warden):
-    with subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, temporary], stdout=subprocess.PIPE, text=True) as holder:
         kernel = int(holder.stdout.readline())
         if also_the_warden:
             children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from imgkit.guest.volume import Engine
     from imgkit.partition.model import PartitionTable
 
+
+class Shared(Protocol):
+    """What serves several images in turn, for one of the engines; whoever made it closes it."""
+
+    engine: EngineChoice
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
 ENGINES = tuple(choice for choice in EngineChoice if choice is not EngineChoice.AUTO)
 """All engines, the fastest first. None is imported before `load` asks for it."""
 
@@ -26,12 +37,14 @@ ENGINES = tuple(choice for choice in EngineChoice if choice is not EngineChoice.
 class EngineModule(Protocol):
     """What the module of an engine offers."""
 
-    def start(self, image: Image, table: PartitionTable, *, now: int, keys: Sequence[str], shared: object) -> Engine:
+    def start(
+        self, image: Image, table: PartitionTable, *, now: int, keys: Sequence[str], shared: Shared | None
+    ) -> Engine:
         """An engine for one image.
 
         All it stages goes to the image's overlay, at the latest in the engine's `finish`. `now`, in seconds, stamps
-        what is edited. `keys` open LUKS volumes. `shared` is what serves several images in turn, of the engine's own
-        kind, or None. Raises EngineError, with the command that helps, where the engine is missing or does not start.
+        what is edited. `keys` open LUKS volumes. What is `shared` may be for another engine, and passed over then.
+        Raises EngineError, with the command that helps, where the engine is missing or does not start.
         """
         ...
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from imgkit.filesystem.base import FileSystem
     from imgkit.formats.image import Image
+    from imgkit.guest.engines import Shared
     from imgkit.guest.finding import Finding
     from imgkit.guest.volume import GuestVolume
     from imgkit.partition.model import PartitionTable
@@ -26,7 +27,7 @@ def start(
     *,
     now: int,
     keys: Sequence[str],  # noqa: ARG001 - as all engines have it; LUKS is for others
-    shared: object,  # noqa: ARG001
+    shared: Shared | None,  # noqa: ARG001
 ) -> NativeEngine:
     """An engine for one image, which starts nothing."""
     return NativeEngine(image, table, now=now)

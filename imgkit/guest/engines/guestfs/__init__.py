@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imgkit.formats.image import Image
+    from imgkit.guest.engines import Shared
     from imgkit.guest.volume import Engine
     from imgkit.partition.model import PartitionTable
 
 _SERVES = "guestfs engine: the same as the uml engine, in 4 s with KVM, 20 s without"
 
 
-def start(image: Image, table: PartitionTable, *, now: int, keys: Sequence[str], shared: object) -> Engine:
+def start(image: Image, table: PartitionTable, *, now: int, keys: Sequence[str], shared: Shared | None) -> Engine:
     """An engine for one image; `shared` is an Appliance, with the image among its drives."""
     from imgkit.guest.engines.guestfs.appliance import Appliance  # noqa: PLC0415 - only when it is needed
     from imgkit.guest.engines.guestfs.tree import GuestfsEngine  # noqa: PLC0415

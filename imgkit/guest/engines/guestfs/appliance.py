@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imgkit.errors import EngineError
+from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.engines.layer import replay
 from imgkit.guest.finding import find_tool
 from imgkit.guest.kvm import kvm_works
@@ -52,6 +53,8 @@ class Appliance:
 
     Raises EngineError where libguestfs is missing or its appliance does not start.
     """
+
+    engine = EngineChoice.GUESTFS
 
     def __init__(self, images: Sequence[Image]) -> None:
         guestfs = _import_guestfs()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imgkit.formats.image import Image
+    from imgkit.guest.engines import Shared
     from imgkit.guest.volume import Engine
     from imgkit.partition.model import PartitionTable
 
@@ -35,12 +36,12 @@ _TOOLS = (
 _SERVES = "uml engine: XFS, btrfs, f2fs, all ext journals, in 2 s without KVM"
 
 
-def start(image: Image, table: PartitionTable, *, now: int, keys: Sequence[str], shared: object) -> Engine:
-    """An engine for one image; `shared` is a SharedMachine."""
-    from imgkit.guest.engines.uml.engine import SharedMachine, UmlEngine  # noqa: PLC0415 - only when it is needed
+def start(image: Image, table: PartitionTable, *, now: int, keys: Sequence[str], shared: Shared | None) -> Engine:
+    """An engine for one image; `shared` is a MachineKeeper."""
+    from imgkit.guest.engines.uml.engine import MachineKeeper, UmlEngine  # noqa: PLC0415 - only when it is needed
 
-    machine = shared if isinstance(shared, SharedMachine) else None
-    return UmlEngine(image, table, now=now, keys=keys, shared=machine)
+    keeper = shared if isinstance(shared, MachineKeeper) else None
+    return UmlEngine(image, table, now=now, keys=keys, keeper=keeper)
 
 
 def check() -> Iterator[Finding]:

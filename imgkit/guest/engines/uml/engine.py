@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import EngineError, UnsupportedError
 from imgkit.filesystem.probe import probe
+from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.engines.layer import replay
 from imgkit.guest.engines.uml.filesystem import UmlFileSystem
 from imgkit.guest.engines.uml.machine import Machine, Refused
@@ -30,23 +31,44 @@ _OPTIONS = {"xfs": "nouuid", "vfat": "umask=022,utf8"}
 _MEMORY, _MEMORY_FOR_LUKS2 = 192, 1400  # MiB; argon2id may ask for 1 GiB
 
 
-class SharedMachine:
-    """A kernel that serves one image after another."""
+class MachineKeeper:
+    """A kernel that serves images that trust each other, one after another; started for the first that needs it."""
 
-    def __init__(self, *, memory: int = _MEMORY) -> None:
-        self.shelf = Shelf()
-        self.machine = Machine(self.shelf, memory=memory)
+    engine = EngineChoice.UML
+
+    def __init__(self) -> None:
+        self._machine: Machine | None = None
+
+    def take(self, memory: int) -> Machine:
+        """The kernel, with nothing on its shelf and at least so many MiB of memory."""
+        if self._machine is not None and self._machine.memory < memory:
+            self.close()
+        if self._machine is None:
+            self._machine = Machine(Shelf(), memory=memory)
+        return self._machine
+
+    def give_back(self) -> None:
+        """Take down what an image has left, whatever its file systems were in the middle of; else kill the kernel."""
+        if self._machine is None:
+            return
+        try:
+            self._machine.call("end")
+            self._machine.shelf.clear()
+        except (EngineError, Refused):
+            self.close()
 
     def close(self) -> None:
-        """Kill the kernel."""
-        self.machine.close()
+        """Kill the kernel. The next image gets another one."""
+        if self._machine is not None:
+            self._machine.close()
+            self._machine = None
 
 
 class UmlEngine:
     """File systems in a kernel, started at once. `keys` are tried on every LUKS volume.
 
-    `now` is the time, in seconds, that edited files are stamped with; Linux keeps its own time elsewhere. `shared` is
-    a kernel that runs already; whoever started it closes it.
+    `now` is the time, in seconds, that edited files are stamped with; Linux keeps its own time elsewhere. `keeper` has
+    a kernel for several images in turn; without one the kernel is the engine's own.
     """
 
     name = "uml"
@@ -58,22 +80,23 @@ class UmlEngine:
         *,
         now: int,
         keys: Sequence[str] = (),
-        shared: SharedMachine | None = None,
+        keeper: MachineKeeper | None = None,
     ) -> None:
         self._now = now
         self._disk = image.disk
         self._layer = Overlay(image.disk)
         found = search_volumes(self._layer, table)
         volumes = _served_here(found)
-        self._is_ours = shared is None
-        self._shared = shared or SharedMachine(memory=_memory(volumes, keys))
-        self._machine = self._shared.machine
+        self._keeper = keeper
+        memory = _memory(volumes, keys)
+        self._machine = keeper.take(memory) if keeper else Machine(Shelf(), memory=memory)
+        self._is_closed = False
         self._open: dict[str, UmlFileSystem] = {}
         self._paths: dict[str, str] = {}
         self._read_only = found.read_only
         self._problems: dict[str, str] = {}
         try:
-            places = [self._shared.shelf.put(found.devices[volume.name]) for volume in volumes]
+            places = [self._machine.shelf.put(found.devices[volume.name]) for volume in volumes]
             self._machine.call("partitions", *(f"{place.start}:{place.size}" for place in places))
             self._paths = {volume.name: f"/dev/vda{number}" for number, volume in enumerate(volumes, 1)}
             self._volumes = tuple(self._with_subvolumes(self._with_assembled(volumes, keys)))
@@ -120,9 +143,12 @@ class UmlEngine:
         self.close()
 
     def close(self) -> None:
-        """Kill the kernel, unless it serves others too."""
-        if self._is_ours:
-            self._shared.close()
+        """Kill the kernel, or make it ready for the next image."""
+        if self._keeper is None:
+            self._machine.close()
+        elif not self._is_closed:
+            self._keeper.give_back()
+        self._is_closed = True
 
     def _mount(self, volume: GuestVolume, options: str, number: int) -> None:
         mode = "ro" if volume.name in self._read_only else "rw"

@@ -73,6 +73,8 @@ class Machine:
             )
         self._server: BlockServer | None = None
         self._is_open = True
+        self.shelf = shelf
+        self.memory = memory
         with ExitStack() as stack:
             self.folder = _base_folder(memory) / f"imgkit-uml-{secrets.token_hex(8)}"
             warden = stack.enter_context(_warden(self.folder))
@@ -87,7 +89,6 @@ class Machine:
             self._to_agent, self._from_agent = to_agent, from_agent
             self._listener = listener
             stack.callback(self._close_server)
-            self._shelf = shelf
             self.release = self._wait()[0].decode()
             self._cleanup = stack.pop_all()
 
@@ -99,7 +100,7 @@ class Machine:
         body = wire.pack(verb.encode(), *fields)
         head = wire.LENGTH.pack(len(body))
         if len(body) > wire.INLINE:
-            self._shelf.mailbox.write_at(0, body)
+            self.shelf.mailbox.write_at(0, body)
             self._send(head)
         else:
             self._send(head + body)
@@ -188,7 +189,7 @@ class Machine:
                     raise self._failed(f"sends {length:,} bytes at once")
                 answer = answer[wire.LENGTH.size :]
                 if length > wire.INLINE:
-                    answer = self._shelf.mailbox.read_at(0, length)
+                    answer = self.shelf.mailbox.read_at(0, length)
         if self._server is not None:
             self._server.raise_failure()
         try:
@@ -231,7 +232,7 @@ class Machine:
 
     def _connect(self) -> None:
         connection, _ = self._listener.accept()
-        self._server = BlockServer(self._shelf, connection)
+        self._server = BlockServer(self.shelf, connection)
 
     def _answer(self) -> None:
         if self._server is not None and not self._server.answer_message():
