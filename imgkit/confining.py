@@ -63,7 +63,7 @@ def confined_commit(
     assert confinement is not None
     from imgkit.confinement.reader import Child, fork_reader  # noqa: PLC0415 - as above
 
-    side = fork_reader(keep=image.descriptors)
+    side = fork_reader(keep=image.descriptors, read=confinement.read)
     if isinstance(side, Child):
         with deliver() as carry_out:
             side.serve({**confinement.services, _COMMIT: partial(_carried_out, carry_out, image.host.size)})

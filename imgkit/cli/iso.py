@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit.cli.compose import add_command, composed
-from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source, unconfined
+from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source, reading, unconfined
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def add(
         raise UsageError(
             "nothing says what to add", hint="Give files, and then where they go: imgkit iso add ISO FILE /."
         )
-    edited = deliver(source, addition([Path(name) for name in files], at, replace=replace), delivery, as_json=as_json)
+    sources = [Path(name) for name in files]
+    edited = deliver(reading(source, sources), addition(sources, at, replace=replace), delivery, as_json=as_json)
     print_all("iso-add", source, delivery, edited, as_json=as_json)
 
 

@@ -17,7 +17,7 @@ import os
 import resource
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,11 +76,13 @@ class Walls:
 class Confinement:
     """That an image is to be read confined: where that is possible, or else not at all (`required`).
 
-    `services` are what the confined process may have done for it outside, by name (see `reader`).
+    `services` are what the confined process may have done for it outside, by name (see `reader`); `read` are files and
+    directories of the host that it may read besides.
     """
 
     required: bool = False
     services: Mapping[str, Callable[[bytes], bytes]] = field(default_factory=dict)
+    read: tuple[Path, ...] = ()
 
 
 def outside(service: str, do: Callable[[bytes], bytes], data: bytes) -> bytes:
@@ -92,7 +94,7 @@ def serving(confinement: Confinement | None, service: str, do: Callable[[bytes],
     """The same with one service more."""
     if confinement is None:
         return None
-    return Confinement(confinement.required, {**confinement.services, service: do})
+    return replace(confinement, services={**confinement.services, service: do})
 
 
 @functools.cache
