@@ -97,7 +97,7 @@ def test_coordinator_and_workers_are_killed_at_random(disks, tmp_path_factory, t
     results = [record.output or record.input for record in found.values()]
     for record, result in zip(found.values(), results, strict=True):
         assert record.outcome.state is State.DONE, record
-        assert record.outcome.sha256 == sha256(result)
+        assert record.outcome.sha256 == (sha256(result) if text == IN_PLACE else ""), "as the plan asks"
         assert "/boot/grub/grub.cfg" in [change.path for change in record.outcome.changes]
     assert {sha256(result) for result in results} == {sha256(single)}, "each edited once, as a single edit does it"
     oracle.run("qemu-img", "check", results[0])
@@ -140,7 +140,7 @@ def test_what_a_kill_left_before_the_commit_is_cleared_away(disks, text):
         job.input.write_bytes(original)  # as if the kill came between undo file and image
         again = carry_out(Task(job, undo))
         assert again.state is State.DONE
-        assert again.sha256 == sha256(job.target)
+        assert again.sha256 == (sha256(job.target) if job.sha256 else "")
         undo.write_bytes(undo.read_bytes()[:50])  # torn
         (job.target if job.output else undo.with_suffix(".none")).unlink(missing_ok=True)
         job.input.write_bytes(original)

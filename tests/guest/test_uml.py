@@ -19,6 +19,7 @@ from imgkit.formats.image import open_image
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.engines.uml import machine
 from imgkit.guest.engines.uml import vhostuser_layout as layout
+from imgkit.guest.engines.uml.engine import MachineKeeper
 from imgkit.guest.engines.uml.machine import Machine
 from imgkit.guest.engines.uml.shelf import Shelf
 from imgkit.guest.engines.uml.vhostuser import BlockServer
@@ -223,6 +224,30 @@ def test_hostile_code_in_the_kernels_place_reaches_nothing(image, temporary, tmp
     assert hashlib.sha256(image.read_bytes()).digest() == before
     assert sorted(path.name for path in home.iterdir()) == ["program", "s", "secret"]
     assert list(temporary.iterdir()) == []
+
+
+def test_one_kernel_serves_images_that_trust_each_other(tmp_path, started):
+    images = [make_disk(tmp_path / f"{name}.img", [Part("ext4", FILES, size=16)]) for name in "abc"]
+    keeper = MachineKeeper()
+    for number, image in enumerate(images):
+        with open_image(image) as disk, open_guest(disk, now=0, engine=EngineChoice.UML, shared=keeper) as guest:
+            assert guest.tree.read("/etc/motd") == b"hello\n", "what the one before wrote is not seen"
+            guest.tree.write("/etc/motd", b"changed\n")
+            if number:  # the first is given up in the middle
+                guest.finish()
+            assert disk.plan().is_empty == (number == 0)
+    assert len(started) == 1
+    os.killpg(started[0], signal.SIGKILL)
+    for _ in range(2):
+        with (
+            suppress(EngineError),
+            open_image(images[0]) as disk,
+            open_guest(disk, now=0, engine=EngineChoice.UML, shared=keeper) as guest,
+        ):
+            assert guest.tree.listdir("/etc")
+    assert len(started) == 2, "one that has died is replaced"
+    keeper.close()
+    wait_until(lambda: not any(map(is_there, started)))
 
 
 def test_where_there_is_no_kernel_the_command_that_brings_it_is_named(image, monkeypatch):
