@@ -20,11 +20,12 @@ _MEGABYTES = 128
 _PROGRAM = f"""
 import atexit, os, resource, sys
 resource.setrlimit(resource.RLIMIT_CPU, ({_SECONDS}, {_SECONDS}))
-def tell(report=open(int(sys.argv.pop(1)), "w"), pid=os.getpid()):
+def tell(report=int(sys.argv.pop(1)), pid=os.getpid()):
     if os.getpid() == pid:
         children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        report.write(str(max(children, int(STATUS.read().partition("VmHWM:")[2].split()[0]))))
-STATUS = open("/proc/self/status")
+        own = int(STATUS.read().partition("VmHWM:")[2].split()[0])
+        os.write(report, str(max(children, own)).encode())
+STATUS = open("/proc/self/status")  # read at the end, when nothing can be opened any more
 atexit.register(tell)
 from imgkit.cli.main import main
 main()

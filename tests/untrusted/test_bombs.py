@@ -52,8 +52,8 @@ def test_a_hole_in_the_place_of_a_file_that_is_read(tmp_path, path):
     imgkit("console", "enable", image, "--dry-run")
 
 
-@pytest.mark.parametrize("what", ["a", '"', "\\", "$", "a "])
-@pytest.mark.parametrize("path", ["/etc/os-release", "/etc/default/grub", "/boot/grub/grub.cfg", "/etc/inittab"])
+@pytest.mark.parametrize("what", ["a", '"', "$"])
+@pytest.mark.parametrize("path", ["/etc/os-release", "/etc/default/grub", "/etc/inittab"])
 def test_a_file_of_one_character_a_million_times(tmp_path, path, what):
     file = tmp_path / f"tree{path}"
     file.parent.mkdir(parents=True)

@@ -15,7 +15,7 @@ from imgkit.configtext.text import Setting, insert_lines, lines, splice
 if TYPE_CHECKING:
     from imgkit.configtext.serial import SerialConsole
 
-_FAMILY = re.compile(r"\d+$")
+_FAMILY = re.compile(r"(?<!\d)\d+$")
 
 
 def facts(text: str) -> tuple[Setting, ...]:

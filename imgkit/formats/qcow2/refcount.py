@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MAX_TABLE_BYTES = 8 << 20
 _MOST_EMPTY_BLOCKS = 16384
+_MOST_EMPTY_BYTES = 64 << 20
 
 
 class Refcounts:
@@ -73,7 +74,7 @@ class Refcounts:
                 in_last_byte = used[-1].bit_length() - 1 if self._bits < 8 else 0  # noqa: PLR2004
                 return index * self._per_block + ((len(used) - 1) * 8 + in_last_byte) // self._bits
             empty.add(block)
-            if len(empty) > _MOST_EMPTY_BLOCKS:
+            if len(empty) > min(_MOST_EMPTY_BLOCKS, _MOST_EMPTY_BYTES // self._cluster_size):
                 raise self._error("refcount table ends with more empty blocks than any image has", 0)
         return 0
 

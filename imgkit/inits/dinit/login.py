@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 # In the order in which dinit looks for a service.
 _FOLDERS = ("/etc/dinit.d", "/run/dinit.d", "/usr/local/lib/dinit.d", "/usr/lib/dinit.d", "/lib/dinit.d")
 _BOOT = "boot.d"
-_COMMAND = re.compile(r"^\s*command\s*[=:]\s*(.*)$", re.MULTILINE)
-_DEPENDS = re.compile(r"^\s*(?:depends-on|depends-ms|waits-for|after)\s*[=:].*$", re.MULTILINE)
+_COMMAND = re.compile(r"^[ \t]*+command[ \t]*+[=:][ \t]*+(.*)$", re.MULTILINE)
+_DEPENDS = re.compile(r"^[ \t]*+(?:depends-on|depends-ms|waits-for|after)[ \t]*+[=:].*$", re.MULTILINE)
 _ALL_CONSOLES = "dinit-agetty"
 _WRAPPERS = ("agetty-default", "agetty-serial")
 
