@@ -189,7 +189,7 @@ def test_the_command_writes_a_page_once_and_says_the_figures(disks):
     words = ("batch", "report", plan, "-o", page)
     assert_refused(folder, *words, status=8, says=f"{page}: exists", hint="--force")
     assert_refused(folder, *words[:3], "-o", folder / "no/x", status=8, says="no such directory", hint="Make it first")
-    assert_refused(folder, *words[:3], "-o", folder, "--force", status=8, says="no regular file", hint="-o -")
+    assert_refused(folder, *words[:3], "-o", folder, "--force", status=8, says="not a regular file", hint="-o -")
     found = imgkit(*words, "--force", "--json").json
     assert found["counts"] == {"pending": 0, "done": 2, "partly": 0, "unchanged": 0, "failed": 2, "undone": 0}
     (cause,) = found["causes"]

@@ -136,7 +136,7 @@ def test_what_cannot_be_done(tmp_path):
     words = ["iso", "rm", ipxe, "/isolinux.bin", "--in-place"]
     assert_refused(tmp_path, *words, status=5, says="needed to boot", hint="xorriso")
     for option in (["--engine", "guestfs"], ["--root", "1"]):
-        assert_refused(tmp_path, *ENABLE, ipxe, "--in-place", *option, status=2, says="is an ISO", hint="Leave")
+        assert_refused(tmp_path, *ENABLE, ipxe, "--in-place", *option, status=2, says="is an ISO", hint="Omit")
     with ipxe.open("r+b") as file:
         file.truncate(1 << 20)
     words = ["write", ipxe, "/isolinux.cfg", "--in-place"]
@@ -224,7 +224,7 @@ def test_add_and_rm_refuse(tmp_path):
     for words, status, says, hint in (
         (["add", image, preseed], 2, "nothing says what to add", "iso add ISO FILE /"),
         (["add", image, preseed, tmp_path / "none", "/"], 2, "none: cannot be read", ""),
-        (["add", image, preseed, preseed, "/name"], 2, "no directory to put several", "/name/"),
+        (["add", image, preseed, preseed, "/name"], 2, "not a directory to put several", "/name/"),
         (["add", image, preseed, MENU], 11, "exists", "--replace"),
         (["add", image, fifo, "/"], 2, "neither a file nor a directory", "Leave it out"),
         (["add", disk, preseed, "/"], 5, "a disk, not an ISO", "imgkit write"),

@@ -64,8 +64,8 @@ def test_a_tree_that_does_not_agree_with_itself(tree, tmp_path):
     [
         ("nothing", 13, "there is no such directory or ISO", "https://deb.debian.org/"),
         (".", 13, "not an install tree", "https://deb.debian.org/"),
-        ("gopher://host/", 2, "is no kind of location", "Use http, https"),
-        ("http://[", 2, "no valid address", "https://HOST/PATH"),
+        ("gopher://host/", 2, "is not a kind of location", "Use http, https"),
+        ("http://[", 2, "not a valid address", "https://HOST/PATH"),
         ("http://127.0.0.1:9/tree", 13, "Connection refused", "http_proxy"),
     ],
 )

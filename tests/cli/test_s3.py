@@ -139,7 +139,12 @@ def test_an_image_that_is_replaced_meanwhile_leaves_nothing(store, tmp_path, kin
 @pytest.mark.parametrize("kind", ["CreateMultipartUpload", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload"])
 @pytest.mark.parametrize(
     ("status", "code", "says"),
-    [(500, "InternalError", "InternalError"), (0, "", "hangs up"), (200, "Odd", "cannot be written"), (412, "", "")],
+    [
+        (500, "InternalError", "InternalError"),
+        (0, "", "closed the connection"),
+        (200, "Odd", "cannot be written"),
+        (412, "", ""),
+    ],
 )
 def test_whatever_fails_leaves_nothing(store, kind, status, code, says):
     before = store.objects()

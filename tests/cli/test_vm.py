@@ -286,7 +286,9 @@ def test_a_disk_without_a_system(home):
     disk = home / "empty.img"
     disk.write_bytes(bytes(1 << 20))
     refused(home, "import", "mine", disk, *MOCK, status=5, says="cannot be enabled", hint="--no-enable")
-    refused(home, "install", "mine", "--cdrom", disk, "--disk", "none", *MOCK, status=3, says="no ISO", hint="--import")
+    refused(
+        home, "install", "mine", "--cdrom", disk, "--disk", "none", *MOCK, status=3, says="not an ISO", hint="--import"
+    )
 
 
 @pytest.fixture

@@ -275,9 +275,9 @@ def test_what_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
         (UnsupportedError, "needed to boot", lambda: tree.remove("/isolinux/isolinux.bin")),
         (UnsupportedError, "needed to boot", lambda: tree.remove("/boot/grub/efi.img")),
         (UnsupportedError, "needed to boot", lambda: tree.remove("/isolinux/boot.cat")),
-        (UnsupportedError, "no name for a Joliet tree", lambda: tree.write("/a:b", b"x")),
-        (UnsupportedError, "no name for a Joliet tree", lambda: tree.write("/" + "x" * 104, b"x")),
-        (UnsupportedError, "no name for a Joliet tree", lambda: tree.write("/not UTF-8 \udcff", b"x")),
+        (UnsupportedError, "not a valid name in a Joliet tree", lambda: tree.write("/a:b", b"x")),
+        (UnsupportedError, "not a valid name in a Joliet tree", lambda: tree.write("/" + "x" * 104, b"x")),
+        (UnsupportedError, "not a valid name in a Joliet tree", lambda: tree.write("/not UTF-8 \udcff", b"x")),
     ):
         with pytest.raises(kind, match=says):
             step()
@@ -325,7 +325,7 @@ def seen_from(iso: pycdlib.PyCdlib, block: int) -> set[str]:
 def test_plain_names_take_what_they_can_show(tmp_path: Path) -> None:
     tree = images.open_tree(images.load("plain", tmp_path))
     for name in ("two.dots.cfg", "späße", "x" * 40):
-        with pytest.raises(UnsupportedError, match="no name for an ISO without"):
+        with pytest.raises(UnsupportedError, match="not a valid name on an ISO without"):
             tree.write(f"/{name}", b"x")
     with pytest.raises(UnsupportedError, match="has no Rock Ridge"):
         tree.symlink("a", "/b")

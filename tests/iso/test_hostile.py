@@ -88,7 +88,7 @@ def test_malformed_images_of_the_corpus(name: str) -> None:
 def test_what_is_no_iso(name: str) -> None:
     data = corpus.content(name)
     assert not is_iso(MemoryDevice(data))
-    with pytest.raises(UnclassifiedImageError, match="no ISO 9660 image"):
+    with pytest.raises(UnclassifiedImageError, match="not an ISO 9660 image"):
         images.open_tree(data)
 
 

@@ -110,7 +110,7 @@ def test_two_files_of_ones_own(http, tree, tmp_path):
     assert (files.verified, files.kernel.read_bytes(), files.initrd.read_bytes()) == (False, KERNEL, INITRD)
     both = {"kernel_checksum": f"sha256:{sha256(KERNEL)}", "initrd_checksum": f"sha256:{sha256(INITRD)}"}
     assert fetch_files(address, http.address + INITRD_IMG, tmp_path / "c", **both).verified
-    with pytest.raises(LocationError, match="no checksum that can be checked"):
+    with pytest.raises(LocationError, match="not a checksum that imgkit knows"):
         fetch_files(address, address, tmp_path / "c", kernel_checksum="crc32:1234")
     with pytest.raises(LocationError, match="there is no such file"):
         fetch_files(http.address + "/nothing", address, tmp_path / "c")

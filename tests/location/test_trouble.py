@@ -231,7 +231,7 @@ def test_nobody_there_is_an_error_without_the_password(scheme):
 
 @pytest.mark.parametrize("location", ["gopher://host/", "javascript://x", "s3://bucket/tree"])
 def test_schemes_that_are_not_known(location):
-    with pytest.raises(UsageError, match="is no kind of location"), open_source(location):
+    with pytest.raises(UsageError, match="is not a kind of location"), open_source(location):
         pass
 
 
