@@ -77,6 +77,7 @@ def main() -> None:
         start = bench.imgkit("--version")
         _enable(bench, start)
         _enable_on_lvm(bench, start)
+        _enable_in_a_kernel(bench)
         _read(bench)
         _throughput(bench)
     note = f"start-up: `imgkit --version` {seconds(start)}, peak {start.peak >> 20} MiB"
@@ -111,6 +112,17 @@ def _enable_on_lvm(bench: Bench, start: Figure) -> None:
         bench.table.add_row(
             f"… {task}, above start-up", seconds(above), "", "", "at most 0.3 s", f"{ours.peak >> 20} MiB"
         )
+
+
+def _enable_in_a_kernel(bench: Bench) -> None:
+    """The same on XFS on a logical volume, which only Linux writes."""
+    (bench.folder / "xfs").mkdir()
+    xfs = Bench(bench.folder / "xfs", fixture("d"), bench.quick, bench.table)
+    image = xfs.folder / "image.qcow2"
+    uploads = _same_edits(xfs)
+    ours = xfs.imgkit("console", "enable", image, "--in-place", "--engine", "uml", runs=_FEW)
+    customize = xfs.peer("virt-customize", "--no-network", "-a", image, *uploads)
+    xfs.row("… XFS on LVM, --engine uml | virt-customize", ours, customize, "at least 11 x")
 
 
 def _dirty_copy(bench: Bench) -> Path:
