@@ -58,7 +58,7 @@ harden: ## kills, faults, signals, power cuts and mutated images for HOURS=1, wi
 	@.ci/setup
 	$(PYTHON) -m tests.hardening --hours $(HOURS) $(AREAS)
 
-bounds: ## the tests that need no appliance, with the oldest dependencies that pyproject.toml allows and no libguestfs
+bounds: ## the tests of what stands on a dependency, with the oldest ones that pyproject.toml allows and no libguestfs
 	@.ci/setup --system
 	.ci/bounds
 
