@@ -31,20 +31,22 @@ def test_a_new_file_is_what_it_is_from_a_local_image(name, ranges, tmp_path):
 
 
 def test_a_plan_reads_only_what_it_needs(tmp_path):
+    # Before another entry becomes the default, initial RAM disks are looked through, which are read as a whole.
     source = fixture("iso-debian-400")
     manners = Manners(source)
     with serving(manners) as url:
-        looks = [("inspect", url), ("console", "status", url), ("ls", url, "/isolinux"), (*ENABLE, url, "--dry-run")]
+        keep = (*ENABLE, url, "--default", "keep", "--dry-run")
+        looks = [("inspect", url), ("console", "status", url), ("ls", url, "/isolinux"), keep]
         for words in looks:
             manners.sent.clear()
             manners.requests.clear()
             done = imgkit(*words)
-            assert done.status in (0, 1), done.stderr
+            assert done.status in (0, 1, 15), done.stderr
             assert sum(manners.sent) < 16 * MIB, words
         manners.sent.clear()
         manners.requests.clear()
-        done = imgkit(*ENABLE, url, "-o", tmp_path / "out.iso")
-        assert done.status == 0, done.stderr
+        done = imgkit(*ENABLE, url, "--default", "keep", "-o", tmp_path / "out.iso")
+        assert done.status in (0, 15), done.stderr
     assert sum(manners.sent) < source.stat().st_size + 16 * MIB
 
 

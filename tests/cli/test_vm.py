@@ -327,7 +327,7 @@ def test_a_kernel_is_named_below_a_location_that_describes_nothing(home, undescr
     ("words", "status", "says", "hint"),
     [
         (("--kernel", "absent", "--initrd", PAIR[1]), 13, "absent: there is no such file", "An install tree is"),
-        (("--kernel", "../../etc/passwd", "--initrd", PAIR[1]), 13, "no file inside of the tree", "--kernel"),
+        (("--kernel", "../../etc/passwd", "--initrd", PAIR[1]), 13, "not a file inside the tree", "--kernel"),
         (("--kernel", PAIR[0]), 2, "--kernel and --initrd go together", "Give both"),
         ((), 13, "not an install tree", "--kernel and --initrd"),
     ],
