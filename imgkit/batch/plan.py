@@ -110,8 +110,8 @@ def read_plan(path: Path) -> Plan:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}", path=str(path)) from error
-    if nul := next(filter(None, (re.search("[^\n]*\0[^\n]*", word) for word in _words(document))), None):
-        raise ConfigError(f"{nul[0]!r} has a NUL byte, which no name has", path=str(path))
+    if nul := next((line for word in _words(document) for line in word.split("\n") if "\0" in line), None):
+        raise ConfigError(f"{nul!r} has a NUL byte, which no name has", path=str(path))
     return _Reader(path, text).plan(document)
 
 

@@ -45,7 +45,7 @@ _MARKS = (
     (Behaviour.RESCUE, re.compile(r"rescue|rescue/enable=true|inst\.rescue|rescue=1")),
     (Behaviour.CHECK, re.compile(r"mediacheck=1|MENU=/bin/cdrom-checker-menu|integrity-check")),
     (Behaviour.SPEECH, re.compile(r"speakup\.synth=.*|accessibility=on")),
-    (Behaviour.GRAPHICAL, re.compile(r"(?:.*[/=])?gtk/.*|DEBIAN_FRONTEND=gtk")),
+    (Behaviour.GRAPHICAL, re.compile(r"(?:.*[/=])?gtk/.*|DEBIAN_FRONTEND=gtk", re.DOTALL)),
     (Behaviour.DESKTOP, re.compile(r"only-ubiquity|liveinst|livecd-installer|install-gui|live-installer/enable=true")),
     (
         Behaviour.LIVE,

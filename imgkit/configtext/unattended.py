@@ -33,7 +33,8 @@ _MARKS = (
     # What provisioning servers hand out: Cobbler's and MAAS's addresses.
     r"[^=]+=\w+://.*(?:/cblr/|/cobbler|/autoinstall|/kickstart|/preseed).*",
 )
-_MARK = re.compile("|".join(_MARKS), re.IGNORECASE)
+# A word may hold line ends, in quotes. That a dot takes them too also keeps the time linear: there is no second try.
+_MARK = re.compile("|".join(_MARKS), re.IGNORECASE | re.DOTALL)
 # Seeds that a distribution's own attended entries name: they answer what is installed, and nothing about the disk.
 _OWN_SEEDS = re.compile(
     r"(?:preseed/)?file=/cdrom/(?:preseed/(?:[a-z]*ubuntu|linuxmint|mint|elementary|pop|zorin|neon|cli|hwe)"
@@ -41,7 +42,8 @@ _OWN_SEEDS = re.compile(
 )
 # An initial RAM disk that is loaded behind the installer's own, to hold its answers.
 _ANSWERS_IN_INITRD = re.compile(
-    r".*(?:preseed|kickstart|autoinst|autoyast|answers?|user-data).*|(?:.*[._-])?ks(?:[._-].*)?", re.IGNORECASE
+    r".*(?:preseed|kickstart|autoinst|autoyast|answers?|user-data).*|(?:.*[._-])?ks(?:[._-].*)?",
+    re.IGNORECASE | re.DOTALL,
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -54,7 +53,7 @@ def console_to_enable(contents: Contents, wanted: ConsoleWanted, edits: TreeEdit
 
 
 def _driver(port: str) -> str:
-    return re.sub(r"[0-9]+$", "", port)
+    return port.rstrip("0123456789")
 
 
 def enable(

@@ -39,7 +39,7 @@ class GuestFacts:
 _ELF_MACHINES = {3: "i686", 8: "mips", 20: "ppc", 21: "ppc64", 22: "s390x", 40: "armv7l", 62: "x86_64", 183: "aarch64"}
 _ELF_MACHINES |= {243: "riscv64", 258: "loongarch64"}
 _PROGRAMS = ("/bin/sh", "/sbin/init", "/usr/lib/systemd/systemd", "/bin/busybox", "/bin/bash", "/usr/bin/env")
-_PIECE = re.compile(r"""'([^']*+)'|"((?:[^"\\]|\\.)*+)"|\\(.)|([^'"\\]++)""", re.DOTALL)
+_PIECE = re.compile(r"""'([^']*+)'|"((?>(?:[^"\\]|\\.)*))"|\\(.)|([^'"\\]++)""", re.DOTALL)
 _ESCAPED = re.compile(r'\\([$`"\\])')
 _DPKG_ARCHES = {"amd64": "x86_64", "i386": "i686", "arm64": "aarch64", "armhf": "armv7l", "ppc64el": "ppc64le"}
 

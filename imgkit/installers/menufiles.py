@@ -106,7 +106,7 @@ def _in_vendor_folder(edits: TreeEdits, folder: str) -> Iterator[BootFile]:
             yield BootFile(Loader.GRUB, path)
         elif re.fullmatch(r"boot\w*\.conf", lower):
             # Named for GRUB legacy, which Fedora had before GRUB 2; later a copy of grub.cfg.
-            is_legacy = not re.search(rb"^\s*menuentry\s", edits.read(path) or b"", re.MULTILINE)
+            is_legacy = not re.search(rb"^[^\S\n]*+menuentry\s", edits.read(path) or b"", re.MULTILINE)
             yield BootFile(Loader.GRUB_LEGACY if is_legacy else Loader.GRUB, path)
         elif lower.endswith(".efi") and (folder.lower().endswith("/linux") or _is_kernel(edits, path, lower)):
             yield BootFile(Loader.UKI, path)

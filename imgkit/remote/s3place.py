@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 _MARK = "imgkit"  # the object's own metadata has under this name which upload made it
 _FOREIGN = (ClientError, BotoCoreError, ResponseParserError)
 _IN_MEMORY = 3  # parts that are sent at a time
+_PART = re.compile(r"\*\*/?|\*|\?|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)  # of a pattern of the shell's kind
 _TAKEN = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 
 
@@ -277,7 +278,7 @@ class _CannotCopyError(Exception):
 
 def _translated_pattern(pattern: str) -> str:
     """A pattern of the shell's kind as a regular expression."""
-    parts = re.findall(r"\*\*/?|\*|\?|\[[!^]?\]?[^\]]*\]|.", pattern, re.DOTALL)
+    parts = _PART.findall(pattern)
     known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(known.get(part) or _translated_set(part) for part in parts)
 

@@ -364,7 +364,7 @@ HOSTILE = {
     "menus that open themselves": "".join(
         f"menuentry a{i} {{ v=$v{i}; export v; configfile /boot/grub/grub.cfg; }}\n" for i in range(300)
     ),
-    "long values": "a='" + "x" * 900_000 + "'\nfor b in $a $a $a; do c=$b$a; done\n",
+    "long values": "a='" + "x" * 30_000 + "'\nfor b in $a $a $a; do c=$b$a; done\n",
     "patterns": "for a in /*/*/*/*/*; do for b in /*/*/*/*; do source $a; done; done\n",
     "an expression": f'regexp --set 1:a "(a*)*(a*)*" "{"a" * 200}b"\nregexp --set 1:a "a*a*a*b" "{"a" * 200}"\n',
 }

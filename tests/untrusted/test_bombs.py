@@ -52,14 +52,27 @@ def test_a_hole_in_the_place_of_a_file_that_is_read(tmp_path, path):
     imgkit("console", "enable", image, "--dry-run")
 
 
-@pytest.mark.parametrize("what", ["a", '"', "$"])
-@pytest.mark.parametrize("path", ["/etc/os-release", "/etc/default/grub", "/etc/inittab"])
+@pytest.mark.parametrize("what", ["a", '"', "$", "a ", "\\"])
+@pytest.mark.parametrize("path", ["/etc/os-release", "/etc/default/grub", "/etc/inittab", "/boot/grub/grub.cfg"])
 def test_a_file_of_one_character_a_million_times(tmp_path, path, what):
     file = tmp_path / f"tree{path}"
     file.parent.mkdir(parents=True)
     file.write_text("PRETTY_NAME=" + what * ((1 << 20) // len(what.encode()) - 20) + "\n")
     image = guest(tmp_path / "disk.img", tmp_path / "tree")
     imgkit("console", "enable", image, "--dry-run")
+
+
+@pytest.mark.parametrize("what", ["a ", "a;", "a\n", "$a", '"$a"', "\\a", "{\n", "if a;then\n", '"$a" '])
+@pytest.mark.parametrize("start", ["", "menuentry 'x' {\n linux /vmlinuz "])
+def test_a_menu_of_too_many_words_or_one_too_long(tmp_path, what, start):
+    file = tmp_path / "tree/boot/grub/grub.cfg"
+    file.parent.mkdir(parents=True)
+    end = "\n}\n" if start else "\n"
+    file.write_text(start + what * (((1 << 20) - 50) // len(what)) + end)
+    image = guest(tmp_path / "disk.img", tmp_path / "tree")
+    ran = imgkit("console", "enable", image, "--dry-run")
+    assert ran.status == 12
+    assert "/boot/grub/grub.cfg:" in ran.errors
 
 
 def test_a_file_that_is_not_read_may_be_a_hole_and_is_replaced(tmp_path):

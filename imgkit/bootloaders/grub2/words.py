@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # of a variable or function
 
 _VARIABLE = rf"\$(?:(?:{NAME.pattern}|[0-9]+|[?#*@])|\{{(?:{NAME.pattern}|[0-9]+|[?#*@])\}})"
-_DOUBLE = r'"(?>(?:\\.|[^\\"])*)"'
+_DOUBLE = r'"(?>(?:\\.|[^\\"]++)*)"'
 _SINGLE = r"'[^']*+'"
 _ESCAPE = r"\\(?:\r\n|.)"
 _PLAIN = r"[^{}|&$;<> \t\r\n'\"\\]++"
@@ -34,6 +34,12 @@ _QUOTED_PIECE = re.compile(rf'\\\r?\n|\\([$\\"])|({_VARIABLE})|([^$\\]+|\\)')
 _JOINT = re.compile(r"(?:\\\r?\n)+")
 _SPECIAL = re.compile(r"[\\$'\"]")
 _BARE = re.compile(r"[A-Za-z0-9_.,:/=+@%~^-]*")
+
+# The longest menus of distributions have some 10,000 words, and the longest command line of a kernel 4,096 characters.
+_MAX_TOKENS = 50_000
+_MAX_WORD = 1 << 15
+_MAX_SPECIAL = 100_000  # the pieces of a word: the matching engine remembers each while it reads the word
+_SHORTEN = "Remove from the file what no menu needs."
 
 _OPERATORS = ("||", "&&", ";;", "|", "&", "<", ">")
 
@@ -101,9 +107,15 @@ def quote(value: str) -> str:
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """Tokens of a script, the last of kind "end". Raises `ConfigError` where there is none."""
+    """Tokens of a script, the last of kind "end". Raises `ConfigError` where there is none, and for too many."""
+    if sum(map(text.count, "\\$'\"")) > _MAX_SPECIAL:
+        raise ConfigError(f"more than {_MAX_SPECIAL:,} quotes, backslashes and dollar signs", line=1, hint=_SHORTEN)
     at = 0
+    left = _MAX_TOKENS
     while match := _TOKEN.match(text, at):
+        left -= 1
+        if left < 0:
+            raise ConfigError(f"more than {_MAX_TOKENS:,} words", line=line_number(text, at), hint=_SHORTEN)
         at = match.end()
         if match["word"] is not None:
             yield Token("word", match.start("word"), at, match["word"])
@@ -131,9 +143,15 @@ def _complaint(text: str, at: int) -> str:
 
 
 def word(text: str, token: Token) -> Word:
-    """What a token of kind "word" stands for. Raises `ConfigError` for what is not finished."""
+    """What a token of kind "word" stands for. Raises `ConfigError` for what is not finished, or too long."""
     if not _SPECIAL.search(token.raw):
         return Word(token.start, token.stop, token.raw, is_dynamic=False)
+    if len(token.raw) > _MAX_WORD:
+        raise ConfigError(
+            f"a word of {len(token.raw):,} characters; no more than {_MAX_WORD:,} are read",
+            line=line_number(text, token.start),
+            hint=_SHORTEN,
+        )
     parts = list(cells(text, token.start, token.stop))
     value = "".join(text[cell.start : cell.stop] if cell.is_variable else cell.text for cell in parts)
     return Word(token.start, token.stop, value, any(cell.is_variable for cell in parts))

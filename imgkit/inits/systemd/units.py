@@ -23,7 +23,7 @@ OWN = "/etc/systemd/system"
 FOLDERS = (OWN, "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _GENERATORS = tuple(f"{folder}-generators" for folder in FOLDERS)
 _MASK = "/dev/null"
-_SETTING = re.compile(r"^[ \t]*(\w+)[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_SETTING = re.compile(r"^[ \t]*+(\w++)[ \t]*+=[ \t]*+(.*)", re.MULTILINE)
 _CONTINUED = re.compile(r"\\\n")
 _PULLS = ("Wants", "Requires", "BindsTo", "Upholds")
 _MAX_TARGETS = 500
@@ -66,8 +66,8 @@ def find(edits: TreeEdits, name: str) -> Unit | None:
                 if is_mask(edits, path):
                     return Unit(name, path, True)
                 texts = [edits.text(path) or "", *_drop_ins(edits, dict.fromkeys((template, name)))]
-                settings = [(m[1], m[2]) for text in texts for m in _SETTING.finditer(_CONTINUED.sub(" ", text))]
-                return Unit(name, path, False, tuple(settings))
+                found = [setting for text in texts for setting in _SETTING.findall(_CONTINUED.sub(" ", text))]
+                return Unit(name, path, False, tuple((key, value.rstrip(" \t")) for key, value in found))
     return None
 
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 Value: TypeAlias = "int | str | list[int | str]"
 
 _DEEPEST = 12
-# Possessive, so that no text takes more than one pass.
+# Atomic, so that no text takes more than one pass.
 _TOKEN = re.compile(
-    r'(?:[\s\0]|\#[^\n]*+)*+(?:(?P<text>"(?:[^"\\]|\\.)*+")|(?P<word>[\w.+/@-]++)|(?P<mark>[{}\[\]=,])|(?P<end>\Z))',
+    r'(?>(?:[\s\0]|\#[^\n]*+)*)(?:(?P<text>"(?>(?:[^"\\]|\\.)*)")|(?P<word>[\w.+/@-]++)|(?P<mark>[{}\[\]=,])|(?P<end>\Z))',
     re.ASCII | re.DOTALL,
 )
 _NUMBER = re.compile(r"-?\d+")
