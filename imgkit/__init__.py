@@ -44,6 +44,7 @@ _HOMES = {
         "LocationError",
         "LockedVolumeError",
         "MachineError",
+        "MissingFileError",
         "NoRootError",
         "OutputError",
         "PartlyEnabledError",

@@ -22,6 +22,7 @@ from imgkit.errors import InUseError as InUseError
 from imgkit.errors import LocationError as LocationError
 from imgkit.errors import LockedVolumeError as LockedVolumeError
 from imgkit.errors import MachineError as MachineError
+from imgkit.errors import MissingFileError as MissingFileError
 from imgkit.errors import NoRootError as NoRootError
 from imgkit.errors import OutputError as OutputError
 from imgkit.errors import PartlyEnabledError as PartlyEnabledError

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError, UsageError
 from imgkit.iso.medium import IsoImage
+from imgkit.storage.host import unreadable
 from imgkit.tree import Change, FileType, replaced
 from imgkit.units import GIB
 
@@ -78,7 +79,7 @@ def _added(tree: IsoTree, source: Path, path: str, *, replace: bool) -> Iterator
         else:
             raise UsageError(f"{source}: neither a file nor a directory", hint="Leave it out.")
     except OSError as error:
-        raise UsageError(f"{source}: cannot be read ({error.strerror})") from error
+        raise unreadable(source, error) from error
 
 
 def _added_directory(tree: IsoTree, source: Path, path: str, *, replace: bool) -> Iterator[Change]:

@@ -178,6 +178,13 @@ class UsageError(ImgkitError):
     """The caller's options contradict each other or miss something."""
 
 
+class MissingFileError(UsageError, UnclassifiedImageError):
+    """A file of this machine that was named is not there.
+
+    An UnclassifiedImageError as well, as an image that cannot be read is one, whatever the reason.
+    """
+
+
 class ReaderEnded(BaseException):
     """In the parent: the confined child has ended, with this exit status and, if it had one, a result for the caller.
 

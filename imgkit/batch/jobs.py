@@ -13,6 +13,7 @@ from imgkit.batch.plan import Selector
 from imgkit.errors import UsageError
 from imgkit.remote import Url
 from imgkit.remote.place import open_place
+from imgkit.storage.host import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +110,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+        raise unreadable(path, error) from error
 
 
 def _selector(plan: Plan, address: Address) -> Selector:

@@ -28,6 +28,7 @@ from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import ConfigError, ImgkitError, UsageError
 from imgkit.formats.image import Format
 from imgkit.guest.engines.choice import EngineChoice
+from imgkit.storage.host import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -103,13 +104,17 @@ def read_plan(path: Path) -> Plan:
             raise UsageError(f"{path}: is not a regular file", hint="Name a plan file.")
         text = path.read_bytes().decode()
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})", hint="Name a plan file.") from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise ConfigError("is not UTF-8", path=str(path), hint="A plan is a TOML file.") from error
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not TOML: {error}", path=str(path)) from error
+        raise ConfigError(
+            f"is not TOML: {error}",
+            path=str(path),
+            hint='Correct that line; a string is in quotes, as in output = "serial/{name}".',
+        ) from error
     if nul := next((line for word in _words(document) for line in word.split("\n") if "\0" in line), None):
         raise ConfigError(f"{nul!r} has a NUL byte, which no name has", path=str(path))
     return _Reader(path, text).plan(document)
@@ -150,7 +155,7 @@ class _Reader:
             raise self._error("no inputs", "", hint='Name images: inputs = ["isos/*.iso"].')
         if ("output" in document) == document.get("in-place", False):
             raise self._error(
-                "give exactly one of --out and --in-place",
+                "give exactly one of output and in-place",
                 "output" if "output" in document else "in-place",
                 hint='Write output = "serial/{stem}{suffix}", or in-place = true.',
             )
@@ -190,7 +195,7 @@ class _Reader:
         try:
             return WriteFile(table["path"], source.read_bytes())
         except OSError as error:
-            raise UsageError(f"{source}: cannot be read ({error.strerror})") from error
+            raise unreadable(source, error) from error
 
     def _add(self, table: dict[str, Any]) -> AddFiles:
         if not table.get("files") or "at" not in table:

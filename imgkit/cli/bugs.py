@@ -22,9 +22,12 @@ def translated(error: OSError) -> ImgkitError | None:
     """What the operating system's refusal is, if it names a file or standard output takes no more."""
     from imgkit.cli.render import standard_output_failed
     from imgkit.errors import OutputError
+    from imgkit.storage.host import no_such_file
 
     if error.filename is not None:
         name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+        if isinstance(error, FileNotFoundError):
+            return no_such_file(Path(name))
         return OutputError(f"{name}: {error.strerror}", hint=f"Look at `ls -ld {name}`, and at the folders above it.")
     if any(frame.name == "echo" for frame in traceback.extract_tb(error.__traceback__)):  # Typer's, for help
         return standard_output_failed(error)

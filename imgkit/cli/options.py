@@ -176,7 +176,9 @@ def choice(what: str, word: str, choices: type) -> str:
 
 
 def _key(path: Path) -> str:
+    from imgkit.storage.host import unreadable
+
     try:
         return path.read_text().rstrip("\n")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+        raise unreadable(path, error) from error

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from imgkit.errors import LocationError, OutputError, UnsupportedError, UsageError
 from imgkit.storage.copy import copy_to_file
 from imgkit.storage.durable import no_space, sync_directory, write_all
+from imgkit.storage.host import unreadable
 from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.storage.temporary import temporary_file
 
@@ -44,7 +45,7 @@ def inject(initrd: Path, files: Mapping[str, Path], output: Path) -> None:
     try:
         source = os.open(initrd, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise LocationError(f"{initrd}: cannot be read ({error.strerror})") from error
+        raise unreadable(initrd, error) from error
     try:
         size = os.fstat(source).st_size
         if os.pread(source, len(_BOOTCONFIG), max(0, size - len(_BOOTCONFIG))) == _BOOTCONFIG:
@@ -96,12 +97,15 @@ def _inner(path: str) -> PurePosixPath:
 def _read(file: Path) -> bytes:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
-            raise LocationError(f"{file}: is not a regular file")
+            raise UsageError(f"{file}: is not a regular file", hint="Name the files of a directory one by one.")
         if file.stat().st_size > _MAX_FILE:
-            raise LocationError(f"{file}: is too large for an initial RAM disk, which has to fit into memory")
+            raise LocationError(
+                f"{file}: is too large for an initial RAM disk, which has to fit into memory",
+                hint="Have the installer download it.",
+            )
         return file.read_bytes()
     except OSError as error:
-        raise LocationError(f"{file}: cannot be read ({error.strerror})") from error
+        raise unreadable(file, error) from error
 
 
 def _executable(files: Mapping[str, Path]) -> frozenset[str]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from imgkit.errors import LocationError, PathNotFoundError, UnclassifiedImageError
+from imgkit.errors import LocationError, MissingFileError, PathNotFoundError, UnclassifiedImageError
 from imgkit.formats.image import open_image
 from imgkit.iso.medium import find_medium
 from imgkit.location.source import CHUNK, EXAMPLE, Stream, missing, too_large
@@ -35,7 +35,7 @@ def open_local(location: str) -> Iterator[Source]:
         yield DirectorySource(path)
         return
     if not is_there:
-        raise LocationError(f"{location}: there is no such directory or ISO", hint=EXAMPLE)
+        raise MissingFileError(f"{location}: there is no such directory or ISO", hint=EXAMPLE)
     with open_iso(path) as source:
         yield source
 

@@ -16,9 +16,9 @@ from contextlib import ExitStack, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from imgkit.errors import ImgkitError, OutputError, StaleImageError, UsageError
+from imgkit.errors import ImgkitError, OutputError, StaleImageError
 from imgkit.storage import durable, journal, locks, patchfile, temporary
-from imgkit.storage.host import HostFile, Identity, real_path
+from imgkit.storage.host import HostFile, Identity, no_such_file, real_path
 from imgkit.storage.journal import State, find_pending, journal_path, state_of
 from imgkit.storage.overlay import PatchPlan
 from imgkit.storage.patchfile import PatchFile
@@ -159,7 +159,7 @@ def _undo_record(undo_file: Path, host: HostFile) -> PatchFile:
     try:
         return patchfile.read_own(undo_file, os.fstat(host.fd).st_uid)
     except FileNotFoundError as error:
-        raise UsageError(f"{undo_file}: no such file", hint="Name the file that --undo left.") from error
+        raise no_such_file(undo_file, "Name the file that --undo left.") from error
 
 
 def _used_since(host: HostFile, record: PatchFile, undo_file: Path, state: State | int) -> StaleImageError:

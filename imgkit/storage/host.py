@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-from imgkit.errors import OutputError, StaleImageError, UnclassifiedImageError
+from imgkit.errors import MissingFileError, OutputError, StaleImageError, UnclassifiedImageError, UsageError
 from imgkit.storage import locks
 from imgkit.storage.copy import copy_to_pipe, copying
 from imgkit.storage.device import check_bounds
@@ -216,9 +216,18 @@ def is_file(path: Path) -> bool:
     return exists(path) and path.is_file()
 
 
-def no_such_file(path: Path) -> UnclassifiedImageError:
-    """The error for an image that is not there."""
-    return UnclassifiedImageError(f"{path}: no such file", hint=f"Look at `ls {path.parent}` for the image's name.")
+def no_such_file(path: Path, hint: str | None = None) -> MissingFileError:
+    """The error for a file that is not there."""
+    return MissingFileError(f"{path}: no such file", hint=hint or f"`ls {path.parent}` shows what is there.")
+
+
+def unreadable(path: Path, error: OSError) -> UsageError:
+    """The error for a file, other than an image, that an option or argument names and that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return no_such_file(path)
+    return UsageError(
+        f"{path}: cannot be read ({error.strerror})", hint=f"Get read access, or look at `ls -ld {path}`."
+    )
 
 
 def _open(path: Path, *, writable: bool) -> tuple[Path, int]:

@@ -145,7 +145,7 @@ def test_a_disk_without_a_system(tmp_path):
 @pytest.mark.parametrize(
     ("words", "error", "details"),
     [
-        (["inspect", "nothing"], "UnclassifiedImageError", {}),
+        (["inspect", "nothing"], "MissingFileError", {}),
         (["cat", "{}", "/nothing"], "PathNotFoundError", {"path": "/nothing"}),
         (["console", "enable", "{}"], "UsageError", {}),
         (["console", "enable", "{}", "--in-place", "--root", "9"], "NoRootError", {}),

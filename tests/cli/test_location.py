@@ -62,7 +62,7 @@ def test_a_tree_that_does_not_agree_with_itself(tree, tmp_path):
 @pytest.mark.parametrize(
     ("location", "status", "says", "hint"),
     [
-        ("nothing", 13, "there is no such directory or ISO", "https://deb.debian.org/"),
+        ("nothing", 2, "there is no such directory or ISO", "https://deb.debian.org/"),
         (".", 13, "not an install tree", "https://deb.debian.org/"),
         ("gopher://host/", 2, "is not a kind of location", "Use http, https"),
         ("http://[", 2, "not a valid address", "https://HOST/PATH"),

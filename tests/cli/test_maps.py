@@ -70,7 +70,7 @@ def test_an_output_without_blocks_gets_letters(disk):
     bar, _, *legend = drawing(imgkit("inspect", disk, "--map", env={"PYTHONIOENCODING": "iso-8859-1"}).text)
     assert set(bar) <= set(" #@=-%/.")
     assert legend[0].split()[:2] == ["1", "%"]
-    assert len(maps._GLYPHS) == len(maps.Kind)
+    assert len(maps._GLYPHS) == len(maps.RangeKind)
 
 
 def test_an_iso():

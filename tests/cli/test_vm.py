@@ -259,7 +259,7 @@ def test_a_disk_that_exists_and_one_that_does_not(home, kernel):
     (home / "there.qcow2").write_bytes(b"precious")
     words = ("install", "mine", *kernel, *MOCK, "--disk")
     refused(home, *words, f"path={home}/there.qcow2,size=1G", status=8, says="no disk is overwritten", hint="path=")
-    refused(home, *words, f"path={home}/absent.qcow2", status=3, says="no such file", hint="size=8G")
+    refused(home, *words, f"path={home}/absent.qcow2", status=2, says="no such file", hint="size=8G")
 
 
 def test_a_kernel_without_an_end(home, kernel):

@@ -7,7 +7,7 @@ import platform
 import pytest
 
 from imgkit.configtext.serial import default_console
-from imgkit.errors import ImgkitError, LocationError, UnclassifiedImageError
+from imgkit.errors import ImgkitError, LocationError, MissingFileError, UnclassifiedImageError
 from imgkit.location.arguments import installer_arguments
 from imgkit.location.model import TreeFamily
 from imgkit.location.tree import find_tree
@@ -230,7 +230,7 @@ def test_what_is_no_tree_at_all(tmp_path):
     (tmp_path / "disk.raw").write_bytes(bytes(1 << 20))
     with pytest.raises(UnclassifiedImageError, match="not an ISO"):
         find_tree(str(tmp_path / "disk.raw"))
-    with pytest.raises(LocationError, match="there is no such directory or ISO"):
+    with pytest.raises(MissingFileError, match="there is no such directory or ISO"):
         find_tree(str(tmp_path / "nothing"))
     with servers.http(tmp_path) as server, pytest.raises(ImgkitError) as caught:
         find_tree(f"{server.address}/debian-12.iso")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgkit.errors import LocationError, OutputError, UnsupportedError, UsageError
+from imgkit.errors import MissingFileError, OutputError, UnsupportedError, UsageError
 from imgkit.location.initrd import archive, inject
 from tests.location import trees
 from tests.location.trees import IMAGES, INITRD, KERNEL
@@ -131,11 +131,11 @@ def test_nothing_is_written_where_it_cannot_be_whole(tmp_path):
         inject(tmp_path / "initrd", answers, tmp_path / "new")
     with pytest.raises(UnsupportedError, match="ends with a boot configuration"):
         inject(tmp_path / "taken", answers, tmp_path / "other")
-    with pytest.raises(LocationError, match=r"nothing: cannot be read \(No such file"):
+    with pytest.raises(MissingFileError, match="nothing: no such file"):
         inject(tmp_path / "initrd", {"/answers": tmp_path / "nothing"}, tmp_path / "other")
-    with pytest.raises(LocationError, match=r"nothing: cannot be read \(No such file"):
+    with pytest.raises(MissingFileError, match="nothing: no such file"):
         inject(tmp_path / "nothing", answers, tmp_path / "other")
-    with pytest.raises(LocationError, match="is not a regular file"):
+    with pytest.raises(UsageError, match="is not a regular file"):
         inject(tmp_path / "initrd", {"/answers": tmp_path}, tmp_path / "other")
     with pytest.raises(OutputError, match="cannot be written"):
         inject(tmp_path / "initrd", answers, tmp_path / "no" / "folder")

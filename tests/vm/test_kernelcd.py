@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from imgkit.errors import LocationError, MachineError, OutputError, UnsupportedError, UsageError
+from imgkit.errors import MachineError, MissingFileError, OutputError, UnsupportedError, UsageError
 from imgkit.formats.image import open_image
 from imgkit.iso.eltorito import read_catalog
 from imgkit.vm.install.bootsector import LISTING, boot_sector
@@ -98,7 +98,7 @@ def test_refusals_leave_nothing(start, tmp_path):
     needed = int(re.search(r"--memory (\d+)", raised.value.hint)[1])
     with pytest.raises(UsageError, match="longer than 2,047"):
         write_kernel_cd(cd, replace(start, arguments="x" * 2048), 256)
-    with pytest.raises(LocationError):
+    with pytest.raises(MissingFileError):
         write_kernel_cd(cd, replace(start, initrd=tmp_path / "absent"), 256)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["initrd"]
     write_kernel_cd(cd, start, needed)

@@ -17,9 +17,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.errors import LocationError, MachineError, OutputError, UnsupportedError, UsageError
+from imgkit.errors import MachineError, OutputError, UnsupportedError, UsageError
 from imgkit.iso.layout import BOOT_RECORD_DESCRIPTOR, EL_TORITO, SECTOR, VOLUME_DESCRIPTOR
 from imgkit.storage.durable import no_space, sync_directory, write_all
+from imgkit.storage.host import unreadable
 from imgkit.storage.temporary import temporary_file
 from imgkit.vm.install.bootsector import boot_sector
 from imgkit.vm.install.bzimage import BZIMAGE, PROTOCOL, SETUP_SECTOR
@@ -70,7 +71,7 @@ def write_kernel_cd(output: Path, start: DirectKernel, memory: int) -> None:
     try:
         size = start.initrd.stat().st_size if start.initrd else 0
     except OSError as error:
-        raise LocationError(f"{start.initrd}: cannot be read ({error.strerror})") from error
+        raise unreadable(start.initrd or start.kernel, error) from error
     address = _initrd_address(kernel, size, memory)
     values = BZIMAGE.parse(kernel.setup[SETUP_SECTOR:])
     values.type_of_loader = 0xFF  # one without a number
@@ -114,7 +115,7 @@ def _read_kernel(start: DirectKernel) -> _Kernel:
             raise _no_kernel(start.kernel, "it is too large")
         data = start.kernel.read_bytes()
     except OSError as error:
-        raise LocationError(f"{start.kernel}: cannot be read ({error.strerror})") from error
+        raise unreadable(start.kernel, error) from error
     if len(data) < SETUP_SECTOR + BZIMAGE.sizeof():
         raise _no_kernel(start.kernel, "it is too short")
     header = BZIMAGE.parse(data[SETUP_SECTOR:])

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from imgkit.configtext import kernelargs
 from imgkit.configtext.serial import default_console
-from imgkit.errors import LocationError, MachineError, UnsupportedError, UsageError
+from imgkit.errors import MachineError, UnsupportedError, UsageError
 from imgkit.location.arguments import installer_arguments
 from imgkit.location.fetch import default_cache, fetch, fetch_files, fetch_inner, would_fetch
 from imgkit.location.model import NoTreeError, TreeFamily, architecture_name
 from imgkit.location.source import shown
 from imgkit.location.tree import find_tree
-from imgkit.storage.host import is_file, real_path
+from imgkit.storage.host import is_file, no_such_file, real_path
 from imgkit.vm.connection import host_of, translated
 from imgkit.vm.disks import users_of_images
 from imgkit.vm.domain import Hypervisor
@@ -235,11 +235,19 @@ def _check(request: Request) -> None:
         raise UsageError(
             "nothing says what the machine starts", hint="Give --location URL, --cdrom ISO or --import DISK."
         )
+    _check_files(request)
+
+
+def _check_files(request: Request) -> None:
+    """Refuse files of this host that are not there."""
+    for named in (request.kernel, request.initrd):
+        if named is not None and request.location is None and "://" not in named and not is_file(Path(named)):
+            raise no_such_file(Path(named))
     for path in (request.injected or {}).values():
         if not is_file(path):
-            raise LocationError(f"{path}: there is no such file")
+            raise no_such_file(path)
     if request.answers and "://" not in request.answers and not is_file(Path(request.answers)):
-        raise LocationError(f"{request.answers}: there is no such file", hint="Give a file, or a URL with ://.")
+        raise no_such_file(Path(request.answers), "Give a file, or a URL with ://.")
 
 
 def _check_disks(connection: Any, disks: Sequence[DiskWish]) -> None:
@@ -280,5 +288,5 @@ def _of_architecture(host: Host, architecture: str) -> Host:
 
 def _existing(iso: Path) -> Path:
     if not is_file(iso):
-        raise LocationError(f"{iso}: there is no such file")
+        raise no_such_file(iso)
     return iso

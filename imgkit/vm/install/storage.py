@@ -14,10 +14,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from imgkit.errors import EngineError, OutputError, UnclassifiedImageError, UsageError
+from imgkit.errors import EngineError, OutputError, UsageError
 from imgkit.formats.image import Format, open_image
 from imgkit.storage.durable import sync_directory
-from imgkit.storage.host import HostFile, exists, real_path
+from imgkit.storage.host import HostFile, exists, no_such_file, real_path
 from imgkit.storage.syscalls import rename_without_clobber
 from imgkit.storage.temporary import temporary_file
 from imgkit.units import format_size, parse_size
@@ -145,9 +145,7 @@ def _existing(wish: DiskWish) -> PlannedDisk:
     assert wish.path is not None
     path = real_path(wish.path)
     if not exists(path):
-        raise UnclassifiedImageError(
-            f"{wish.path}: no such file", hint=f"To make it, say how large it is to be: path={wish.path},size=8G."
-        )
+        raise no_such_file(wish.path, f"To make it, say how large it is to be: path={wish.path},size=8G.")
     named = Format.QCOW2 if wish.image_format == Format.QCOW2 else None
     # Refused where something has it open, or it may not be written; but nothing is, here.
     with open_image(path, image_format=named) as image, HostFile(path, writable=True):
