@@ -16,6 +16,7 @@ from imgkit.filesystem.ext.filesystem import open_ext
 from imgkit.filesystem.ext.journal import layout
 from imgkit.filesystem.ext.journal.log import read_log
 from imgkit.filesystem.ext.journal.recovery import recover
+from tests.cli.command import imgkit
 from tests.filesystem.images import NOW, assert_ext_clean, contents, device_tree, ext_tree
 from tests.support import oracle
 from tests.support.crash import crash
@@ -246,6 +247,46 @@ def test_superblocks_that_are_refused(offset: int, value: int, words: str) -> No
     with pytest.raises((FormatError, UnsupportedError), match=words) as caught:
         open_ext(MemoryDevice(with_superblock(data, bytes(raw))), writable=False, now=NOW)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("options", ["-t ext4 -b 1024", "-t ext3 -b 1024"])
+@pytest.mark.parametrize("is_clean", [True, False])
+@pytest.mark.parametrize("broken", ["two users", "start behind the end", "start far outside"])
+def test_a_superblock_that_e2fsck_calls_broken_is_refused(
+    options: str, is_clean: bool, broken: str, tmp_path: Path
+) -> None:
+    data = states(options)[1] if is_clean else logged(options, 3 if "ext4" in options else 0)
+    journal = journal_of(data)
+    offset, value = {
+        "two users": (0x40, 2),
+        "start behind the end": (layout.START_OFFSET, journal.length),
+        "start far outside": (layout.START_OFFSET, 1 << 20),
+    }[broken]
+    raw = bytearray(journal.raw)
+    raw[offset : offset + 4] = value.to_bytes(4, "big")
+    image = tmp_path / "image"
+    image.write_bytes(with_superblock(data, bytes(raw)))
+    for words in (["ls", image, "/"], ["write", image, "/etc/new", "--in-place"]):
+        done = imgkit(*words, stdin=b"x")
+        assert done.status == 4, done.stderr
+        assert "journal" in done.stderr
+    assert image.read_bytes() == with_superblock(data, bytes(raw))
+    # -n looks at the fields of the superblock only; where the log starts is looked at when it is to be replayed.
+    looked, mended = (oracle.run("e2fsck", how, image, check=False) for how in ("-fn", "-fp"))
+    assert looked.returncode or mended.returncode, looked.stdout + mended.stdout
+
+
+@pytest.mark.parametrize("options", ["-t ext4 -b 1024", "-t ext3 -b 1024"])
+def test_a_log_that_starts_in_a_file_system_that_says_it_has_none(options: str, tmp_path: Path) -> None:
+    data = states(options)[1]
+    journal = journal_of(data)
+    raw = bytearray(journal.raw)
+    raw[layout.START_OFFSET : layout.START_OFFSET + 4] = (journal.length // 2).to_bytes(4, "big")
+    image = tmp_path / "image"
+    image.write_bytes(with_superblock(data, bytes(raw)))
+    with pytest.raises(UnsupportedError, match="holds transactions to be replayed"):
+        open_ext(MemoryDevice(image.read_bytes()), writable=True, now=NOW)
+    assert "journal has data" in oracle.run("e2fsck", "-fp", image, check=False).stdout
 
 
 def test_checksums_of_whole_transactions_are_refused(tmp_path: Path) -> None:

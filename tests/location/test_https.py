@@ -61,3 +61,16 @@ def test_a_redirect_to_plain_http_is_refused(http, certificate, tmp_path, monkey
             find_tree(server.address)
         assert http.address in str(caught.value)
     assert http.requests == []
+
+
+def test_a_way_by_plain_http_back_to_https_is_refused(https, certificate, tmp_path, monkeypatch):
+    """Each hop is looked at: whoever answers in between sees what is asked, and says what comes."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with (
+        servers.http(tmp_path, servers.leading_to(https.address)) as plain,
+        servers.http(tmp_path, servers.leading_to(plain.address), tls=server_context(certificate)) as first,
+    ):
+        with pytest.raises(LocationError, match="which is less safe"):
+            find_tree(first.address)
+        assert plain.requests == []
+    assert https.requests == []

@@ -140,6 +140,17 @@ def test_redirects_are_followed_once(file):
     assert len(manners.requests) == 4 + 2
 
 
+def test_a_way_by_plain_http_back_to_https_is_refused(file, certificate, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    last, context = Manners(file), server_context(certificate)
+    with serving(last, tls=context) as end:
+        between = Manners(file, leads_to=end)
+        with serving(between) as plain:
+            error = refusal(Manners(file, leads_to=plain), tls=context)
+    assert "less safe" in str(error)
+    assert between.requests == last.requests == []
+
+
 def test_a_redirect_that_is_over_is_asked_for_anew(file):
     with remote(Manners(file, redirects=1, fails={2: 403})) as opened:
         assert opened.read_at(0, 10) == file.read_bytes()[:10]
