@@ -262,16 +262,19 @@ def rows_of(name):
     return used, unexplained, set(ours)
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("name", MACHINES)
 def test_the_machine_is_virt_installs_but_for_what_is_explained(name):
     assert rows_of(name)[1] == []
 
 
+@pytest.mark.corpus
 def test_every_difference_is_one():
     used = set.union(*(rows_of(name)[0] for name in MACHINES))
     assert [row for number, row in enumerate(DIFFERENCES) if number not in used] == []
 
 
+@pytest.mark.corpus
 def test_every_recorded_command_is_compared_or_said_not_to_be_ours():
     files = {path.stem.removeprefix("virt-install-") for path in corpus.path("libvirt/compare").glob("virt-install-*")}
     assert files == {file for file, *_ in CASES} | set(NOT_OURS)
@@ -289,6 +292,7 @@ OURS_ALONE = {
 OTHER_DISKS = re.compile("devices/disk[23](/(driver|source|target|boot))?@")  # as disk1
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("host", [KVM, QEMU, ARM], ids=str)
 def test_every_property_of_ours_is_compared_or_said_to_be_ours_alone(host):
     compared = set.union(*(rows_of(name)[2] for name in MACHINES))
