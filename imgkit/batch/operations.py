@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imgkit import addition
+from imgkit.confinement import reading
 from imgkit.console.enabling import staged_console
 from imgkit.editing import replace_file, staged
 
@@ -88,8 +90,9 @@ class AddFiles:
         self, source: ImageSource, destination: Destination | None, undo: Path | None, on_staged: OnStaged
     ) -> AbstractContextManager[Commit]:
         """Stage the changes that add the files."""
+        readable = dataclasses.replace(source, confinement=reading(source.confinement, self.sources))
         edit = addition.add(self.sources, self.at, replace=self.replace)
-        return _staged(edit, source, destination, undo, on_staged)
+        return _staged(edit, readable, destination, undo, on_staged)
 
     def __str__(self) -> str:
         return f"iso add {' '.join(map(str, self.sources))} {self.at}" + (" replace" if self.replace else "")

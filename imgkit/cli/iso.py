@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imgkit.cli.compose import add_command, composed
-from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source, reading, unconfined
+from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source, unconfined
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def add(
     """
     from imgkit.addition import add as addition
     from imgkit.cli.delivery import deliver, print_all
+    from imgkit.confinement import reading
 
     *files, at = paths
     if not files:
@@ -47,7 +49,8 @@ def add(
             "nothing says what to add", hint="Give files, and then where they go: imgkit iso add ISO FILE /."
         )
     sources = [Path(name) for name in files]
-    edited = deliver(reading(source, sources), addition(sources, at, replace=replace), delivery, as_json=as_json)
+    with_files = dataclasses.replace(source, confinement=reading(source.confinement, sources))
+    edited = deliver(with_files, addition(sources, at, replace=replace), delivery, as_json=as_json)
     print_all("iso-add", source, delivery, edited, as_json=as_json)
 
 

@@ -15,8 +15,6 @@ import typer
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from imgkit.editing import ImageSource
     from imgkit.remote import Address
     from imgkit.storage.output import Destination
@@ -115,13 +113,6 @@ def unconfined(source: ImageSource, what: str) -> ImageSource:
     if source.confinement is not None and source.confinement.required:
         raise UsageError(f"{what} is not confined", hint="Omit --require-confinement, if you trust the image.")
     return replace(source, confinement=None)
-
-
-def reading(source: ImageSource, files: Iterable[Path]) -> ImageSource:
-    """The source for an edit that reads files of the host as well."""
-    if source.confinement is None:
-        return source
-    return replace(source, confinement=replace(source.confinement, read=tuple(files)))
 
 
 def make_delivery(

@@ -97,6 +97,11 @@ def serving(confinement: Confinement | None, service: str, do: Callable[[bytes],
     return replace(confinement, services={**confinement.services, service: do})
 
 
+def reading(confinement: Confinement | None, files: Iterable[Path]) -> Confinement | None:
+    """The same, able to read these files and directories of the host as well."""
+    return confinement and replace(confinement, read=(*confinement.read, *files))
+
+
 @functools.cache
 def walls() -> Walls:
     """What this kernel offers."""

@@ -107,7 +107,7 @@ def test_totals_and_cards_say_what_the_ledger_says(wide):
     assert HOSTILE in names
     for state, number in STATES.items():
         assert len(wide.driver.find_elements(By.CSS_SELECTOR, f".image[data-state={state}]")) == number
-    assert "5 failed, for 2 reasons" in find(wide, "#failures").text
+    assert "5 failed, for 3 reasons" in find(wide, "#failures").text
     assert len(wide.driver.find_elements(By.CSS_SELECTOR, ".strip circle")) == 13
 
 

@@ -109,7 +109,7 @@ def test_files_that_are_no_images(tmp_path, name, contents, hint):
     image.write_bytes(Path("/bin/sh").read_bytes() if contents is None else contents)
     refused(image, status=10, says="no root file system was found", hint=hint)
     hint = "Get the image again" if name == "program" else hint
-    refused(image.rename(tmp_path / "x.ISO"), status=3, says="is not an ISO", hint=hint)
+    refused(image.rename(tmp_path / "x.ISO"), status=3, says="not an ISO", hint=hint)
 
 
 @pytest.mark.parametrize("format_", ["vmdk", "vdi", "vhdx", "vpc", "qed"])

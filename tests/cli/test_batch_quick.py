@@ -82,9 +82,17 @@ def test_a_dry_run_shows_all_in_order_and_writes_nothing(folder):
 
 def test_what_is_wrong_is_refused(folder):
     words = ["batch", "console", "enable", "disks/*"]
-    assert_refused(folder, *words, status=2, says="nothing says where", hint="--out", cwd=folder)
+    assert_refused(folder, *words, status=2, says="exactly one of --out and --in-place", hint="--out", cwd=folder)
     assert_refused(
-        folder, *words, "--out", "x", "--in-place", status=2, says="or two things do", hint="--out", cwd=folder
+        folder,
+        *words,
+        "--out",
+        "x",
+        "--in-place",
+        status=2,
+        says="exactly one of --out and --in-place",
+        hint="--out",
+        cwd=folder,
     )
     assert_refused(folder, *words, "--in-place", "--baud", "12345", status=2, says="12345", hint="115200", cwd=folder)
     assert_refused(folder, *words, "--out", "disks", status=2, says="replace an input", hint="folder", cwd=folder)
