@@ -3,6 +3,7 @@
 Two gettys on one line take each other's keys, so that hardly a login gets through; one answers every time.
 """
 
+import re
 import shutil
 
 import pytest
@@ -21,6 +22,7 @@ LOGINS = 4
 START_GETTY = b'#!/bin/sh\nsetsid /sbin/getty -L "$1" "$2" "$3"\n'
 OPENEMBEDDEDS = b"S0:12345:respawn:/bin/sh /bin/start_getty 115200 ttyS0 vt102\n"
 MASK = "/etc/systemd/system/getty.target"
+GRUB_CFG = "/boot/grub/grub.cfg"
 
 
 def served_by_start_getty(image):
@@ -35,14 +37,28 @@ def served_by_start_getty(image):
 
 
 def without_getty_target(image):
-    """As images made of container images have it."""
-    edit_image(ImageSource(image), lambda _: [Change(MASK, None, b"/dev/null", link=True)], InPlace())
+    """As images made of container images have it; with a menu sourced in a loop, and "--" on the kernel's line.
+
+    What stands behind "--" init gets and the kernel does not, so that `console=` there would not be heard.
+    """
+
+    def edit(guest):
+        menu = guest.tree.read(GRUB_CFG)
+        dashes = re.sub(rb"^(\s*linux\s.*)$", rb"\1 --", menu, flags=re.MULTILINE)
+        assert dashes != menu
+        return [
+            Change(MASK, None, b"/dev/null", link=True),
+            Change(GRUB_CFG, menu, b'for each in menu.cfg; do source "${prefix}/$each"; done\n'),
+            Change("/boot/grub/menu.cfg", None, dashes),
+        ]
+
+    edit_image(ImageSource(image), edit, InPlace())
 
 
 @pytest.mark.parametrize(
     ("name", "prepare"),
     [("b", served_by_start_getty), ("a", without_getty_target)],
-    ids=["start_getty", "masked getty.target"],
+    ids=["start_getty", "masked getty.target, loop, dashes"],
 )
 def test_one_getty_answers_every_login(name, prepare, tmp_path):
     image = private_copy(name, tmp_path)
