@@ -22,7 +22,7 @@ from tests.support.boot import PASSWORD, USER, boot
 from tests.support.disks import sha256
 from tests.support.images import fixture, private_copy
 
-ENGINE = {"a": "native", "b": "native", "c": "native", "d": "guestfs", "e": "native"}
+ENGINE = {"a": "native", "b": "native", "c": "native", "d": "uml", "e": "native"}
 LOADER = {"a": "GNU GRUB", "b": "GNU GRUB", "c": "GNU GRUB", "d": "GNU GRUB", "e": "SYSLINUX|EXTLINUX"}
 # Where the partitions with changed files are mounted.
 EXT = {"a": {1: "/boot", 2: "/"}, "b": {1: "/boot", 6: "/"}, "c": {1: "/"}, "d": {1: "/boot"}, "e": {1: "/"}}

@@ -223,7 +223,7 @@ def test_lists_of_the_mock():
     [
         ([], "starts from one of", "Give one"),
         (["--location", "x", "--cdrom", "y", "--disk", "size=1G"], "starts from one of", "Give one"),
-        (["--location", "x"], "where to install to", "--disk size=8G"),
+        (["--location", "x"], "no disk to install to", "--disk size=8G"),
         (["--location", "x", "--disk", "8G"], "is not understood", "size=8G"),
         (["--cdrom", "x", "--disk", "size=1G", "--extra-args", "y"], "takes answers, files and arguments", "iso add"),
         (["--location", "x", "--disk", "size=1G", "--network", "tap"], "no network", "bridge=NAME"),
