@@ -130,7 +130,7 @@ def test_the_terminal_type_reaches_the_login_prompt(tmp_path):
         (["--terminal", "vt 100"], "not a terminal type", "vt220"),
         (["--engine", "magic"], "no engine is called 'magic'", "auto, native, uml, guestfs"),
         (["--format", "vmdk"], "no format is called 'vmdk'", "raw, qcow2"),
-        (["--key-file", "nothing"], "nothing: cannot be read", ""),
+        (["--key-file", "nothing"], "nothing: no such file", "shows what is there"),
     ],
 )
 def test_values_that_nothing_takes_are_refused(system, options, says, hint):

@@ -170,7 +170,15 @@ def test_write_to_what_is_no_file_is_refused(image, path, says, hint):
 def test_write_of_a_host_file_that_is_not_there(image, tmp_path):
     missing = tmp_path / "nothing"
     assert_refused(
-        image.parent, "write", image, "/etc/motd", missing, "--in-place", status=2, says=f"{missing}: cannot be read"
+        image.parent,
+        "write",
+        image,
+        "/etc/motd",
+        missing,
+        "--in-place",
+        status=2,
+        says=f"{missing}: no such file",
+        hint="shows what is there",
     )
 
 

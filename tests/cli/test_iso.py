@@ -223,7 +223,7 @@ def test_add_and_rm_refuse(tmp_path):
     oracle.run("mkfifo", fifo / "pipe")
     for words, status, says, hint in (
         (["add", image, preseed], 2, "nothing says what to add", "iso add ISO FILE /"),
-        (["add", image, preseed, tmp_path / "none", "/"], 2, "none: cannot be read", ""),
+        (["add", image, preseed, tmp_path / "none", "/"], 2, "none: no such file", "shows what is there"),
         (["add", image, preseed, preseed, "/name"], 2, "not a directory to put several", "/name/"),
         (["add", image, preseed, MENU], 11, "exists", "--replace"),
         (["add", image, fifo, "/"], 2, "neither a file nor a directory", "Leave it out"),
