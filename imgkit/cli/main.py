@@ -120,6 +120,7 @@ def main() -> None:
             signal.signal(number, _stop)
     take_process()
     try:
+        _check_words(sys.argv)
         app()
     except errors.ReaderEnded as ended:  # the confined child has said everything
         sys.exit(ended.status)
@@ -164,6 +165,12 @@ def _open_standard_streams() -> None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _check_words(words: list[str]) -> None:
+    """Refuse what no file can be called, before anything asks the system for it."""
+    if any("\0" in word for word in words):
+        raise errors.UsageError("an argument holds a NUL byte, which no file name has", hint="Name another file.")
 
 
 def status_of(error: errors.ImgkitError) -> int:

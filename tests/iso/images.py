@@ -163,6 +163,11 @@ def open_tree(image: Path | bytes) -> IsoTree:
     return IsoTree(IsoVolume.open(Overlay(MemoryDevice(data)), "image.iso"), now=NOW)
 
 
+def whole(tree: IsoTree, path: str) -> bytes:
+    """Contents of a file of any size; `read` takes what may be a configuration file."""
+    return b"".join(tree.read_chunks(path))
+
+
 def save(tree: IsoTree, path: Path) -> Path:
     """Write what the overlay shows."""
     path.write_bytes(tree.volume.device.read_at(0, tree.volume.device.size))
