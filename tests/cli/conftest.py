@@ -11,3 +11,9 @@ from tests.support.images import private_copy
 def small(tmp_path: Path) -> Path:
     """The guide's disk in small, Debian 12 with /boot, / and /home, as a qcow2 in a folder of its own."""
     return private_copy("small-qcow2", tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _this_process_is_not_a_commands_own(monkeypatch):
+    """Have a command that runs in this process not confine it for good, and with it the tests that come after."""
+    monkeypatch.setattr("imgkit.cli.main.take_process", lambda: None)

@@ -161,8 +161,6 @@ def image(tmp_path_factory):
 @pytest.fixture
 def run(capfd, monkeypatch):
     """Run the command in this process; status and what it said."""
-    # The process is not the command's own here: it may not be confined for good.
-    monkeypatch.setattr("imgkit.cli.main.take_process", lambda: None)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
 
     def command(*words):
