@@ -53,10 +53,12 @@ DISK = "s3://images/in/small-qcow2.qcow2"
 
 def test_a_large_iso_is_copied_in_the_store_and_little_travels(store, tmp_path):
     source = private_copy("iso-debian-400", store.folder)
-    done = run(store, *ENABLE, f"s3://images/{source.name}", "-o", "s3://images/out/large.iso")
-    assert done.status == 0, done.stderr
+    # Another default would take a look through the initial RAM disks, which are read as a whole.
+    keep = (*ENABLE, "--default", "keep")
+    done = run(store, *keep, f"s3://images/{source.name}", "-o", "s3://images/out/large.iso")
+    assert done.status in (0, 15), done.stderr
     assert "written to s3://images/out/large.iso\n" in done.stderr
-    assert sha256(store.folder / "out" / "large.iso") == locally(tmp_path, source, *ENABLE)
+    assert sha256(store.folder / "out" / "large.iso") == locally(tmp_path, source, *keep)
     assert store.moved <= 20 * MIB
     copies = [request for request in store.requests if request.kind == "UploadPartCopy"]
     assert all("x-amz-copy-source-if-match" in request.headers for request in copies)
