@@ -10,6 +10,7 @@ The language: https://pubs.opengroup.org/onlinepubs/9699919799/utilities/V3_chap
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -98,7 +99,7 @@ def _value(assignment: Assignment, variables: dict[str, Variable]) -> tuple[str,
         is_certain &= variable.is_certain if variable else bool(cell.text or cell.variable)
         size += len(parts[-1])
         if size > _MAX_VALUE:
-            raise ConfigError(f"the value of {assignment.name} grows beyond all measure", line=assignment.line)
+            raise ConfigError(f"the value of {assignment.name} grows too large", line=assignment.line)
     return "".join(parts), is_certain
 
 
@@ -128,7 +129,7 @@ class _Reader:
             at = operator.end()
             if operator[0].startswith(("<", ">")):
                 if operator[0].startswith("<<"):
-                    self.fail("a here-document is not understood", operator.start())
+                    self.fail("here-documents are not supported", operator.start())
                 continue
             if operator[0] == "(" and words:
                 at = self.function_parentheses(words, at)
@@ -156,7 +157,7 @@ class _Reader:
         """Offset behind the `()` of a function definition."""
         close = skip_blanks(self.text, at)
         if len(words) != 1 or not _NAME.fullmatch(words[0].raw) or not self.text.startswith(")", close):
-            self.fail("parentheses are not understood here", at - 1)
+            self.fail("parentheses are not supported here", at - 1)
         return close + 1
 
     def command(self, words: list[Word], *, is_certain: bool) -> Iterator[Assignment]:
@@ -165,14 +166,17 @@ class _Reader:
             raise ConfigError(
                 f"blanks around the '=' of {words[0].raw}: the shell takes this for a command",
                 line=line_number(self.text, words[0].start),
-                hint="Take the blanks out.",
+                hint="Remove the blanks.",
             )
         if words and words[0].raw in _DECLARATIONS:
             words = [word for word in words[1:] if _ASSIGNMENT.match(word.raw)]
-        if self.subshells or not all(_ASSIGNMENT.match(word.raw) for word in words):
+        leading = list(itertools.takewhile(lambda word: _ASSIGNMENT.match(word.raw), words))
+        command = words[len(leading) :]
+        # `A=1 $B` runs the command that B names, or assigns where B is empty.
+        if self.subshells or not all(map(_may_vanish, command)):
             return
-        for word in words:
-            yield self.assignment(word, is_certain=is_certain and not self.depth)
+        for word in leading:
+            yield self.assignment(word, is_certain=is_certain and not self.depth and not command)
 
     def assignment(self, word: Word, *, is_certain: bool) -> Assignment:
         match = _ASSIGNMENT.match(word.raw)
@@ -190,6 +194,11 @@ class _Reader:
 
     def fail(self, message: str, at: int) -> NoReturn:
         raise ConfigError(message, line=line_number(self.text, at), hint="Write plain NAME=value lines.")
+
+
+def _may_vanish(word: Word) -> bool:
+    """Whether an expansion may leave nothing of a word."""
+    return bool(word.cells) and all(not cell.text and cell.quote is Quote.BARE for cell in word.cells)
 
 
 # -- edits ------------------------------------------------------------------------------------------------------------

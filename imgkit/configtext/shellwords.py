@@ -113,7 +113,9 @@ def _read_double(text: str, start: int, cells: list[Cell]) -> int:
 def _read_expansion(text: str, start: int, quote: Quote, cells: list[Cell]) -> int:
     """Add the cell of the `$...` or backquoted command at `start`; the offset behind it."""
     if variable := _VARIABLE.match(text, start):
-        cells.append(Cell(start, variable.end(), quote, variable=variable[1] or variable[2]))
+        # The name may go on behind a line that is continued.
+        goes_on = text.startswith("\\\n", variable.end()) and text[start + 1] != "{"
+        cells.append(Cell(start, variable.end(), quote, variable="" if goes_on else variable[1] or variable[2]))
         return variable.end()
     if text.startswith(("$(", "${", "`"), start):
         stop = _skip_expansion(text, start, 0)
@@ -122,7 +124,7 @@ def _read_expansion(text: str, start: int, quote: Quote, cells: list[Cell]) -> i
     if (special := _SPECIAL.match(text, start)) and (special.end() > start + 1 or quote is Quote.BARE):
         cells.append(Cell(start, special.end(), quote))
         return special.end()
-    cells.append(Cell(start, start + 1, quote, "$"))
+    cells.append(Cell(start, start + 1, quote, "" if text.startswith("\\\n", start + 1) else "$"))
     return start + 1
 
 

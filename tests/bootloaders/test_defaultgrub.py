@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from imgkit.bootloaders.grub2 import defaults as defaultgrub
+from imgkit.configtext import shellvars
 from imgkit.configtext.serial import SerialConsole
 from imgkit.configtext.text import decode, encode
 from imgkit.errors import ConfigError
@@ -100,7 +101,7 @@ def test_only_debians_generator_reads_drop_ins():
         ("fi\n", "closes nothing"),
         ("A=$(echo\n", "not closed"),
         ('GRUB_CMDLINE_LINUX="a; reboot"\n', "GRUB_CMDLINE_LINUX: ';' would end the kernel's command line"),
-        ("A=x\n" + "A=$A$A\n" * 40, "beyond all measure"),
+        ("A=x\n" + "A=$A$A\n" * 40, "grows too large"),
     ],
 )
 def test_what_is_not_understood_is_refused(text, message):
@@ -157,3 +158,20 @@ def test_line_ends_that_are_mixed_stay_so_and_twice_is_once(text):
     assert enabled(once) == once
     assert "GRUB_TIMEOUT=5\n" in once
     assert once.startswith(text.partition("GRUB")[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "certain"),
+    [("A=1\n", True), ("A=1 $B\n", False), ("A=1 $(true) $B\n", False), ('A=1 "$B"\n', None), ("A=1 ''\n", None)],
+)
+def test_an_assignment_before_words_that_may_expand_to_nothing_is_not_certain(text, certain, tmp_path):
+    variable = shellvars.evaluate([text]).get("A")
+    assert (variable.is_certain if variable else None) is certain
+    assert sourced(tmp_path, [f"{text}\n:\n"])["A"] == (variable.text if variable else "")
+
+
+@pytest.mark.parametrize("value", ["$\\\nB", '"$\\\nB"', "$X\\\nY", '"$X\\\nY"'])
+def test_a_name_that_goes_on_behind_a_continued_line_is_not_certain(value, tmp_path):
+    text = f"B=b\nXY=b\nA={value}\n"
+    assert not shellvars.evaluate([text])["A"].is_certain
+    assert sourced(tmp_path, [text])["A"] == "b", "as the shell reads it"
