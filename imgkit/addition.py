@@ -43,7 +43,7 @@ def add(sources: Sequence[Path], at: str, *, replace: bool = False) -> Callable[
             changes += _added(tree, source, f"{at.rstrip('/')}/{name}" if into else at, replace=replace)
         if sum(len(change.after or b"") for change in changes) > _LARGEST:
             raise UnsupportedError(
-                "more than 1 GiB to be added at once",
+                "more than 1 GiB to add at once",
                 hint="Add less at a time, or use `xorriso -dev ISO -map FILE PATH`.",
             )
         return changes

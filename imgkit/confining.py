@@ -109,7 +109,7 @@ def _is_possible(confinement: Confinement | None, image: Image, engine: str) -> 
     elif not isinstance(image.host, HostFile | Result):
         why = "it is read over the network"
     elif threading.active_count() > 1:
-        why = "this process does other things as well"
+        why = "this process has other threads or work"
     missing = walls().missing()
     if confinement.required and (why or missing):
         raise EngineError(

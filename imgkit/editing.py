@@ -195,7 +195,7 @@ def without_system(image: Image, error: NoRootError) -> NoRootError | Unclassifi
     if image.path.name.lower().endswith(".iso"):
         return UnclassifiedImageError(
             f"{image.path}: not an ISO, and no installed system found{what}",
-            hint=found.hint if found and found.hint else "Get the image again; `file` may tell what this is.",
+            hint=found.hint if found and found.hint else "Download the image again; `file` may identify it.",
         )
     return NoRootError(f"{error.message}{what}", hint=hint)
 
@@ -275,7 +275,7 @@ def _check_wanted(source: ImageSource, destination: Destination | None, undo: Pa
         return
     check_destination(source.path, destination)
     if undo is not None and isinstance(destination, Stream):
-        raise UsageError("an undo file needs an image to undo", hint="Omit --undo, or write to a file.")
+        raise UsageError("an undo file needs an image file", hint="Omit --undo, or write to a file.")
 
 
 def _delivery(
@@ -309,7 +309,7 @@ def _check_chain(image: Image, destination: Destination) -> None:
         target = destination.path.resolve().parent if isinstance(destination, NewFile) else destination.url
         if target != image.host.path.parent:
             raise UnsupportedError(
-                f"{image.path}: has a backing file, which a copy in {target} would not find",
-                hint="Write the copy into the image's own folder, or make one file of the chain first: "
+                f"{image.path}: has a backing file that a copy in {target} would not find",
+                hint="Write the copy into the image's own folder, or merge the chain into one file first: "
                 "`qemu-img convert -O qcow2 IMAGE NEW`.",
             )

@@ -44,7 +44,7 @@ def extract(tree: Tree, path: str, folder: Path) -> Extracted:
     what reading raises; the folder is then not there.
     """
     if exists(folder):
-        raise OutputError(f"{folder}: exists", hint="Name a folder that is not there yet.")
+        raise OutputError(f"{folder}: exists", hint="Name a directory that does not exist yet.")
     done = Extracted()
     work = folder.with_name(f".{folder.name}.imgkit-new-{secrets.token_hex(8)}")
     try:

@@ -147,7 +147,7 @@ def verify(
 
     words = [str(each) for each in Firmware]
     if firmware not in words:
-        raise UsageError(f"no firmware is called {firmware!r}", hint=f"Choose one of {', '.join(words)}.")
+        raise UsageError(f"unknown firmware: {firmware!r}", hint=f"Choose one of {', '.join(words)}.")
     test = BootTest(Firmware(firmware), usb, memory, timeout, expect, login)
     return boot(as_source(source), test, on_output=on_output, log=log)
 

@@ -202,7 +202,7 @@ def test_what_cannot_be_opened_or_undone_is_told(disk, tmp_path):
         imgkit.undo(disk, tmp_path / "undo")
     with pytest.raises(imgkit.UnsupportedError, match="nothing is edited there"):
         imgkit.undo("https://localhost/a.img", tmp_path / "undo")
-    with pytest.raises(imgkit.UsageError, match="no firmware is called 'efi'"):
+    with pytest.raises(imgkit.UsageError, match="unknown firmware: 'efi'"):
         imgkit.verify(disk, firmware="efi")
     empty = make_file_system(tmp_path / "empty.img", Part("ext4", {"/x": b""}))
     with imgkit.open(empty) as image, pytest.raises(imgkit.GuestError):

@@ -40,7 +40,7 @@ def cluster(address: str) -> Iterator[Executor]:
         from distributed import Client  # noqa: PLC0415  an extra, and slow to import
     except ImportError as error:
         raise UsageError(
-            "a scheduler needs the package `distributed`", hint="pip install 'imgkit-vm[distributed]'"
+            "--scheduler needs the Python package `distributed`", hint="pip install 'imgkit-vm[distributed]'"
         ) from error
     try:
         client: Any = Client(address, timeout=_TIMEOUT, set_as_default=False)
@@ -90,7 +90,7 @@ def _check(threads: dict[str, int], address: str) -> None:
     for worker, number in threads.items():
         if number != 1:
             raise EngineError(
-                f"Dask worker {worker} has {number} threads; libext2fs is for one",
+                f"Dask worker {worker} has {number} threads; libext2fs is not thread-safe",
                 hint="Start it with --nthreads 1, and several of them with --nworkers.",
             )
 
@@ -100,7 +100,7 @@ def _check_versions(client: Any) -> None:
         found: dict[str, tuple[str, str]] = client.run(eval, _VERSIONS)
     except (ImportError, AttributeError) as error:
         raise EngineError(
-            f"the Dask workers have not this imgkit ({error})", hint=f"pip install imgkit-vm=={__version__} there."
+            f"the Dask workers cannot import this imgkit ({error})", hint=f"pip install imgkit-vm=={__version__} there."
         ) from error
     ours = __version__, ".".join(platform.python_version_tuple()[:2])
     for worker, (theirs, python) in found.items():

@@ -77,7 +77,9 @@ def take_away(output: Address, source: Address, plan: PatchPlan, undo: Path) -> 
     if _identity(output) is not None:
         unheard = isinstance(output, Url) and _noted(undo) is None
         if unheard or not was_written(output, source, plan, undo):
-            raise StaleImageError(f"{output}: is not what the batch wrote", hint="Remove it yourself, if you wish.")
+            raise StaleImageError(
+                f"{output}: is not what the batch wrote", hint="Remove it by hand if it is not needed."
+            )
         if isinstance(output, Url):
             open_place(output).remove()
         else:

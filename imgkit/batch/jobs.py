@@ -58,9 +58,7 @@ def find_jobs(plan: Plan) -> list[Job]:
         try:
             str(address).encode()
         except UnicodeEncodeError as error:
-            raise UsageError(
-                f"{address}: has a name that is not UTF-8, as a ledger's have to be", hint="Rename it."
-            ) from error
+            raise UsageError(f"{address}: the name is not UTF-8, which a ledger requires", hint="Rename it.") from error
     jobs = [
         Job(address, _output(plan, address), plan.operation, _selector(plan, address), plan.sha256)
         for address in inputs
@@ -77,7 +75,7 @@ def _inputs(plan: Plan) -> Iterator[Address]:
             lines = plan.list_file.read_text().splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(
-                f"{plan.list_file}: cannot be read ({error})", hint="It names one image a line."
+                f"{plan.list_file}: cannot be read ({error})", hint="It has to name one image per line."
             ) from error
         names = (line.strip() for line in lines)
         yield from (places.resolved(name, plan.list_file.parent) for name in names if name and not name.startswith("#"))
@@ -95,7 +93,7 @@ def _output(plan: Plan, address: Address) -> Address | None:
     if "{sha256}" in plan.output:
         if isinstance(address, Url):
             raise UsageError(
-                f"{address}: all of it would have to be fetched for {{sha256}}", hint="Use {stem} or {name}."
+                f"{address}: {{sha256}} would need a download of the whole image", hint="Use {stem} or {name}."
             )
         parts["{sha256}"] = sha256_of(address)
     # At once: a name may hold what looks like a variable.
@@ -136,14 +134,14 @@ def _check_outputs(jobs: list[Job]) -> None:
             continue
         if places.identity(job.output) in sources:
             raise UsageError(
-                f"{job.output}: the result of {job.input} would replace an input",
-                hint="Write to another folder, or say in-place = true.",
+                f"{job.output}: the result of {job.input} would overwrite an input",
+                hint="Write to another directory, or set in-place = true.",
             )
         name = str(job.output)
         if name in seen:
             raise UsageError(
-                f"{name}: would be the result of both {seen[name]} and {job.input}",
-                hint="Tell them apart in the template, for example with {sha256} or {name}.",
+                f"{name}: is the output of both {seen[name]} and {job.input}",
+                hint="Make the names differ in the template, for example with {sha256} or {name}.",
             )
         if isinstance(job.output, Url):
             open_place(job.output)

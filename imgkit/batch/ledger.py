@@ -83,7 +83,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one image. `sha256` is the result's if it was asked for, `seconds` the time it took.
+    """What came of one image. `sha256` is the result's if requested, `seconds` the time it took.
 
     `error` names the class of an error.
 
@@ -261,13 +261,13 @@ def open_ledger(folder: Path, *, create: bool = False, alone: bool = True) -> It
     """
     path = folder / "ledger.sqlite"
     if not create and not path.exists():
-        raise UsageError(f"{folder}: holds no ledger", hint="Start the batch first: `imgkit batch run PLAN`.")
+        raise UsageError(f"{folder}: contains no ledger", hint="Start the batch first: `imgkit batch run PLAN`.")
     try:
         (folder / "undo").mkdir(parents=True, exist_ok=True)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise OutputError(
-            f"{folder}: cannot be made ({error.strerror})", hint="Keep the plan in a folder of yours."
+            f"{folder}: cannot be made ({error.strerror})", hint="Keep the plan in a directory that you can write to."
         ) from error
     try:
         if alone:
@@ -292,8 +292,8 @@ def _lock(descriptor: int, folder: Path) -> None:
         except BlockingIOError as error:
             if time.monotonic() > until:
                 raise InUseError(
-                    f"{folder}: another process runs this batch",
-                    hint="Wait for it, or look with `imgkit batch status PLAN`.",
+                    f"{folder}: another process is running this batch",
+                    hint="Wait for it to finish, or watch it with `imgkit batch status PLAN`.",
                 ) from error
             time.sleep(_LOCK_WAIT / 20)
         else:
@@ -329,11 +329,11 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         return
     (tables,) = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if tables and application != _APPLICATION:
-        raise UnsupportedError(f"{path}: is another program's database", hint="Name the plan differently.")
+        raise UnsupportedError(f"{path}: is another program's database", hint="Give the plan another name.")
     if tables:
         raise UnsupportedError(
             f"{path}: is a ledger of version {version}, this imgkit knows version {VERSION}",
-            hint="Finish the batch with the imgkit that began it, or move its folder away to begin anew.",
+            hint="Finish the batch with the imgkit that started it, or move its directory away to start over.",
         )
     # One transaction: a kill leaves an empty database or a whole one.
     database.executescript(
@@ -353,5 +353,5 @@ def _no_ledger(path: Path, error: Exception) -> FormatError:
         structure="SQLite database",
         offset=0,
         path=str(path),
-        hint="Move the folder away to begin anew; enabled images stay enabled.",
+        hint="Move the directory away to start over; enabled images stay enabled.",
     )

@@ -32,7 +32,7 @@ def find(pattern: str, folder: Path) -> list[Address]:
     if isinstance(address, Url):
         elsewhere = _find_elsewhere(address)
         if not elsewhere:
-            raise UsageError(f"{address}: matches no file", hint="Look at what there is; `**` matches folders too.")
+            raise UsageError(f"{address}: matches no file", hint="Check the pattern; `**` matches directories too.")
         return elsewhere
     if glob.has_magic(str(address)) and not (folder / address).exists():
         names = sorted(glob.glob(str(address), root_dir=folder, recursive=True))  # noqa: PTH207  may be absolute

@@ -116,7 +116,7 @@ def read_plan(path: Path) -> Plan:
             hint='Correct that line; a string is in quotes, as in output = "serial/{name}".',
         ) from error
     if nul := next((line for word in _words(document) for line in word.split("\n") if "\0" in line), None):
-        raise ConfigError(f"{nul!r} has a NUL byte, which no name has", path=str(path))
+        raise ConfigError(f"{nul!r} contains a NUL byte", path=str(path))
     return _Reader(path, text).plan(document)
 
 
@@ -138,7 +138,7 @@ def check_template(template: str) -> str:
     wrong = set(re.findall(r"\{[^{}]*\}|[{}]", template)) - {"{stem}", "{suffix}", "{name}", "{sha256}"}
     if wrong:
         hint = "It knows {stem}, {suffix}, {name} and {sha256}."
-        raise UsageError(f"the template has {min(wrong)}, which stands for nothing", hint=hint)
+        raise UsageError(f"the template has an unknown placeholder, {min(wrong)}", hint=hint)
     return template
 
 
@@ -152,7 +152,7 @@ class _Reader:
     def plan(self, document: dict[str, Any]) -> Plan:
         self._check(document, _TOP)
         if "inputs" not in document and "list" not in document:
-            raise self._error("no inputs", "", hint='Name images: inputs = ["isos/*.iso"].')
+            raise self._error("no inputs", "", hint='List the images: inputs = ["isos/*.iso"].')
         if ("output" in document) == document.get("in-place", False):
             raise self._error(
                 "give exactly one of output and in-place",
@@ -176,7 +176,7 @@ class _Reader:
         kind = table.get("kind")
         if not isinstance(kind, str) or kind not in _OPERATIONS:
             hint = f"Choose one of: {', '.join(_OPERATIONS)}."
-            raise self._error(f"no operation is called {kind!r}", "kind", "operation", hint=hint)
+            raise self._error(f"unknown operation: {kind!r}", "kind", "operation", hint=hint)
         settings = {key: value for key, value in table.items() if key != "kind"}
         self._check(settings, _OPERATIONS[kind], "operation")
         try:
@@ -211,7 +211,7 @@ class _Reader:
             words = [str(choice) for choice in kind]
             if key in table and table[key] not in words:
                 hint = f"Choose one of {', '.join(words)}."
-                raise self._error(f"no {key} is called {table[key]!r}", key, "select", number, hint=hint)
+                raise self._error(f"unknown {key}: {table[key]!r}", key, "select", number, hint=hint)
         return Selector(
             match=table["match"],
             engine=EngineChoice(table.get("engine", "auto")),
@@ -230,7 +230,7 @@ class _Reader:
         for key, value in table.items():
             if key not in known:
                 raise self._error(
-                    f"unknown key {key!r}", key, name, number, hint=f"Known here: {', '.join(sorted(known))}."
+                    f"unknown key {key!r}", key, name, number, hint=f"Known keys: {', '.join(sorted(known))}."
                 )
             if _kind(value) != known[key] and not (value == [] and known[key].startswith("list")):
                 raise self._error(f"{key} is a {_kind(value)}, not a {known[key]}", key, name, number)

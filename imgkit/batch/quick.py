@@ -90,7 +90,7 @@ def plan_of(batch: Path) -> Path:
         return batch
     plan = batch / _PLAN
     if not plan.exists():
-        raise UsageError(f"{batch}: holds no batch", hint="Name a plan file, or the folder of a ledger.")
+        raise UsageError(f"{batch}: contains no batch", hint="Name a plan file, or the folder of a ledger.")
     return plan.resolve()
 
 

@@ -250,7 +250,7 @@ def _body(image: Image, shown: list[tuple[FileChange, int | None]], number: int 
         listed = [part for entry in entries for part in (entry, ", ")][:-1]
         yield element("p", "Changed: ", *listed, class_="changed")
         if any(each is None for _, each in shown):
-            yield element("p", "Diffs for which there was no room are in the ledger.", class_="notice")
+            yield element("p", "Diffs that were left out for size are in the ledger.", class_="notice")
     facts = [
         ("Input", element("code", image.input)),
         ("Output", element("code", image.output) if image.output else ""),

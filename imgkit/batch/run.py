@@ -228,8 +228,8 @@ def _make_folders(remaining: Mapping[int, Job]) -> None:
 
 def _killer(task: Task) -> EngineError:
     return EngineError(
-        f"{task.job.input}: the worker process died {_TRIES} times while it had this image in work",
-        hint="Often memory ran out: look at `dmesg`, and run fewer at a time with --jobs 1.",
+        f"{task.job.input}: the worker process died {_TRIES} times while processing this image",
+        hint="The usual cause is a lack of memory: see `dmesg`, and run fewer jobs at a time with --jobs 1.",
     )
 
 

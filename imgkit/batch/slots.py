@@ -86,10 +86,10 @@ def _folder() -> Path:
         status = folder.lstat()
     except OSError as error:
         raise OutputError(
-            f"{folder}: cannot be made ({error.strerror})", hint="Set TMPDIR to a folder of yours."
+            f"{folder}: cannot be made ({error.strerror})", hint="Set TMPDIR to a directory that you own."
         ) from error
     if status.st_uid != os.getuid():
-        raise OutputError(f"{folder}: is somebody else's", hint="Set TMPDIR to a folder of yours.")
+        raise OutputError(f"{folder}: belongs to another user", hint="Set TMPDIR to a directory that you own.")
     return folder
 
 

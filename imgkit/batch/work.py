@@ -220,7 +220,7 @@ def failure(error: BaseException, seconds: float = 0.0) -> Outcome:
     hint = (
         (error.hint or "")
         if isinstance(error, ImgkitError)
-        else "Look at the log of the worker; if it is a fault of imgkit, please report it."
+        else "See the worker's log; if this is a bug in imgkit, please report it."
     )
     return Outcome(State.FAILED, error=type(error).__name__, message=str(error), hint=hint, seconds=seconds)
 

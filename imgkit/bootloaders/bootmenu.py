@@ -28,7 +28,7 @@ DEFAULT_TIMEOUT = 10
 class Behaviour(StrEnum):
     """What a choice does, as the end of a sentence about it."""
 
-    NO_LINUX = "starts no Linux"
+    NO_LINUX = "does not boot Linux"
     UNATTENDED = "may install without asking"
     RESCUE = "starts a rescue system"
     CHECK = "only checks the medium"

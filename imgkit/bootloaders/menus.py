@@ -94,12 +94,12 @@ def announce(edits: TreeEdits, before: Sequence[BootMenu], after: Sequence[BootM
             continue
         if _title(menu.default) != _title(was.default):
             why = "the same installer in text" if default == DefaultEntry.TEXT else "as asked"
-            change = f"now boots {_title(menu.default)} by itself, before {_title(was.default)}"
+            change = f"now boots {_title(menu.default)} by default, instead of {_title(was.default)}"
             edits.announce(f"{menu.file}: {change} ({why})")
         if menu.seconds != was.seconds:
-            edits.announce(f"{menu.file}: now {_waits(menu.seconds)}, before it {_waits(was.seconds)}")
+            edits.announce(f"{menu.file}: now {_waits(menu.seconds)} (before: {_waits(was.seconds)})")
         if default not in tuple(DefaultEntry) and menu.choices and menu.titled(default) is None:
-            edits.announce(f"{menu.file}: has no entry {default!r}, its default stays {_title(menu.default)}")
+            edits.announce(f"{menu.file}: has no entry {default!r}; its default is still {_title(menu.default)}")
 
 
 def _title(choice: Choice | None) -> str:
@@ -107,4 +107,4 @@ def _title(choice: Choice | None) -> str:
 
 
 def _waits(seconds: float | None) -> str:
-    return "waits for a key without end" if seconds is None else f"boots after {seconds:g} s"
+    return "waits for a key, with no timeout" if seconds is None else f"boots after {seconds:g} s"

@@ -97,7 +97,7 @@ def status(
         bool | None,
         typer.Option(
             "--follow/--once",
-            help="Go on until the run ends, or look once. [default: follow on a terminal]",
+            help="Follow the run until it ends, or show the status once. [default: follow on a terminal]",
             show_default=False,
         ),
     ] = None,

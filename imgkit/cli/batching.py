@@ -75,22 +75,24 @@ def make_workers(
     *,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", min=1, metavar="N", help="Worker processes. [default: one a processor]"),
+        typer.Option("-j", "--jobs", min=1, metavar="N", help="Worker processes. [default: one per CPU]"),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Let the workers of a Dask scheduler do it: tcp://HOST:8786.")
+        str | None, typer.Option(metavar="ADDRESS", help="Run on the workers of a Dask scheduler: tcp://HOST:8786.")
     ] = None,
     trust_images: Annotated[
         bool,
         typer.Option(
             "--trust-images",
-            help="Let images share an appliance, which is faster. A hostile image could then reach the others in it.",
+            help="Let images share an appliance or a kernel: faster, but a malicious image can then reach others.",
         ),
     ] = False,
 ) -> Workers:
     """The workers that the options describe."""
     if jobs and scheduler:
-        raise UsageError("--jobs and --scheduler exclude each other", hint="A cluster has the workers that it has.")
+        raise UsageError(
+            "--jobs and --scheduler are mutually exclusive", hint="The number of workers is the cluster's."
+        )
     return Workers(jobs or len(os.sched_getaffinity(0)), scheduler, trust_images)
 
 
@@ -124,7 +126,7 @@ def go_on(ledger: Ledger, wanted: Sequence[Job], workers: Workers, *, as_json: b
             )
         interrupted = stopping()
     if otherwise and not as_json:
-        note(f"images that boot otherwise than before: {otherwise:,}; `imgkit batch report {ledger.folder}` lists how")
+        note(f"images whose boot default or timeout changed: {otherwise:,}; see `imgkit batch report {ledger.folder}`")
     end("batch-run", ledger.counts(), ledger.failed(), as_json=as_json, is_run=True, interrupted=interrupted)
 
 
@@ -230,7 +232,7 @@ def first_interrupt_noted() -> Iterator[Callable[[], bool]]:
         nonlocal noted
         noted = True
         signal.signal(signal.SIGINT, before)
-        note("finishing the images in work; Ctrl-C again stops at once")
+        note("finishing the images in progress; press Ctrl-C again to stop at once")
 
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, take)

@@ -90,7 +90,7 @@ def enable(
 @composed(where=make_where, workers=make_workers)
 def write(
     images: _Inputs,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The file inside of each image.", show_default=False)],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The file inside each image.", show_default=False)],
     *,
     where: Where,
     workers: Workers,
@@ -115,7 +115,7 @@ def add(
         typer.Option("--file", metavar="HOSTFILE", readable=False, help="A file or directory to add. Repeatable."),
     ],
     at: Annotated[str, typer.Option(metavar="AT", help="Where they go in the ISOs.")] = "/",
-    replace: Annotated[bool, typer.Option("--replace", help="Give files that exist new contents.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace existing files.")] = False,
     where: Where,
     workers: Workers,
     as_json: AsJson = False,

@@ -49,7 +49,7 @@ def report(
     from imgkit.storage.output import NewFile, write_new_file
 
     if as_json and output == _STREAM:
-        raise UsageError("--json and -o - both want standard output", hint="Write the page to a file.")
+        raise UsageError("--json and -o - both write to standard output", hint="Write the page to a file.")
     with open_ledger(ledger or ledger_folder(plan), alone=False) as opened:
         made = make_report(opened)
     page = render(made, clock() // 1_000_000_000).encode()

@@ -44,8 +44,8 @@ def report_bug(error: Exception, status: int, *, as_json: bool) -> None:
     where = _frames(error.__traceback__)
     versions = f"imgkit {__version__}, Python {platform.python_version()}, {platform.platform()}"
     hint = (
-        "Please report it, with these lines and the image if it may be shown. An edit in place that had begun is "
-        "finished by `imgkit recover IMAGE`; every other image is as it was."
+        "Please report it, with these lines and the image if you can share it. If an edit in place had started, "
+        "`imgkit recover IMAGE` finishes it; all other images are unchanged."
     )
     if as_json:
         content = {"error": "Bug", "status": status, "message": what, "hint": hint}

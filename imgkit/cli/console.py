@@ -68,21 +68,21 @@ def make_options(
         typer.Option(
             min=0,
             metavar="SECONDS",
-            help="Boot menu timeout. [default: unchanged; 10 for an ISO's installer that would wait without end]",
+            help="Boot menu timeout. [default: unchanged; 10 for an ISO's installer whose menu has no timeout]",
         ),
     ] = None,
     default: Annotated[
         str,
         typer.Option(
             metavar="keep|text|TITLE",
-            help="What an ISO boots by itself: what it did (keep), the same but graphical installers in text (text), or"
-            " the menu entry of this title, with those of its submenus: 'A>B'.",
+            help="What an ISO boots by default: the same as before (keep); the same, but graphical installers in text"
+            " mode (text); or the menu entry with this title, as 'SUBMENU>ENTRY' if it is in a submenu.",
         ),
     ] = "text",
     recovery: Annotated[bool, typer.Option("--recovery", help="Change the recovery entries too.")] = False,
     strict: Annotated[
         bool,
-        typer.Option("--strict", help="Write nothing where the console can be enabled in part only."),
+        typer.Option("--strict", help="Write nothing if the console can only be enabled in part."),
     ] = False,
 ) -> EnableOptions:
     """What else is wanted."""
@@ -102,10 +102,10 @@ def enable(
 ) -> None:
     """Give the system in an image a serial console: boot menu, kernel and login prompt, now and after updates.
 
-    An ISO boots by itself what it booted before: the local disk, a live system, an unattended installation. Two things
-    may change, and are reported: a graphical installer that asks becomes the same installer in text, and a menu without
-    a timeout starts an installer that asks after 10 seconds. `--default keep` changes neither. What is installed keeps
-    the console.
+    An ISO still boots by default what it booted before: the local disk, a live system, an unattended installation. Two
+    things may change, and are reported: a graphical installer that asks questions is replaced by its text variant, and
+    a menu without a timeout starts such an installer after 10 seconds. `--default keep` declines both. The installed
+    system keeps the console.
 
     `console status` of the result decides what is reported: enabled (exit status 0), or enabled in part (15), with what
     is missing and how to fix it. Where nothing can be enabled, nothing is written.

@@ -35,7 +35,7 @@ def deliver(
 def delivering(source: ImageSource, delivery: Delivery, *, as_json: bool) -> Iterator[Progress]:
     """The progress bar of an edit, for a long copy. Raises UsageError for two things on standard output."""
     if as_json and isinstance(delivery.destination, Stream):
-        raise UsageError("--json and -o - both want standard output", hint="Write the image to a file.")
+        raise UsageError("--json and -o - both write to standard output", hint="Write the image to a file.")
     with progress_bar(f"writing {delivery.target or source.path}") as progress:
         yield progress
 

@@ -20,7 +20,7 @@ def edit_bytes(before: bytes, path: str) -> bytes:
     try:
         command = shlex.split(editor)
     except ValueError as error:
-        raise UsageError(f"editor {editor!r} is not a command line ({error})", hint=_SET_EDITOR) from error
+        raise UsageError(f"the editor command {editor!r} cannot be parsed ({error})", hint=_SET_EDITOR) from error
     if not command or not shutil.which(command[0]):  # exec's own answer depends on which folders of PATH may be read
         raise UsageError(f"editor {editor!r} cannot be started (no such command)", hint=_SET_EDITOR)
     with tempfile.TemporaryDirectory(prefix="imgkit-") as folder:
@@ -31,5 +31,5 @@ def edit_bytes(before: bytes, path: str) -> bytes:
         except OSError as error:
             raise UsageError(f"editor {editor!r} cannot be started ({error.strerror})", hint=_SET_EDITOR) from error
         if status:
-            raise UsageError(f"editor {editor!r} ended with status {status}; nothing was changed")
+            raise UsageError(f"the editor {editor!r} exited with status {status}; nothing was changed")
         return copy.read_bytes()

@@ -24,7 +24,9 @@ def ls(
     source: ImageSource,
     path: InTree = "/",
     *,
-    long: Annotated[bool, typer.Option("-l", "--long", help="Show type, mode, owner, size and time.")] = False,
+    long: Annotated[
+        bool, typer.Option("-l", "--long", help="Show type, mode, owner, size and modification time.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List a directory, or one file, of the system in an image or of an ISO.
@@ -78,7 +80,7 @@ def cat(
         is_shown = sys.stdout.isatty() and not raw
         for chunk in guest.tree.read_chunks(path):
             if b"\0" in chunk and is_shown:
-                raise UsageError(f"{path} is binary, which no terminal can show", hint="Redirect it: > FILE.")
+                raise UsageError(f"{path} is binary, and standard output is a terminal", hint="Redirect it: > FILE.")
             emit(visible_bytes(chunk) if is_shown else chunk)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def inspect(
     source: ImageSource,
     *,
-    with_map: Annotated[bool, typer.Option("--map", help="Draw what lies where in it, to scale.")] = False,
+    with_map: Annotated[bool, typer.Option("--map", help="Draw a map of the image, to scale.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what an image is: format, partitions, file systems, system, boot loaders, console.
@@ -102,10 +102,10 @@ def _volume(volume: GuestVolume, point: str, found: Inspection, width: int) -> s
 def _system(found: Inspection) -> Iterator[str]:
     assert found.system is not None
     facts, console = found.system.facts, found.system.console
-    name = facts.name or facts.distribution or "a system without os-release"
+    name = facts.name or facts.distribution or "a system without an os-release file"
     yield f"  system: {name}, {facts.arch or 'architecture not known'}, {facts.init} ({found.system.engine} engine)"
     loaders = ", ".join(f"{file.loader} {file.path}" for file in facts.boot_files)
-    yield f"  boot: {loaders or 'no boot loader known here'}"
+    yield f"  boot: {loaders or 'no known boot loader'}"
     yield from _console(console)
 
 
@@ -135,5 +135,5 @@ def _iso_lines(found: IsoInspection) -> Iterator[str]:
         installer = found.installer
         yield f"  installer: {installer.name or installer.family} ({installer.family}), {installer.arch}"
     menus = ", ".join(f"{menu.loader} {menu.path}" for menu in found.menus)
-    yield f"  boot menus: {menus or 'none known here'}"
+    yield f"  boot menus: {menus or 'none known'}"
     yield from _console(found.console)

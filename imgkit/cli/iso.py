@@ -15,7 +15,7 @@ from imgkit.errors import UsageError
 if TYPE_CHECKING:
     from imgkit.editing import ImageSource
 
-app = typer.Typer(no_args_is_help=True, help="Work on installer ISOs.")
+app = typer.Typer(no_args_is_help=True, help="Edit installer ISOs.")
 
 
 @composed(source=make_source, delivery=make_delivery)
@@ -27,7 +27,7 @@ def add(
     ],
     *,
     delivery: Delivery,
-    replace: Annotated[bool, typer.Option("--replace", help="Give files that exist new contents.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace existing files.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add files or whole directories to an ISO; boot images, tables and checksums follow.
@@ -46,7 +46,7 @@ def add(
     *files, at = paths
     if not files:
         raise UsageError(
-            "nothing says what to add", hint="Give files, and then where they go: imgkit iso add ISO FILE /."
+            "no files to add were given", hint="Give files, and then where they go: imgkit iso add ISO FILE /."
         )
     sources = [Path(name) for name in files]
     with_files = dataclasses.replace(source, confinement=reading(source.confinement, sources))
@@ -82,7 +82,7 @@ def rm(
 @composed(source=make_source)
 def extract(
     source: ImageSource,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder to be made, with the files in it.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Directory to create and copy the files to.")],
     path: Annotated[str, typer.Argument(metavar="[PATH]", help="What to copy.", show_default=False)] = "/",
     *,
     as_json: AsJson = False,
@@ -98,14 +98,14 @@ def extract(
     from imgkit.extraction import extract as copy
     from imgkit.units import format_size
 
-    with opened(unconfined(source, "copying files out")) as (_, contents):
+    with opened(unconfined(source, "copying files")) as (_, contents):
         done = copy(contents.tree, path, folder)
     if as_json:
         fields = {"files": done.files, "size": done.size, "skipped": done.skipped}
         print_json("iso-extract", 1, {"image": source.path, "path": path, "folder": folder, **fields})
         return
     for left_out in done.skipped:
-        note(f"{left_out} is a device or the like, and was left out")
+        note(f"{left_out} is a device or another special file, and was skipped")
     note(f"{source.path}: {done.files:,} files, {format_size(done.size)}, copied to {folder}")
 
 

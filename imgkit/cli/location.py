@@ -20,7 +20,7 @@ Location = Annotated[
     typer.Argument(metavar="LOCATION", help="A URL (http, https, ftp, nfs), directory or ISO.", show_default=False),
 ]
 Architecture = Annotated[
-    str | None, typer.Option("--arch", metavar="NAME", help="The machine, where a tree has several: amd64, aarch64.")
+    str | None, typer.Option("--arch", metavar="NAME", help="Architecture, if the tree has several: amd64, aarch64.")
 ]
 
 
@@ -74,7 +74,7 @@ def fetch(
         print_json("location-fetch", 1, {"tree": _document(tree), "files": files})
         return
     if not files.verified:
-        note("the files were not checked: the tree has no checksums of both, or they do not agree")
+        note("the files were not verified: checksums are missing or do not match")
     out(str(files.kernel))
     out(str(files.initrd))
 

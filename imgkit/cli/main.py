@@ -103,7 +103,7 @@ def exit_status(*, as_json: AsJson = False) -> None:
     meanings |= {status: (kind.__doc__ or "").splitlines()[0] for kind, status in EXIT_STATUS.items()}
     meanings |= {BUG: "a bug in imgkit, which should be reported"}
     meanings |= {128 + number: f"ended by {number.name}" for number in _ENDING}
-    meanings |= {128 + signal.SIGPIPE: "the reader of the output went away"}
+    meanings |= {128 + signal.SIGPIPE: "the reader of standard output closed it"}
     if as_json:
         statuses = [{"status": status, "meaning": meaning} for status, meaning in meanings.items()]
         print_json("exit-status", 1, {"statuses": statuses})
@@ -128,7 +128,7 @@ def main() -> None:
         _report(error)
         sys.exit(status_of(error))
     except _Stopped as stopped:
-        told = getattr(stopped, "__notes__", None) or ["nothing is half done"]
+        told = getattr(stopped, "__notes__", None) or ["no image is half edited"]
         sys.stderr.write(f"imgkit: interrupted; {'; '.join(told)}\n")
         sys.exit(128 + stopped.number)
     except Exception as error:  # noqa: BLE001 - the last net
@@ -170,7 +170,7 @@ def _open_standard_streams() -> None:
 def _check_words(words: list[str]) -> None:
     """Refuse what no file can be called, before anything asks the system for it."""
     if any("\0" in word for word in words):
-        raise errors.UsageError("an argument holds a NUL byte, which no file name has", hint="Name another file.")
+        raise errors.UsageError("an argument contains a NUL byte", hint="Name another file.")
 
 
 def status_of(error: errors.ImgkitError) -> int:

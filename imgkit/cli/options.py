@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgkit.remote import Address
     from imgkit.storage.output import Destination
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 InTree = Annotated[str, typer.Argument(metavar="PATH", help="Absolute path inside the image.", show_default=False)]
 
 _OWNED: list[bool] = []
@@ -124,10 +124,12 @@ def make_delivery(
         ),
     ] = None,
     in_place: Annotated[bool, typer.Option("--in-place", help="Edit the image itself, atomically.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Let -o replace a file that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Let -o replace an existing file.")] = False,
     undo: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", readable=False, help="Leave a file with which `imgkit undo` takes this back."),
+        typer.Option(
+            metavar="FILE", readable=False, help="Write an undo file, with which `imgkit undo` reverts the edit."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, as unified diffs; write nothing.")
@@ -138,22 +140,22 @@ def make_delivery(
     from imgkit.storage.output import InPlace, Stream, new_image
 
     if output is not None and in_place:
-        raise UsageError("-o and --in-place exclude each other", hint="Give one of the two.")
+        raise UsageError("-o and --in-place are mutually exclusive", hint="Give one of the two.")
     if dry_run:
         return Delivery(None, None, None)
     if in_place:
         return Delivery(InPlace(), undo, None)
     if output is None:
         raise UsageError(
-            "no output was named",
-            hint="Give -o OUT to write a new image, --in-place to edit this one, or --dry-run to look first.",
+            "no output was given",
+            hint="Give -o OUT to write a new image, --in-place to edit this one, or --dry-run to see the changes.",
         )
     if output == "-":
         return Delivery(Stream(1), undo, None)
     target = parse_address(output)
     if undo is not None and isinstance(target, Url):
         raise UsageError(
-            f"{target}: is not undone with a file", hint="Omit --undo: deleting the new image undoes the edit."
+            f"{target}: does not take an undo file", hint="Omit --undo: deleting the new image undoes the edit."
         )
     return Delivery(new_image(target, force=force), undo, target)
 
@@ -162,7 +164,7 @@ def choice(what: str, word: str, choices: type) -> str:
     """The word, if it is one of the choices (a StrEnum's). Raises UsageError."""
     words = [str(each) for each in choices]  # type: ignore[attr-defined]
     if word not in words:
-        raise UsageError(f"no {what} is called {word!r}", hint=f"Choose one of {', '.join(words)}.")
+        raise UsageError(f"unknown {what}: {word!r}", hint=f"Choose one of {', '.join(words)}.")
     return word
 
 

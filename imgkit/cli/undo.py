@@ -18,7 +18,8 @@ _Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The image that was
 def undo(
     image: _Image,
     undo_file: Annotated[
-        Path, typer.Argument(metavar="UNDO", readable=False, help="The file that --undo left.", show_default=False)
+        Path,
+        typer.Argument(metavar="UNDO", readable=False, help="The undo file that --undo wrote.", show_default=False),
     ],
     *,
     force: Annotated[bool, typer.Option("--force", help="Accept an image that was renamed or copied since.")] = False,
@@ -66,16 +67,16 @@ def recover(image: _Image, *, as_json: AsJson = False) -> None:
         return
     told = {
         commit.Recovery.NOTHING: "no edit was interrupted",
-        commit.Recovery.FINISHED: "the interrupted edit is finished",
-        commit.Recovery.DISCARDED: "an edit was interrupted before it changed anything; its journal is removed",
+        commit.Recovery.FINISHED: "the interrupted edit was finished",
+        commit.Recovery.DISCARDED: "an edit was interrupted before it changed anything; its journal was removed",
     }[recovery]
     note(f"{path}: {told}{f'; {strays} temporary files removed' if strays else ''}")
 
 
 def _undone(plan: PatchPlan, undo_file: Path) -> str:
     if plan.is_empty:
-        return f"nothing to undo; it is as it was before the edit, and {undo_file} can be deleted"
-    return f"undone, {len(plan.patches)} ranges put back; {undo_file} can be deleted"
+        return f"nothing to undo; the image is as it was before the edit, and {undo_file} can be deleted"
+    return f"undone, {len(plan.patches)} ranges restored; {undo_file} can be deleted"
 
 
 def _file(image: str) -> Path:

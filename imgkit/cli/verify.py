@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def make_trial(
     *,
-    uefi: Annotated[bool, typer.Option("--uefi", help="Start with UEFI; by default with a BIOS.")] = False,
+    uefi: Annotated[bool, typer.Option("--uefi", help="Boot with UEFI firmware instead of a BIOS.")] = False,
     secure_boot: Annotated[
-        bool, typer.Option("--secure-boot", help="Start with UEFI that starts only what is signed.")
+        bool, typer.Option("--secure-boot", help="Boot with UEFI firmware that enforces Secure Boot.")
     ] = False,
     usb: Annotated[
-        bool, typer.Option("--usb", help="As a USB stick; by default ISOs are CDs, disks are virtio.")
+        bool, typer.Option("--usb", help="Attach the image as a USB stick. [default: ISOs as CDs, disks as virtio]")
     ] = False,
-    memory: Annotated[int, typer.Option(min=64, metavar="MIB", help="Memory of the machine.")] = 1024,
+    memory: Annotated[int, typer.Option(min=64, metavar="MIB", help="Memory of the VM.")] = 1024,
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for the text.")] = 300,
     expect: Annotated[
         str | None,
@@ -35,7 +35,7 @@ def make_trial(
         ),
     ] = None,
     login: Annotated[
-        str | None, typer.Option(metavar="USER:PASSWORD", help="Log in, too, and have a shell answer.")
+        str | None, typer.Option(metavar="USER:PASSWORD", help="Log in as well, and run a command in the shell.")
     ] = None,
 ) -> BootTest:
     """How to boot. UsageError for words that make no sense."""
@@ -44,7 +44,7 @@ def make_trial(
 
     user, colon, password = (login or "").partition(":")
     if login is not None and not (user and colon):
-        raise UsageError("--login wants a user and a password", hint="For example: --login root:secret")
+        raise UsageError("--login takes USER:PASSWORD", hint="For example: --login root:secret")
     firmware = Firmware.SECURE_BOOT if secure_boot else Firmware.UEFI if uefi else Firmware.BIOS
     return BootTest(firmware, usb, memory, timeout, expect, (user, password) if login is not None else None)
 
@@ -55,7 +55,8 @@ def verify(
     *,
     trial: BootTest,
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", readable=False, help="Keep what comes over the line.")
+        Path | None,
+        typer.Option(metavar="FILE", readable=False, help="Write what the serial line prints to this file."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -86,7 +87,7 @@ def verify(
         print_json("verify", 1, {"image": source.path} | {name: getattr(found, name) for name in fields})
     else:
         sys.stderr.write("\n")
-        told = f"{found.expected!r} came after {found.seconds:.0f} seconds" if found.passed else found.explanation
+        told = f"{found.expected!r} appeared after {found.seconds:.0f} seconds" if found.passed else found.explanation
         note(f"{source.path}: {'the serial console works' if found.passed else 'FAILED'}: {told}")
         if found.remedy:
             note(found.remedy)

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Install, start, stop, list and rem
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The machine's name.", show_default=False)]
 Connection = Annotated[
-    str, typer.Option("--connect", metavar="URI", help="Which libvirt; your own session needs no privilege.")
+    str, typer.Option("--connect", metavar="URI", help="libvirt connection; your own session needs no privileges.")
 ]
 SESSION = "qemu:///session"
 
@@ -66,7 +66,7 @@ def start(
     from imgkit.vm.serial.attach import Attachment
 
     if console and as_json:
-        raise UsageError("--console and --json both want standard output", hint="Omit one of them.")
+        raise UsageError("--console and --json both write to standard output", hint="Omit one of them.")
     with connected(connect) as connection:
         changed = switch_on(connection, name, paused=console)
         if changed:
@@ -82,15 +82,15 @@ def start(
     if as_json:
         print_json("vm-start", 1, {"name": name, "changed": changed})
         return
-    note(f"{name}: {'started' if changed else 'runs already'}")
+    note(f"{name}: {'started' if changed else 'is already running'}")
 
 
 def stop(
     name: Name,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Turn it off at once, as by pulling the plug.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Turn it off immediately, like pulling the plug.")] = False,
     timeout: Annotated[
-        float, typer.Option(min=1, metavar="SECONDS", help="How long the guest may take to shut down.")
+        float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for the guest to shut down.")
     ] = 60,
     connect: Connection = SESSION,
     as_json: AsJson = False,
@@ -117,7 +117,7 @@ def remove(
     name: Name,
     *,
     disks: Annotated[
-        bool, typer.Option("--disks", help="Delete its disks, too, as far as they are in the folder for new ones.")
+        bool, typer.Option("--disks", help="Also delete its disks, if they are in the directory for new disks.")
     ] = False,
     connect: Connection = SESSION,
     as_json: AsJson = False,

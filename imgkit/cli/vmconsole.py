@@ -25,29 +25,31 @@ def console(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The machine's name.", show_default=False)],
     *,
     connect: Annotated[
-        str, typer.Option("--connect", metavar="URI", help="Which libvirt; your own session needs no privilege.")
+        str, typer.Option("--connect", metavar="URI", help="libvirt connection; your own session needs no privileges.")
     ] = "qemu:///session",
-    force: Annotated[bool, typer.Option("--force", help="Take the console from whoever has it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Take over the console if it is in use.")] = False,
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", readable=False, help="Append what comes over the line to a file.")
+        Path | None, typer.Option(metavar="FILE", readable=False, help="Append what the serial line prints to a file.")
     ] = None,
     reconnect: Annotated[
         float,
-        typer.Option(min=0, metavar="SECONDS", help="How long a machine that goes off may take to be on again."),
+        typer.Option(min=0, metavar="SECONDS", help="How long to wait for a machine that went off to start again."),
     ] = 10,
-    escape: Annotated[str, typer.Option(metavar="KEY", help="The key that leaves; none for no key.")] = "^]",
+    escape: Annotated[str, typer.Option(metavar="KEY", help="The key that detaches, or none.")] = "^]",
     prefix: Annotated[
-        str, typer.Option(metavar="KEY", help="The key before w (type the window's size), z (suspend), ? (help).")
+        str, typer.Option(metavar="KEY", help="The key before w (send the window size), z (suspend), ? (help).")
     ] = "^^",
     expect: Annotated[
         list[str] | None,
-        typer.Option(metavar="REGEX", help="Wait for text, instead of a terminal. Repeatable, in order with --send."),
+        typer.Option(
+            metavar="REGEX", help="Wait for text instead of attaching a terminal. Repeatable, in order with --send."
+        ),
     ] = None,
     send: Annotated[
         list[str] | None,
-        typer.Option(metavar="TEXT", help=r"Type text; \n, \r, \t, \e, \xHH. Repeatable, in order with --expect."),
+        typer.Option(metavar="TEXT", help=r"Send text; \n, \r, \t, \e, \xHH. Repeatable, in order with --expect."),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long each --expect may take.")] = 120,
+    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for each --expect.")] = 120,
     as_json: AsJson = False,
 ) -> None:
     r"""Attach to the serial console of a running machine; Ctrl-] leaves it, and the machine runs on.
@@ -73,7 +75,7 @@ def console(
         dialogue = Dialogue(steps, timeout=timeout, reconnect=reconnect, force=force, log=log)
         _converse(connect, name, dialogue, as_json=as_json)
     elif as_json:
-        raise UsageError("--json is the answer to --expect or --send", hint="For example: --expect 'login:'")
+        raise UsageError("--json needs --expect or --send", hint="For example: --expect 'login:'")
     else:
         keys = Keys(parse_key(escape), parse_key(prefix))
         with connected(connect) as connection:
@@ -96,7 +98,7 @@ def attach_here(connection: Any, name: str, how: Attachment, *, on_open: Callabl
     if end is End.OFF:
         note(f"{name} is off")
     elif sys.stdin.isatty():
-        note(f"left {name}, which runs on")
+        note(f"detached from {name}, which keeps running")
 
 
 def _converse(uri: str, name: str, dialogue: Dialogue, *, as_json: bool) -> None:
@@ -120,10 +122,10 @@ def _explain(name: str, came: Conversation) -> None:
 
     sys.stderr.write("\n")
     if came.reached is Stage.NOTHING:
-        note(f"{name}: {came.explanation}; nothing came over the line")
-        note("If it sits at a prompt, --send '\\n' before --expect has it say so again.")
+        note(f"{name}: {came.explanation}; nothing appeared on the line")
+        note("If it is waiting at a prompt, send a newline first: --send '\\n' before --expect.")
     else:
-        note(f"{name}: {came.explanation}; the line shows the boot up to: {came.reached}")
+        note(f"{name}: {came.explanation}; the boot got as far as: {came.reached}")
 
 
 def _in_order(expect: Sequence[str], send: Sequence[str], words: Sequence[str]) -> list[Expect | Send]:
@@ -154,7 +156,7 @@ def _reset_terminal() -> None:
     from imgkit.vm.serial.terminal import SOFT_RESET
 
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        with suppress(OSError):  # the terminal has gone
+        with suppress(OSError):  # the terminal was closed
             os.write(sys.stdout.fileno(), SOFT_RESET + b"\n")
 
 

@@ -38,14 +38,14 @@ class ConsoleMode:
 def make_spec(
     name: Name,
     *,
-    memory: Annotated[int, typer.Option(min=64, metavar="MIB", help="Memory of the machine.")] = 2048,
+    memory: Annotated[int, typer.Option(min=64, metavar="MIB", help="Memory of the VM.")] = 2048,
     vcpus: Annotated[int, typer.Option(min=1, metavar="NUMBER", help="Virtual CPUs.")] = 1,
-    uefi: Annotated[bool, typer.Option("--uefi", help="Start with UEFI; by default with a BIOS.")] = False,
+    uefi: Annotated[bool, typer.Option("--uefi", help="Boot with UEFI firmware instead of a BIOS.")] = False,
     network: Annotated[
         str, typer.Option(metavar="KIND", help="Its network card: user, bridge=NAME, network=NAME, none.")
     ] = "user",
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", readable=False, help="Keep all that comes over its serial line.")
+        Path | None, typer.Option(metavar="FILE", readable=False, help="Log everything that the serial line prints.")
     ] = None,
 ) -> VmSpec:
     """The machine that the options describe. UsageError for words that make no sense."""
@@ -53,7 +53,7 @@ def make_spec(
     from imgkit.vm.spec import Firmware, VmSpec, parse_network
 
     if log is not None and not (exists(log.absolute().parent) and log.absolute().parent.is_dir()):
-        raise UsageError(f"{log}: there is no such folder", hint="Make it first, or name another file.")
+        raise UsageError(f"{log}: no such directory", hint="Create it first, or name another file.")
     return VmSpec(
         name,
         memory=memory,
@@ -68,10 +68,10 @@ def make_spec(
 def make_talk(
     *,
     connect: Annotated[
-        str, typer.Option("--connect", metavar="URI", help="Which libvirt; your own session needs no privilege.")
+        str, typer.Option("--connect", metavar="URI", help="libvirt connection; your own session needs no privileges.")
     ] = SESSION,
     no_console: Annotated[
-        bool, typer.Option("--no-console", help="Do not attach to the serial console; by default a terminal is.")
+        bool, typer.Option("--no-console", help="Do not attach to the serial console. [default: attach on a terminal]")
     ] = False,
     expect: Annotated[
         str | None,
@@ -83,7 +83,7 @@ def make_talk(
         float, typer.Option(min=1, metavar="SECONDS", help="How long to wait for the text of --expect, or for --wait.")
     ] = 3600,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print libvirt's XML of the machine; make and fetch nothing.")
+        bool, typer.Option("--dry-run", help="Print the libvirt XML of the machine; create and download nothing.")
     ] = False,
 ) -> ConsoleMode:
     """How to go on when the machine runs. UsageError for what is not a regular expression."""
@@ -105,11 +105,11 @@ def install(
         ),
     ] = None,
     cdrom: Annotated[
-        Path | None, typer.Option(metavar="ISO", readable=False, help="Installer's ISO, started as a CD.")
+        Path | None, typer.Option(metavar="ISO", readable=False, help="Boot the installer from this ISO, as a CD.")
     ] = None,
     import_disk: Annotated[
         Path | None,
-        typer.Option("--import", metavar="DISK", readable=False, help="No installer: a disk that has a system."),
+        typer.Option("--import", metavar="DISK", readable=False, help="No installer: a disk with an installed system."),
     ] = None,
     kernel: Annotated[
         str | None,
@@ -136,14 +136,16 @@ def install(
     ] = None,
     inject: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", readable=False, help="Put a file into / of the initial RAM disk. Repeatable."),
+        typer.Option(metavar="FILE", readable=False, help="Add a file to / of the initial RAM disk. Repeatable."),
     ] = None,
-    extra_args: Annotated[str, typer.Option(metavar="TEXT", help="More arguments for the installer's kernel.")] = "",
+    extra_args: Annotated[
+        str, typer.Option(metavar="TEXT", help="Additional arguments for the installer's kernel.")
+    ] = "",
     insecure: Annotated[bool, typer.Option("--insecure", help="Accept checksum mismatches.")] = False,
     no_enable: Annotated[
         bool, typer.Option("--no-enable", help="Start images as they are, without enabling their serial console.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the installation has ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the installation is complete.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a machine and start its installer, on the serial console; afterwards it starts from its disk.
@@ -169,7 +171,7 @@ def install(
             "a machine starts from one of --location (or --kernel), --cdrom and --import", hint="Give one of them."
         )
     if import_disk is None and not disk:
-        raise UsageError("no disk to install to was named", hint="Give --disk size=8G, or --disk none.")
+        raise UsageError("no disk to install to was given", hint="Give --disk size=8G, or --disk none.")
     options = [parse_disk(words) for words in disk or () if words != "none"]
     if import_disk is not None:
         options.insert(0, DiskWish(import_disk))
@@ -195,7 +197,8 @@ def install(
 def import_(
     spec: VmSpec,
     image: Annotated[
-        Path, typer.Argument(metavar="DISK", readable=False, help="A disk that has a system.", show_default=False)
+        Path,
+        typer.Argument(metavar="DISK", readable=False, help="A disk with an installed system.", show_default=False),
     ],
     *,
     talk: ConsoleMode,
@@ -252,7 +255,7 @@ def _carry_out(kind: str, request: Request, talk: ConsoleMode, *, wait: bool, as
         print_json(kind, 1, document | {"enabled": _enabled_fields(begun.enabled)} | heard)
     elif came is not None and not came.passed:
         sys.stderr.write("\n")
-        note(f"{request.spec.name}: {came.explanation}; the line shows the boot up to: {came.reached}; it runs on")
+        note(f"{request.spec.name}: {came.explanation}; the boot got as far as: {came.reached}; it runs on")
     else:
         more = "" if talk.connect == SESSION else f" --connect {talk.connect}"
         note(f"{request.spec.name}: started; its console: imgkit vm console {request.spec.name}{more}")
@@ -288,10 +291,10 @@ def _tell_prepared(request: Request, prepared: Prepared, *, as_json: bool) -> No
         _tell_what_would_be(request, prepared)
         return
     if prepared.tree is not None and prepared.files is not None and not prepared.files.verified:
-        note("kernel and initial RAM disk were not checked: the tree has no checksums of both, or they do not agree")
+        note("kernel and initial RAM disk were not verified: checksums are missing or do not match")
     iso = prepared.blueprint.installer.cdrom
     if iso is not None and request.cdrom is not None and iso != request.cdrom.resolve():
-        note(f"{request.cdrom}: has no serial console; started from a copy that has one, {iso}")
+        note(f"{request.cdrom}: has no serial console; booted from a copy that has one, {iso}")
     if prepared.judgement is not None:
         print_judgement(prepared.judgement)
 
@@ -328,7 +331,8 @@ def _tell_what_would_be(request: Request, prepared: Prepared) -> None:
     if plan.enable:
         made.append(f"a serial console in {plan.disks[0].path}, in place")
     note(
-        f"dry run: nothing was made; would make the machine {request.spec.name}{''.join(f', {each}' for each in made)}"
+        f"dry run: nothing was created; would create the machine "
+        f"{request.spec.name}{''.join(f', {each}' for each in made)}"
     )
 
 

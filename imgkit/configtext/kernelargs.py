@@ -134,7 +134,7 @@ def _unquote(token: str) -> str:
 def quote(text: str) -> str:
     """An argument as it is written on a kernel command line. Raises `ConfigError` for what the kernel cannot read."""
     if '"' in text:
-        raise ConfigError(f"the kernel has no way to write a double quote inside an argument: {text}")
+        raise ConfigError(f"the kernel command line cannot hold a double quote inside an argument: {text}")
     if not any(character in _SPACE for character in text):
         return text
     argument = Argument(text)

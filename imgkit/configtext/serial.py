@@ -61,7 +61,7 @@ class SerialConsole:
         if self.stop_bits not in (1, 2):
             raise UsageError(f"not a number of stop bits: {self.stop_bits}", hint="Choose 1 or 2.")
         if not _TERMINAL.fullmatch(self.terminal):
-            raise UsageError(f"not a terminal type: {self.terminal!r}", hint="Name a terminfo entry such as vt220.")
+            raise UsageError(f"not a terminal type: {self.terminal!r}", hint="Give a terminfo entry, such as vt220.")
 
     @property
     def has_speed(self) -> bool:

@@ -62,7 +62,7 @@ def decode(data: bytes) -> str:
     if b"\0" in data:
         line = data[: data.index(b"\0")].count(b"\n") + 1
         raise ConfigError(
-            "holds NUL bytes, so it is no text or UTF-16", line=line, hint="Save the file as UTF-8 or restore it."
+            "contains NUL bytes: it is UTF-16 or not text", line=line, hint="Save the file as UTF-8 or restore it."
         )
     return data.decode("utf-8", "surrogateescape")
 

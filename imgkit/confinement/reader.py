@@ -36,11 +36,11 @@ _MOST = 8 << 30
 _RESULT, _MODULES = "result", "modules"
 _OWN_MODULE = re.compile(r"imgkit(?:\.[a-z][a-z0-9_]*)+")
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-_HOSTILE = "Treat the image as hostile, unless you ended that process yourself."
+_HOSTILE = "Treat the image as malicious, unless you killed that process yourself."
 _REASONS: dict[int, str] = {
-    signal.SIGSYS: "it tried what only hostile code does, such as starting a program",
+    signal.SIGSYS: "it tried something that only malicious code does, such as starting a program",
     signal.SIGSEGV: "libext2fs crashed",
-    signal.SIGKILL: "somebody killed it, or memory ran out",
+    signal.SIGKILL: "it was killed by another process, or memory ran out",
 }
 
 
@@ -106,7 +106,7 @@ class Child:
             return None
         name_length, length = _HEADER.unpack(head)
         if length > _MOST:
-            raise EngineError(f"the confined process that reads the image sends {length:,} bytes", hint=_HOSTILE)
+            raise EngineError(f"the confined process that reads the image sent {length:,} bytes", hint=_HOSTILE)
         name = _read_or_end(self._requests, name_length)
         data = _read_or_end(self._requests, length)
         return (name.decode(errors="replace"), data) if len(data) == length else None
@@ -158,7 +158,7 @@ def supervised(run: Callable[[], bytes]) -> bytes:
         if ended.result is None:
             raise EngineError(
                 f"the confined process that reads the image ended with status {ended.status} and no result",
-                hint="Please report it with the image, if you may.",
+                hint="Please report it, with the image if you can share it.",
             ) from ended
         return ended.result
     if len(READER) > before:

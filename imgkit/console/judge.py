@@ -93,12 +93,12 @@ def require(judgement: Judgement, image: object, *, strict: bool) -> None:
     if judgement.verdict is Verdict.NOT:
         # Of all reasons, the one that no kernel can be told.
         first = min(judgement.failing, key=lambda check: check.kind is not CheckKind.KERNEL, default=None)
-        hint = first.hint if first else "If the kernel is started from outside, give it the console there."
+        hint = first.hint if first else "If the kernel is loaded from outside the image, set its console there."
         raise UnsupportedError(f"{image}: serial console {port} cannot be enabled: {told or 'no Linux'}", hint=hint)
     if strict and judgement.verdict is Verdict.PARTLY:
         raise PartlyEnabledError(
-            f"{image}: serial console {port} can be enabled in part only, and nothing was written: {told}",
-            hint="Omit --strict to enable what can be enabled. `--dry-run` lists the rest with what to do.",
+            f"{image}: serial console {port} can only be enabled in part, and nothing was written: {told}",
+            hint="Omit --strict to enable what can be enabled. `--dry-run` lists the rest, with remedies.",
         )
 
 

@@ -63,8 +63,8 @@ def enable(
 def _require_boot_loader(facts: GuestFacts, console: SerialConsole) -> None:
     if not facts.boot_files:
         raise UnsupportedError(
-            "no boot loader that is known here: no grub.cfg, loader entry, extlinux.conf or menu.lst was found",
-            hint=f"If the kernel is started from outside, give it {console.kernel_argument()} there.",
+            "no known boot loader: no grub.cfg, loader entry, extlinux.conf or menu.lst was found",
+            hint=f"If the kernel is loaded from outside the image, give it {console.kernel_argument()} there.",
         )
     if any(boot_file.loader not in (Loader.UKI, Loader.SYSTEMD_BOOT) for boot_file in facts.boot_files):
         return

@@ -47,7 +47,7 @@ def _links(
             yield from serving(partial(loaders.module_for(boot_file).checks, edits, boot_file.path), console)
     yield from (_kernel(kernel, console) for kernel in kernels)
     if not facts.boot_files:
-        yield Check(CheckKind.LOADER, False, "", 0, "no boot loader that is known here")
+        yield Check(CheckKind.LOADER, False, "", 0, "no known boot loader")
     elif not kernels and not any(boot_file.loader is Loader.UKI for boot_file in facts.boot_files):
         yield Check(CheckKind.KERNEL, False, facts.boot_files[0].path, 0, "no Linux boot entry found")
     yield from init_of(edits, facts).checks(edits, console, kernels)

@@ -64,7 +64,7 @@ def open_filesystem(
     """
     identity = probe(device)
     if identity is None:
-        raise UnclassifiedImageError("no file system that is known here was found", hint=None)
+        raise UnclassifiedImageError("no file system that imgkit knows was found", hint=None)
     if opener := FILE_SYSTEMS.get(identity.kind):
         return opener(device, writable=writable, now=now, check=check, on_notice=on_notice)
     needs = " and --key-file with its passphrase" if identity.kind == "crypto_LUKS" else ""

@@ -87,7 +87,7 @@ class Image:
         that was interrupted.
         """
         if isinstance(self.path, Url):
-            raise UnsupportedError(f"{self.path}: {reader} needs a file of this host", hint="Download the image first.")
+            raise UnsupportedError(f"{self.path}: {reader} needs a local file", hint="Download the image first.")
         if self.pending:
             raise StaleImageError(
                 f"{self.path}: an edit was interrupted, and {reader} would read the image as it is",
@@ -143,12 +143,12 @@ def _open_as_it_will_be(stack: ExitStack, path: Path) -> tuple[ImageFile, str]:
     if pending is None:
         return host, ""
     if pending.is_stale:
-        told = f"{pending.journal} is the journal of another file that had this name; it is not used"
+        told = f"{pending.journal} is the journal of another file of this name; it is ignored"
         return host, f"{path}: {told}. If this image is whole, remove it"
     go_on = f"`imgkit recover {path}`"
     if pending.state is State.OLD:
-        return host, f"{path}: an edit was interrupted before it changed anything; {go_on} takes its journal away"
-    told = f"{path}: an edit was interrupted; the image is shown as it will be when {go_on} has finished it"
+        return host, f"{path}: an edit was interrupted before it changed anything; {go_on} removes its journal"
+    told = f"{path}: an edit was interrupted; the image is shown as it will be after {go_on}"
     return Result(host, pending.record.plan), told
 
 
@@ -222,8 +222,8 @@ class _NoChain:
     def open(self, name: str, role: str, *, always_ask: bool = False) -> ImageFile:  # noqa: ARG002 - as _Chain has it
         """Refuse it."""
         raise UnsupportedError(
-            f"{self._url}: has a {role}, {name!r}, which is not looked for on its server",
-            hint="Download both and give the files.",
+            f"{self._url}: has a {role}, {name!r}, which cannot be opened from its server",
+            hint="Download both, and use the files.",
         )
 
 
@@ -252,7 +252,7 @@ class _Chain:
             raise FormatError(f"chain of backing files loops at {path}", structure="qcow2 header", offset=8)
         if not exists(path):
             raise FormatError(
-                f"{role} {path} is missing", structure="qcow2 header", offset=8, hint="Put it back, then try again."
+                f"{role} {path} is missing", structure="qcow2 header", offset=8, hint="Restore it, then try again."
             )
         self.files.append(path)
         host = _open_as_it_will_be(self._stack, path)[0]
@@ -267,7 +267,7 @@ def _descriptor(host: ImageFile) -> int:
     return below.fd
 
 
-_FLATTEN = "Make one file of the chain: `qemu-img convert -O qcow2 IMAGE NEW`."
+_FLATTEN = "Merge the chain into one file: `qemu-img convert -O qcow2 IMAGE NEW`."
 
 
 def _open_qcow2(overlay: Overlay, name: str, chain: _Chain | _NoChain) -> tuple[BlockDevice, tuple[str, ...]]:

@@ -27,11 +27,11 @@ def _confinement() -> Iterator[Finding]:
     holds = [f"Landlock ABI {found.landlock}"] if found.landlock else []
     holds += ["seccomp"] if found.seccomp else []
     message = f"{' and '.join(holds) or 'nothing'} confines what reads an image"
-    remedy = "" if found.complete else f"{found.missing()}. Without, a flaw of libext2fs has all of your rights."
-    yield Finding("confinement", "reading images that may be hostile", found.complete, message, remedy)
+    remedy = "" if found.complete else f"{found.missing()}. Without it, a flaw in libext2fs has all your privileges."
+    yield Finding("confinement", "reading untrusted images", found.complete, message, remedy)
 
 
 def _kvm() -> Iterator[Finding]:
     serves = "speed of virtual machines and the guestfs engine"
-    message = "runs virtual machines" if kvm_works() else "does not run here; software emulation is used"
+    message = "runs virtual machines" if kvm_works() else "not available; software emulation is used"
     yield Finding("KVM", serves, True, message)

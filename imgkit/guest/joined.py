@@ -114,7 +114,7 @@ class JoinedTree:
             if stat is None:
                 if may_be_missing and not pending:
                     return here
-                hint = f"`imgkit ls IMAGE {done or '/'}` shows what is there."
+                hint = f"`imgkit ls IMAGE {done or '/'}` lists what exists."
                 raise PathNotFoundError("no such file or directory", path=path, hint=hint)
             if stat.type is not FileType.LINK or not (pending or follow):
                 if pending and stat.type is not FileType.DIRECTORY:
@@ -123,7 +123,7 @@ class JoinedTree:
                 continue
             links += 1
             if links > _MAX_LINKS:
-                raise TreeError("too many symbolic links, one leads to another", path=path)
+                raise TreeError("too many levels of symbolic links", path=path)
             file_system, inner = self._locate(here)
             target = file_system.readlink(inner)
             done = "" if target.startswith("/") else done

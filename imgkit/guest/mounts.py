@@ -56,7 +56,7 @@ def find_mounts(root: Place, engine: Engine) -> tuple[dict[str, Place], list[str
     if _BOOT not in mounts and (place := _left_over(root, mounts, engine)) is not None:
         mounts[_BOOT] = place
         notices = [notice for notice in notices if not notice.startswith(f"{_BOOT}: ")]
-        notices.append(f"{_BOOT} is taken to be {place.volume.name}, the only volume with a boot loader's files")
+        notices.append(f"{_BOOT} is assumed to be {place.volume.name}, the only volume with boot loader files")
     return mounts, notices
 
 

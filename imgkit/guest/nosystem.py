@@ -51,13 +51,14 @@ def explain(image: Image) -> Explanation | None:
     """What the image is; None where it is a disk of which there is nothing more to say."""
     disk, name = image.disk, image.path.name
     if disk.size == 0:
-        return Explanation("it is empty (0 bytes)", "Get the image again.")
+        return Explanation("it is empty (0 bytes)", "Download the image again.")
     if is_iso(disk) and disk is not image.overlay:
         convert = f"qemu-img convert -O raw {name} {name.rpartition('.')[0] or name}.iso"
         return Explanation(f"it is an ISO inside a {image.format} image", f"Make a plain ISO of it first: `{convert}`.")
     if _is_udf(disk):
         return Explanation(
-            "it is a UDF volume without ISO 9660, as some Windows media are", "imgkit reads ISO 9660 only; see `7z l`."
+            "it is a UDF volume without ISO 9660, as some Windows media are",
+            "imgkit reads only ISO 9660; `7z l` lists a UDF volume.",
         )
     head = disk.read_at(0, min(disk.size, _LOOKED_AT))
     if not any(head):
@@ -90,8 +91,8 @@ def _explain_disk(image: Image) -> Explanation | None:
         )
     if not table.partitions and not any(kinds):
         return Explanation(
-            "it holds no partition table, no file system and no ISO volume that is known here",
-            "Get the image again; `file` may tell what this is.",
+            "it holds no partition table, no file system and no ISO volume that imgkit knows",
+            "Download the image again; `file` may identify it.",
         )
     return None
 

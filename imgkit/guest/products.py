@@ -78,7 +78,7 @@ def refuse_product(engine: Engine) -> None:
 
 
 def _refusal(name: str, hint: str) -> GuestError:
-    return GuestError(f"this is {name}, whose console is set in a way of its own", hint=hint)
+    return GuestError(f"this is {name}, which configures its console in its own way", hint=hint)
 
 
 def _menu(engine: Engine, volume: GuestVolume) -> bytes:

@@ -70,7 +70,7 @@ def open_guest(
     attempts = _Attempts()
     for choice in ENGINES if engine is EngineChoice.AUTO else (engine,):
         if on_appliance is not None and choice is EngineChoice.GUESTFS and not (shared and shared.engine is choice):
-            on_appliance(attempts.reason or "it was asked for")
+            on_appliance(attempts.reason or "requested")
         opened: Engine | None = None
         with ExitStack() as stack:
             try:

@@ -113,7 +113,7 @@ def check_mountable(volume: GuestVolume, problem: str = "") -> None:
     if volume.kind == "crypto_LUKS" and not problem:
         raise LockedVolumeError(
             f"{volume.name} is encrypted (LUKS), and no key that was given opens it",
-            hint="Give the passphrase: --key-file FILE.",
+            hint="Give its passphrase with --key-file FILE.",
         )
     if volume.kind in ("", "swap", "unknown", "crypto_LUKS") or volume.kind.endswith("_member"):
         why = f"; {problem}" if problem else ""

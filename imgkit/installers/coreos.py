@@ -123,7 +123,7 @@ def _areas(edits: TreeEdits, info: dict[str, object]) -> Iterator[Area]:
         if len(end) != 1 or len(pad) != 1:
             raise ConfigError(f"end and padding are not one byte each: {entry!r}")
         if file is None or len(edits.read(file, limit=_MAX_FILE) or b"") < offset + size:
-            raise ConfigError(f"names an area that is not there: {name} at byte {offset:,}")
+            raise ConfigError(f"names an area that does not exist: {name} at byte {offset:,}")
         yield Area(file, offset, size, end, pad)
 
 
@@ -140,7 +140,7 @@ def _fill(data: bytes, *, area: Area, words: str) -> bytes:
     held = encode(words) + area.end
     if len(held) > area.size:
         raise ConfigError(
-            f"the area at byte {area.offset:,} has no room: {len(held)} bytes of {area.size}",
+            f"the area at byte {area.offset:,} is full: {len(held)} bytes of {area.size}",
             hint="Remove arguments first, for example with --quiet-off.",
         )
     return data[: area.offset] + held.ljust(area.size, area.pad) + data[area.offset + area.size :]

@@ -25,7 +25,7 @@ _EDIT = "`imgkit edit`"
 _MAX_NAMED = 12
 _MAX_README = 4096
 _BOOT_FILES = (".efi", "isolinux.bin", "bootmgr", ".c32", "cdboot.img", "eltorito.img", "stage2_eltorito")
-_OUTSIDE = "If the kernel is started from outside, give it console=ttyS0,115200n8 there."
+_OUTSIDE = "If the kernel is loaded from outside the image, give it console=ttyS0,115200n8 there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,9 @@ def why_no_linux(edits: TreeEdits, boots: Sequence[BootFile], roots: Sequence[st
         return NoLinux(f"no Linux boot entry found: {files}", "", hint)
     names = _boot_files(edits)
     if names:
-        return NoLinux(f"no boot menu that is known here; what was found: {', '.join(names)}", "", _OUTSIDE)
+        return NoLinux(f"no boot menu that imgkit knows; what was found: {', '.join(names)}", "", _OUTSIDE)
     held = ", ".join(edits.names("/")[:_MAX_NAMED]) or "nothing"
-    return NoLinux(f"no boot loader: it is a volume of data, which holds {held}", "", _OUTSIDE)
+    return NoLinux(f"no boot loader: it is a data volume with {held}", "", _OUTSIDE)
 
 
 def _boot_files(edits: TreeEdits) -> list[str]:

@@ -87,14 +87,14 @@ def _halves(
         if boot.loader is Loader.GRUB_LEGACY and grub_legacy.is_foreign(edits, boot.path):
             continue  # another loader's, which is told already
         if boot.loader in _MENUS and not group and boot.path not in unreadable:
-            yield Check(CheckKind.LOADER, False, boot.path, 0, "has no entry that starts Linux", hint=_BY_HAND)
+            yield Check(CheckKind.LOADER, False, boot.path, 0, "has no entry that boots Linux", hint=_BY_HAND)
     program = next(efi_programs(edits, roots), None)
     if program is not None and not any(map(_is_for_uefi, boots)):
-        message = "is started by UEFI firmware, and its menu is not known"
+        message = "is started by UEFI firmware, and its menu was not found"
         yield Check(CheckKind.LOADER, False, program, 0, message, hint=_BY_HAND, firmware="UEFI")
     binary = next((path for place in _ISOLINUX if (path := edits.spelled(place))), None)
     if binary is not None and not any(boot.loader is Loader.EXTLINUX for boot in boots):
-        message = "is started by BIOS firmware, and its configuration is not known"
+        message = "is started by BIOS firmware, and its configuration was not found"
         yield Check(CheckKind.LOADER, False, binary, 0, message, hint=_BY_HAND, firmware="BIOS")
 
 
@@ -115,7 +115,7 @@ def _menu_checks(edits: TreeEdits, boot: BootFile, console: SerialConsole) -> It
     with named(boot.path):
         gfxboot = syslinuxmenus.gfxboot_line(edits, boot.path) if boot.loader is Loader.EXTLINUX else None
         if gfxboot is not None:
-            yield Check(CheckKind.LOADER, False, *gfxboot, "gfxboot shows its menu on the screen only")
+            yield Check(CheckKind.LOADER, False, *gfxboot, "gfxboot shows its menu only on the screen")
         yield from serving(partial(loaders.module_for(boot).checks, edits, boot.path), console)
         for found in defaults.boot_menus(edits, boot):
             yield _default_check(found)
@@ -126,9 +126,9 @@ def _default_check(menu: BootMenu) -> Check:
     """What boots by itself, and whether it shows on a serial line; nothing else about it is good or bad."""
     default = menu.default
     if default is None:
-        return Check(CheckKind.DEFAULT, True, menu.file, 0, "nothing boots by itself")
+        return Check(CheckKind.DEFAULT, True, menu.file, 0, "nothing boots by default")
     behaviour = default.behaviour()
-    message = f"{default.title!r} boots by itself and {behaviour}"
+    message = f"{default.title!r} boots by default and {behaviour}"
     if behaviour is Behaviour.GRAPHICAL:
         message += ", in text where there is only a serial line"
     ok = behaviour is not Behaviour.DESKTOP
@@ -141,7 +141,7 @@ def _default_check(menu: BootMenu) -> Check:
 
 def _timeout_check(menu: BootMenu) -> Check:
     """A menu that waits is on the line as well, where somebody can press the key."""
-    message = "waits for a key without end" if menu.seconds is None else f"boots after {menu.seconds:g} s"
+    message = "waits for a key, with no timeout" if menu.seconds is None else f"boots after {menu.seconds:g} s"
     return Check(CheckKind.TIMEOUT, True, *menu.timer, message)
 
 

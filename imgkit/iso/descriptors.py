@@ -31,7 +31,7 @@ _JOLIET = (b"%/@", b"%/C", b"%/E")
 _UDF = (b"NSR02", b"NSR03")
 _ENHANCED = 2
 _EMULATED_SESSION = 32 * layout.SECTOR
-_HINT = "Get the image again; it is truncated or damaged."
+_HINT = "The image is truncated or damaged; download it again."
 
 
 class DescriptorKind(StrEnum):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LARGEST = 64 * MIB
 _VERSION = re.compile(r";\d*$")
 _FILE_MODE, _DIRECTORY_MODE = 0o444, 0o555
-_HINT = "The image is damaged; get it again."
+_HINT = "The image is damaged; download it again."
 
 
 class Naming(StrEnum):

@@ -127,7 +127,7 @@ def _check_depth(volume: IsoVolume, path: str) -> None:
         while directory.record is not None:
             depth, directory = depth + 1, volume.extents.directories[directory.parent]
         if depth > _DEEPEST and branch.namespace.naming in (Naming.ROCK_RIDGE, Naming.PLAIN):
-            raise UnsupportedError(f"{volume.name}: {path} lies deeper than {_DEEPEST} levels", hint=_REBUILD)
+            raise UnsupportedError(f"{volume.name}: {path} is more than {_DEEPEST} levels deep", hint=_REBUILD)
 
 
 def _check_removable(volume: IsoVolume, path: str, node: Node) -> None:
@@ -211,8 +211,8 @@ def _insert_record(
     ident = identifier(name, naming, taken, directory=directory, versioned=versioned)
     if ident in taken:
         raise UnsupportedError(
-            f"{volume.name}: {name} would be the second file of that name in the {shown} tree",
-            hint="Name it otherwise.",
+            f"{volume.name}: {name} would have the same name as another file in the {shown} tree",
+            hint="Give it another name.",
         )
     use = b""
     if shown is Naming.ROCK_RIDGE:
@@ -336,5 +336,5 @@ def _damage(message: str, position: int) -> FormatError:
         structure="directory record",
         offset=position,
         field="identifier",
-        hint="The image is damaged; get it again.",
+        hint="The image is damaged; download it again.",
     )

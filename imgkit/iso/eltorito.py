@@ -156,5 +156,5 @@ def _damage(message: str, position: int, field: str) -> FormatError:
         structure="El Torito boot catalogue",
         offset=position,
         field=field,
-        hint="The image is damaged; get it again.",
+        hint="The image is damaged; download it again.",
     )

@@ -249,5 +249,5 @@ def _damage(message: str, position: int) -> FormatError:
         structure="directory record",
         offset=position,
         field="extent",
-        hint="The image is damaged, or made to confuse; get it again.",
+        hint="The image is damaged, or crafted to mislead; download it again.",
     )

@@ -291,7 +291,7 @@ def _apple_damage(what: str, position: int, field: str) -> FormatError:
         structure="Apple partition map",
         offset=position,
         field=field,
-        hint="The image is damaged; get it again.",
+        hint="The image is damaged; download it again.",
     )
 
 

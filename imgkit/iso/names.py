@@ -35,7 +35,7 @@ def identifier(name: str, naming: Naming, taken: AbstractSet[bytes], *, director
         if len(name) > _LONGEST_JOLIET or _NOT_IN_JOLIET.search(name):
             raise UnsupportedError(
                 f"{name!r} is not a valid name in a Joliet tree",
-                hint=f"Take at most {_LONGEST_JOLIET} characters, and none of * : ; ? and backslash.",
+                hint=f"Use at most {_LONGEST_JOLIET} characters, and none of * : ; ? and backslash.",
             )
         return (name + version).encode("utf-16-be")
     if naming is Naming.ENHANCED:
@@ -43,7 +43,7 @@ def identifier(name: str, naming: Naming, taken: AbstractSet[bytes], *, director
         if len(found) > _LONGEST_ENHANCED:
             raise UnsupportedError(
                 f"{name!r} is not a valid name in a tree of ISO 9660:1999",
-                hint=f"Take at most {_LONGEST_ENHANCED} bytes.",
+                hint=f"Use at most {_LONGEST_ENHANCED} bytes.",
             )
         return found
     if naming is Naming.PLAIN:
@@ -52,7 +52,7 @@ def identifier(name: str, naming: Naming, taken: AbstractSet[bytes], *, director
         found = (_short(name, number, directory=directory) + version).encode()
         if found not in taken:
             return found
-    raise UnsupportedError(f"too many names of the directory are like {name!r}", hint="Give it another name.")
+    raise UnsupportedError(f"too many names in the directory resemble {name!r}", hint="Give it another name.")
 
 
 def _plain(name: str, *, directory: bool) -> str:
@@ -61,7 +61,7 @@ def _plain(name: str, *, directory: bool) -> str:
     if len(base + extension) > _LONGEST_PLAIN or any(map(_NOT_A_D_CHARACTER.search, (base, extension))) or not base:
         raise UnsupportedError(
             f"{name!r} is not a valid name on an ISO without Rock Ridge and Joliet",
-            hint="Take letters, digits, underscores and one dot, 30 in all.",
+            hint="Use letters, digits, underscores and one dot, 30 in all.",
         )
     return base if directory else f"{base}.{extension}"
 

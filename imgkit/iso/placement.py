@@ -160,5 +160,5 @@ def _check_seam(volume: IsoVolume, end: int) -> None:
                 "a file, structure or partition reaches across the end of the volume",
                 structure="volume descriptor",
                 offset=claim.start,
-                hint="The image is damaged; get it again.",
+                hint="The image is damaged; download it again.",
             )

@@ -114,7 +114,7 @@ def located_entries(
         if length > _LONGEST_AREA or position + length > device.size:
             raise _damage(f"a continuation area of {length:,} bytes leaves the image", position)
         area = device.read_at(position, length)
-    raise _damage("continuation areas lead from one to the next without end", position)
+    raise _damage("the chain of continuation areas does not end", position)
 
 
 def _entries_of(area: bytes) -> Iterator[tuple[bytes, bytes, int]]:
@@ -208,5 +208,5 @@ def _epoch(when: tuple[int, ...], zone: int) -> int:
 
 def _damage(message: str, position: int) -> FormatError:
     return FormatError(
-        message, structure="SUSP continuation area", offset=position, hint="The image is damaged; get it again."
+        message, structure="SUSP continuation area", offset=position, hint="The image is damaged; download it again."
     )

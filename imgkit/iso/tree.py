@@ -60,9 +60,9 @@ class IsoTree:
     @property
     def notices(self) -> tuple[str, ...]:
         """Facts that whoever edits the image should hear."""
-        hfs = "A Mac that starts from its HFS+ directory does not see all of what was changed."
+        hfs = "A Mac that starts from its HFS+ directory does not see all changes."
         stale = (
-            f"{place} is signed and was left as it is: it has the old sums of what was changed. "
+            f"{place} is signed and was left as it is: it has the old checksums of the changed files. "
             "If the installer refuses that, start it with insecure=1."
             for place in self._sums.stale
         )
@@ -225,7 +225,7 @@ class IsoTree:
             if node.stat.type is FileType.LINK and (pending or follow):
                 links += 1
                 if links > _MAX_LINKS:
-                    raise TreeError("too many symbolic links, one leads to another", path=path)
+                    raise TreeError("too many levels of symbolic links", path=path)
                 done = done[:1] if node.target.startswith("/") else done
                 pending = [name for name in node.target.split("/") if name not in ("", ".")] + pending
             elif node.stat.type is FileType.DIRECTORY:
@@ -251,7 +251,7 @@ class IsoTree:
         raise self._missing(path, "")
 
     def _missing(self, path: str, directory: str) -> PathNotFoundError:
-        hint = f"`imgkit ls IMAGE {directory or '/'}` shows what is there."
+        hint = f"`imgkit ls IMAGE {directory or '/'}` lists what exists."
         return PathNotFoundError("no such file or directory", path=path, hint=hint)
 
     def _existing(self, path: str, *, follow: bool = True) -> _Place:
@@ -318,7 +318,7 @@ def _check_loop(done: list[Node], node: Node) -> None:
             structure="directory record",
             offset=node.records[0].position,
             field="extent",
-            hint="The image is damaged; get it again.",
+            hint="The image is damaged; download it again.",
         )
 
 

@@ -175,7 +175,7 @@ class IsoVolume:
                     structure="directory record",
                     offset=node.records[0].position,
                     field="data length",
-                    hint="The image is truncated; get it again.",
+                    hint="The image is truncated; download it again.",
                 )
         for extent in node.extents:
             for start in range(extent.start, extent.stop, _CHUNK):

@@ -61,7 +61,7 @@ def check_editable(volume: IsoVolume) -> None:
         raise UnsupportedError(f"{volume.name}: {why}", hint=_REBUILD)
     sessions = [each.descriptors[0] for each in volume.sets if not each.descriptors[0].base]
     if any(descriptor.root != volume.primary.root for descriptor in sessions) or volume.has_later_session:
-        raise UnsupportedError(f"{volume.name}: holds several sessions", hint=f"Make one of them first. {_REBUILD}")
+        raise UnsupportedError(f"{volume.name}: holds several sessions", hint=f"Merge them into one first. {_REBUILD}")
     if space.stop > size:
         raise FormatError(
             f"the volume has {space.stop:,} bytes, the image only {size:,}",
@@ -69,7 +69,7 @@ def check_editable(volume: IsoVolume) -> None:
             offset=volume.primary.position,
             field="space_size",
             path=volume.name,
-            hint="The image is truncated; get it again.",
+            hint="The image is truncated; download it again.",
         )
 
 
@@ -192,7 +192,7 @@ def rewritten(raw: bytes, position: int, block: int, size: int) -> bytes:
         record.parse(PrimaryOrSupplementaryVD(1), fixed, DirectoryRecord())
     except PyCdlibException as error:
         raise FormatError(
-            str(error), structure="directory record", offset=position, hint="The image is damaged; get it again."
+            str(error), structure="directory record", offset=position, hint="The image is damaged; download it again."
         ) from error
     record.set_data_location(block, 0)
     record.set_data_length(size)

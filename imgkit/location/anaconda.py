@@ -50,7 +50,7 @@ def _parsed(written: str, named: str) -> ConfigParser:
         info.read_string("\n".join(lines))
     except ParserError as error:
         raise LocationError(
-            f"{named} is not written as it should be ({' '.join(str(error).split())[:200]})",
+            f"{named} cannot be parsed ({' '.join(str(error).split())[:200]})",
             hint="Try another mirror, or give kernel and initial RAM disk yourself: --kernel and --initrd.",
         ) from error
     return info

@@ -184,7 +184,7 @@ def _checked(wanted: Wanted, part: _Part, cache: Path, *, insecure: bool) -> Cac
     agrees = found == wanted.checksum
     if wanted.checksum and not agrees and not insecure:
         raise ChecksumError(
-            f"{shown(wanted.address)}: is not what its checksum stands for: {found} instead of {wanted.checksum}",
+            f"{shown(wanted.address)}: checksum mismatch: {found} instead of {wanted.checksum}",
             hint="Try another mirror: this one is damaged or changing. --insecure uses the file as it is.",
         )
     sha256 = part.checksum("sha256")
@@ -263,7 +263,7 @@ def _transfer(wanted: Wanted, part: _Part, limits: Limits, progress: Callable[[i
 def _take(wanted: Wanted, stream: Stream, part: _Part, limits: Limits, progress: Callable[[int], None]) -> None:
     """Append what one connection brings. Raises InterruptedTransferError where that is not all."""
     if stream.offset not in (0, part.size):
-        raise LocationError(f"{shown(wanted.address)}: the server sends another part than asked for")
+        raise LocationError(f"{shown(wanted.address)}: the server sent a different range than requested")
     if stream.offset != part.size:
         part.restart()
     if (stream.size or 0) > limits.size:
@@ -272,7 +272,7 @@ def _take(wanted: Wanted, stream: Stream, part: _Part, limits: Limits, progress:
     while chunk := stream.read():
         if part.size == 0 and is_web_page(chunk):
             raise LocationError(
-                f"{shown(wanted.address)}: is a web page, not the file", hint="See the address in a browser."
+                f"{shown(wanted.address)}: is a web page, not the file", hint="Open the address in a browser."
             )
         part.append(chunk)
         if part.size > limits.size:
@@ -280,7 +280,7 @@ def _take(wanted: Wanted, stream: Stream, part: _Part, limits: Limits, progress:
             raise too_large(wanted.address, limits.size)
         progress(part.size)
         if not pace.keeps_up(len(chunk)):
-            raise _broken(wanted, f"fewer than {limits.rate:,} bytes a second come")
+            raise _broken(wanted, f"the server sent fewer than {limits.rate:,} bytes per second")
     if stream.size is not None and part.size != stream.size:
         told, size = stream.size, part.size
         if size > told:
@@ -295,7 +295,7 @@ def _unusable(cache: Path, error: OSError) -> OutputError:
 def _broken(wanted: Wanted, why: str) -> InterruptedTransferError:
     return InterruptedTransferError(
         f"{shown(wanted.address)}: cannot be read ({why})",
-        hint="Try again: what is there stays if its checksum is known. Or take another mirror.",
+        hint="Try again: the download resumes if the checksum is known. Or use another mirror.",
     )
 
 

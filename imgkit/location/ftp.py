@@ -116,7 +116,7 @@ class FtpSource:
             raise self._broken(path, _words(error)) from error
 
     def _refused(self, path: str, error: ftplib.Error) -> LocationError:
-        hint = "See whether the address is right."
+        hint = "Check the address."
         if str(error).startswith(_LOGIN):
             hint = "Give user and password in the address: ftp://USER:PASSWORD@HOST/…"
         return LocationError(f"{shown(below(self._location, path))}: the server answers {_words(error)}", hint=hint)
@@ -125,7 +125,7 @@ class FtpSource:
         self.close()
         return InterruptedTransferError(
             f"{shown(below(self._location, path))}: cannot be read ({why})",
-            hint="See that the address is right and reachable from here.",
+            hint="Check that the address is right and can be reached from here.",
         )
 
 

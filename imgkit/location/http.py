@@ -125,7 +125,7 @@ class HttpSource:
             return 0, _number(response.headers.get("Content-Length"))
         match = _TOTAL.fullmatch(response.headers.get("Content-Range", ""))
         if match is None:
-            raise self._broken(path, "the server sends a part of it and does not say which")
+            raise self._broken(path, "the server sent a part of the file without saying which")
         return int(match[1]), _number(match[2])
 
     def _broken(self, path: str, why: str) -> LocationError:

@@ -50,8 +50,8 @@ def inject(initrd: Path, files: Mapping[str, Path], output: Path) -> None:
         size = os.fstat(source).st_size
         if os.pread(source, len(_BOOTCONFIG), max(0, size - len(_BOOTCONFIG))) == _BOOTCONFIG:
             raise UnsupportedError(
-                f"{initrd}: ends with a boot configuration, after which nothing may come",
-                hint="Take it off first: `bootconfig -d INITRD`.",
+                f"{initrd}: ends with a boot configuration, after which nothing can be appended",
+                hint="Remove it first: `bootconfig -d INITRD`.",
             )
         with _new_file(output) as target:
             copy_to_file(source, target, size)
@@ -66,7 +66,7 @@ def archive(files: Mapping[str, bytes], *, executable: frozenset[str] = frozense
     folders = {str(parent) for path in paths.values() for parent in path.parents if parent.name}
     clash = folders & {str(path) for path in paths.values()}
     if clash or len(set(paths.values())) < len(paths):
-        raise UsageError("two of the files have the same place in the initial RAM disk", hint="Give each its own path.")
+        raise UsageError("two of the files have the same path in the initial RAM disk", hint="Give each its own path.")
     members = [_member(i, name, _DIRECTORY, b"") for i, name in enumerate(sorted(folders), 1)]
     for i, (path, data) in enumerate(sorted(files.items()), len(members) + 1):
         mode = stat.S_IFREG | (0o755 if path in executable else 0o644)
@@ -101,7 +101,7 @@ def _read(file: Path) -> bytes:
         if file.stat().st_size > _MAX_FILE:
             raise LocationError(
                 f"{file}: is too large for an initial RAM disk, which has to fit into memory",
-                hint="Have the installer download it.",
+                hint="Let the installer download it.",
             )
         return file.read_bytes()
     except OSError as error:

@@ -105,7 +105,7 @@ class DirectorySource:
         if not found.is_relative_to(self._root):
             raise LocationError(
                 f"{self._folder / path}: is a link to {found}, outside of the install tree",
-                hint="Copy the file into the tree, if it belongs there.",
+                hint="Copy the file into the tree if it belongs there.",
             )
 
     def _next(self, path: str, file: IO[bytes]) -> bytes:

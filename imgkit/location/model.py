@@ -26,7 +26,7 @@ _CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):([0-9a-f]{32,128})")
 
 
 class NoTreeError(LocationError):
-    """The location can be read, but holds no install tree that is known here."""
+    """The location can be read, but holds no install tree that imgkit knows."""
 
 
 class TreeFamily(StrEnum):

@@ -67,7 +67,7 @@ class NfsSource:
                     process.kill()
 
     def _list(self, folder: str) -> dict[str, int]:
-        """Sizes of the regular files of a folder; none where there is no such folder."""
+        """Sizes of the regular files of a folder; none where no such directory."""
         address = below(self._location, f"{folder}/" if folder else "")
         try:
             with tempfile.TemporaryFile() as complaints, _started(["nfs-ls", address], complaints) as process:

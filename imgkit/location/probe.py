@@ -40,7 +40,7 @@ def no_kernel(location: str, tried: Iterable[str]) -> NoTreeError:
     """What a tree is that has no kernel where its family has it."""
     return NoTreeError(
         f"{shown(location)}: an install tree, but without a kernel and its initial RAM disk: tried {', '.join(tried)}",
-        hint="Name both with --kernel and --initrd, start from the ISO with --cdrom, or choose another --arch.",
+        hint="Give both with --kernel and --initrd, start from the ISO with --cdrom, or choose another --arch.",
     )
 
 

@@ -84,8 +84,8 @@ def parent_and_name(location: str) -> tuple[str, str]:
 def too_large(address: str, limit: int) -> LocationError:
     """What a file is that goes on beyond any use."""
     return LocationError(
-        f"{shown(address)}: is larger than {limit:,} bytes, which no such file is",
-        hint="See whether this is the right place.",
+        f"{shown(address)}: is larger than {limit:,} bytes, too large for such a file",
+        hint="Check the address.",
     )
 
 

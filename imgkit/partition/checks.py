@@ -23,7 +23,7 @@ def layout_notices(table: PartitionTable, disk_size: int) -> tuple[str, ...]:
         *_shared_guids(table.partitions),
     ]
     more = len(notices) - _MOST_NOTICES
-    return (*notices[:_MOST_NOTICES], f"{more:,} more oddities of this kind.") if more > 0 else tuple(notices)
+    return (*notices[:_MOST_NOTICES], f"{more:,} more notices of this kind.") if more > 0 else tuple(notices)
 
 
 def _bounds(table: PartitionTable, disk_size: int) -> Iterator[str]:

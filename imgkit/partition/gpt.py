@@ -33,7 +33,7 @@ _UNUSED = bytes(16)
 _CRC_OFFSET = 16
 _LEGACY_BIOS_BOOTABLE = 1 << 2
 _HEADER = "GPT header"
-_HINT = "Get the image again, or let gdisk rebuild the table (recovery menu, r)."
+_HINT = "Download the image again, or let gdisk rebuild the table (recovery menu, r)."
 
 
 class GptError(FormatError):
@@ -92,17 +92,17 @@ def parse_header(sector: bytes, *, lba: int, last_lba: int) -> GptHeader:
             sector, lba, "my_lba", f"the GPT header at LBA {lba:,} says that it is at {header.my_lba:,}"
         )
     if not header.first_usable_lba <= header.last_usable_lba:
-        raise _header_error(sector, lba, "first_usable_lba", "the GPT offers no usable sector")
+        raise _header_error(sector, lba, "first_usable_lba", "the GPT has no usable sectors")
     if header.last_usable_lba > last_lba:
         raise _header_error(
             sector,
             lba,
             "last_usable_lba",
             f"the GPT uses sectors up to LBA {header.last_usable_lba:,}, the image ends at LBA {last_lba:,}",
-            hint="The image is truncated; get it again.",
+            hint="The image is truncated; download it again.",
         )
     if header.first_usable_lba < lba < header.last_usable_lba:
-        raise _header_error(sector, lba, "my_lba", "the GPT header lies inside the range that it offers to partitions")
+        raise _header_error(sector, lba, "my_lba", "the GPT header lies inside the range for partitions")
     return header
 
 

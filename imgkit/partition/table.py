@@ -36,7 +36,7 @@ def read_table(device: BlockReader, *, sector_size: int | None = None) -> Partit
     if sector_size is not None and sector_size not in _LEGAL_SECTOR_SIZES:
         raise UsageError(
             f"no disk has sectors of {sector_size} bytes",
-            hint="Give 512, 1024, 2048 or 4096, or leave it to detection.",
+            hint="Give 512, 1024, 2048 or 4096, or omit it.",
         )
     table = _detect(device, sector_size)
     return replace(table, notices=table.notices + layout_notices(table, device.size))
@@ -70,7 +70,7 @@ def _not_an_mbr(device: BlockReader, sector: bytes, record: BootRecord) -> str:
     if file_system := boot_sector_file_system(sector):
         return f"it is the boot sector of {file_system}"
     if foreign_table(device) == "AIX disk label":
-        return "it is an AIX disk label, which is not read here"
+        return "it is an AIX disk label, which is not supported"
     for number, entry in enumerate(record.entries, 1):
         if entry.boot_indicator not in _BOOT_INDICATORS:
             return f"entry {number} has the boot indicator 0x{entry.boot_indicator:02x}, which can only be 0x00 or 0x80"
@@ -84,7 +84,7 @@ def _unread_tables(device: BlockReader) -> tuple[str, ...]:
     """Notices about tables that are there and do not count."""
     notices = []
     if name := foreign_table(device):
-        notices.append(f"{name} found; such tables are not read here.")
+        notices.append(f"{name} found; such tables are not supported.")
     if any(has_gpt_signature(device, size) for size in SECTOR_SIZES):
         notices.append("There is a GPT header, but no protective MBR announces it; Linux ignores such a GPT.")
     return tuple(notices)

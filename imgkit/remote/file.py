@@ -157,17 +157,19 @@ class RemoteFile:
             room = os.statvfs(self._whole)
             if announced is not None and announced > room.f_bavail * room.f_frsize:
                 raise UnsupportedError(
-                    f"{self.path}: the server gives no ranges, and {folder} has no room for all of it",
-                    hint="Let TMPDIR name a folder with more room.",
+                    f"{self.path}: the server does not support ranges, and {folder} has no room for the whole file",
+                    hint="Set TMPDIR to a directory with more space.",
                 )
             size = _write_sparsely(self.object.stream(0, announced), self._whole, announced, progress)
             os.ftruncate(self._whole, size)
         except OSError as error:
             raise UnclassifiedImageError(
                 f"{self.path}: cannot be kept in {folder} ({error.strerror})",
-                hint="Let TMPDIR name a folder with more room.",
+                hint="Set TMPDIR to a directory with more space.",
             ) from error
-        self.notices = (f"{self.path.name}: the server gives no ranges, so all of it was fetched before anything else",)
+        self.notices = (
+            f"{self.path.name}: the server does not support ranges, so the whole file was downloaded first",
+        )
         return size
 
 
@@ -193,7 +195,7 @@ def _write_sparsely(pieces: Iterator[bytes], target: int, size: int | None, prog
     zeros = bytes(_BLOCK)
     for piece in pieces:
         if size is None and position > _MOST_UNANNOUNCED:
-            raise UnclassifiedImageError("the server sends without end", hint="Check the URL.")
+            raise UnclassifiedImageError("the server sent more data than the file's size", hint="Check the URL.")
         for begin in range(0, len(piece), _BLOCK):
             part = piece[begin : begin + _BLOCK]
             if part != zeros[: len(part)]:

@@ -31,7 +31,7 @@ class FilesystemObject:
             self._size = self._files.size(self._path)
         if self._size is None:
             raise UnclassifiedImageError(
-                f"{url}: is not a file, or its length is not known", hint="Download it, and give the file."
+                f"{url}: is not a file, or its length is not known", hint="Download it, and use the file."
             )
 
     @property
@@ -59,8 +59,8 @@ class FilesystemObject:
             if len(data) != wanted:
                 self.check_unchanged()
                 raise UnclassifiedImageError(
-                    f"{self._url}: {len(data):,} bytes came where {wanted:,} were asked for, at byte {start:,}",
-                    hint="Download it, and give the file.",
+                    f"{self._url}: {len(data):,} bytes arrived at byte {start:,}, where {wanted:,} were requested",
+                    hint="Download it, and use the file.",
                 )
             yield data
             start += wanted
@@ -94,5 +94,5 @@ class FilesystemObject:
         except Exception as error:  # its text may hold a password
             raise UnclassifiedImageError(
                 f"{self._url}: cannot be read ({type(error).__name__})",
-                hint="Check the URL and the rights behind it, or download the file and give that.",
+                hint="Check the URL and its permissions, or download the file first.",
             ) from error

@@ -107,10 +107,10 @@ class FilesystemPlace:
             ) from error
         except NotImplementedError as error:
             raise OutputError(
-                f"{self._url}: nothing can be written over {self._url.scheme}", hint="Write a file: -o OUT."
+                f"{self._url}: writing is not supported over {self._url.scheme}", hint="Write a file: -o OUT."
             ) from error
         except Exception as error:  # its text may hold a password
             raise OutputError(
                 f"{self._url}: cannot be written ({type(error).__name__})",
-                hint="Check the URL and the rights behind it, or write a file: -o OUT.",
+                hint="Check the URL and its permissions, or write a file: -o OUT.",
             ) from error

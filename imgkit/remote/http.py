@@ -28,7 +28,7 @@ _PIECE = 64 << 10  # what of a piece has come is lost when the connection breaks
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _PARTIAL, _OK, _EMPTY = 206, 200, 416
 _EXPIRED = frozenset({401, 403, 404, 410})
-_DOWNLOAD = "Download it with a tool of your choice, and give the file."
+_DOWNLOAD = "Download it with another tool, and use the file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,12 @@ class HttpObject:
                     hint="Nothing was written. Run the command again.",
                 )
             if _start_of(response) != start:
-                self._refuse("the server sends other ranges than it is asked for")
+                self._refuse("the server sent a different range than requested")
             left = None if stop is None else stop - start
             for piece in _received(response):
                 if left is not None and len(piece) > left:
                     if response.status_code == _PARTIAL:
-                        self._refuse("the server sends more than it is asked for")
+                        self._refuse("the server sent more than was requested")
                     yield piece[:left]  # one that sends all of the file after all
                     return
                 left = None if left is None else left - len(piece)
@@ -159,7 +159,7 @@ class HttpObject:
             except web.WebError as error:
                 self._fail(error)
             if status == _PARTIAL and not _CONTENT_RANGE.match(response.headers.get("Content-Range", "")):
-                self._refuse("the server sends a part of the file and does not say which")
+                self._refuse("the server sent a part of the file without saying which")
             yield response
 
     def _get(self, address: str, wanted: str) -> requests.Response:
@@ -202,4 +202,4 @@ def _received(response: requests.Response) -> Iterator[bytes]:
     try:
         yield from response.iter_content(_PIECE)
     except requests.RequestException as error:
-        raise _BrokenError("the connection broke, or went silent") from error
+        raise _BrokenError("the connection broke or timed out") from error

@@ -53,7 +53,7 @@ def open_place(url: Url) -> Place:
     """The place of a URL. Raises OutputError for what cannot be written to, UnsupportedError without its library."""
     if url.scheme in ("http", "https"):
         raise OutputError(
-            f"{url}: nothing can be written over {url.scheme}",
+            f"{url}: writing is not supported over {url.scheme}",
             hint="Write a file, or to an object store: -o s3://BUCKET/KEY.",
         )
     try:

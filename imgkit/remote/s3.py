@@ -46,19 +46,19 @@ _ENDPOINT = "Check the network, and AWS_ENDPOINT_URL if the store is not Amazon'
 _CONDITION = frozenset({"PreconditionFailed", "412"})
 _MEANING = {
     "NoSuchBucket": ("there is no such bucket", "Check its name, and AWS_ENDPOINT_URL if the store is not Amazon's."),
-    "NoSuchKey": ("no such object", "Look at what there is: `aws s3 ls`."),
-    "404": ("no such object", "Look at what there is: `aws s3 ls`."),
-    "AccessDenied": ("the store does not allow it", "Get the right to do it, or use other credentials: AWS_PROFILE."),
+    "NoSuchKey": ("no such object", "List what exists: `aws s3 ls`."),
+    "404": ("no such object", "List what exists: `aws s3 ls`."),
+    "AccessDenied": ("the store does not allow it", "Ask for the permission, or use other credentials: AWS_PROFILE."),
     "403": (
         "the store does not allow it",
         "Get s3:GetObject and s3:ListBucket, or other credentials: AWS_PROFILE.",
     ),
     "InvalidAccessKeyId": ("the store does not know the access key", _CREDENTIALS),
-    "SignatureDoesNotMatch": ("the secret key is not the access key's", _CREDENTIALS),
-    "ExpiredToken": ("the session token has expired", "Log in again, and get a new one."),
+    "SignatureDoesNotMatch": ("the secret key does not belong to the access key", _CREDENTIALS),
+    "ExpiredToken": ("the session token has expired", "Log in again for a new one."),
     "PermanentRedirect": ("the bucket is in another region", "Set AWS_REGION to the bucket's region."),
     "301": ("the bucket is in another region", "Set AWS_REGION to the bucket's region."),
-    "NotImplemented": ("the store cannot do that", "Download the image, and upload the result."),
+    "NotImplemented": ("the store does not support this operation", "Download the image, and upload the result."),
 }
 
 
@@ -161,8 +161,8 @@ class S3Object:
             raise self.stale()
         if not str(answer.get("ContentRange", "")).startswith(f"bytes {start}-{stop - 1}/"):
             raise UnclassifiedImageError(
-                f"{self._url}: the store sends another range than it was asked for",
-                hint="Download it, and give the file.",
+                f"{self._url}: the store sent a different range than requested",
+                hint="Download it, and use the file.",
             )
         with closing(answer["Body"]) as body:
             try:
@@ -170,7 +170,7 @@ class S3Object:
                     yield piece[: stop - start]
                     start += len(piece)
             except (BotoCoreError, OSError) as error:
-                raise _BrokenError("the connection broke, or went silent") from error
+                raise _BrokenError("the connection broke or timed out") from error
 
 
 def head(where: dict[str, str]) -> dict[str, Any] | None:

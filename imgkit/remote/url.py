@@ -55,7 +55,7 @@ def parse_address(text: str) -> Address:
         parts = urlsplit(text)
     except ValueError as error:
         scheme = text.partition("://")[0]  # the rest may hold a password
-        raise UsageError(f"{scheme}://…: is no URL ({error})", hint="Quote what is special in it.") from error
+        raise UsageError(f"{scheme}://…: not a valid URL ({error})", hint="Quote its special characters.") from error
     if parts.scheme.lower() == "file" and parts.netloc in ("", "localhost"):
         return _path(unquote(parts.path))
     return Url(text)
@@ -63,7 +63,7 @@ def parse_address(text: str) -> Address:
 
 def _path(text: str) -> Path:
     if "\0" in text:
-        raise UsageError(f"{text!r}: no file name has a NUL byte", hint="Name another file.")
+        raise UsageError(f"{text!r}: a file name cannot contain a NUL byte", hint="Name another file.")
     return Path(text)
 
 

@@ -32,10 +32,10 @@ _MOST_REDIRECTS = 10
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _REMEDIES = {
     401: "Give user and password as https://USER:PASSWORD@HOST/..., or in ~/.netrc.",
-    403: "The server does not allow it: check the URL, and the rights behind it.",
+    403: "The server denies access: check the URL and its permissions.",
     404: "Check the URL; a browser shows what is in the directory.",
-    407: "The proxy wants a password: give it in https_proxy, as http://USER:PASSWORD@HOST:PORT.",
-    410: "The file was taken away: look for a newer one.",
+    407: "The proxy requires a password: give it in https_proxy, as http://USER:PASSWORD@HOST:PORT.",
+    410: "The file was removed: look for a newer one.",
 }
 _CERTIFICATES = "Check the name in the URL. A private authority's certificate is named by SSL_CERT_FILE."
 
@@ -81,8 +81,8 @@ class WebSession(requests.Session):
         if urlsplit(complete).scheme.lower() not in allowed:
             resp.close()
             raise WebError(
-                f"the server redirects to {_shown(complete)}, which is less safe",
-                "Give that address yourself, if you trust it.",
+                f"the server redirects to {_shown(complete)}, which is less secure",
+                "Use that address directly if you trust it.",
             )
         return target
 
@@ -111,7 +111,7 @@ def ask(
             timeout=(policy.connect, policy.silence),
         )
     except requests.TooManyRedirects as error:
-        raise WebError("the server redirects in circles", "Check the URL.") from error
+        raise WebError("the server redirects in a loop", "Check the URL.") from error
     except requests.exceptions.SSLError as error:
         raise WebError("the server's certificate is not trusted (certificate verify failed)", _CERTIFICATES) from error
     except requests.exceptions.ProxyError as error:
@@ -140,7 +140,9 @@ def refusal(response: requests.Response) -> WebError:
 def check_encoding(response: requests.Response) -> None:
     """Raise WebError for a body that the server has compressed, though asked not to."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise WebError("the server sends the file compressed, though asked not to", "Try another mirror.")
+        raise WebError(
+            "the server sent the file compressed, although uncompressed data was requested", "Try another mirror."
+        )
 
 
 def split_user(address: str) -> tuple[str, tuple[str, str] | None]:
@@ -171,7 +173,7 @@ class _TrustingAdapter(HTTPAdapter):
 
 
 def _trust() -> ssl.SSLContext:
-    """Whom to trust. Raises UsageError where a variable names what holds no certificates."""
+    """Whom to trust. Raises UsageError where a variable names what contains no certificates."""
     named = {name: path for name in _CA_VARIABLES if (path := os.environ.get(name))}
     if not named:
         return ssl.create_default_context()
@@ -183,7 +185,7 @@ def _trust() -> ssl.SSLContext:
             else:
                 context.load_verify_locations(cafile=path)
         except OSError as error:
-            raise UsageError(f"{name}={path}: holds no certificates", hint=f"Correct or unset {name}.") from error
+            raise UsageError(f"{name}={path}: contains no certificates", hint=f"Correct or unset {name}.") from error
     return context
 
 

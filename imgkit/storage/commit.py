@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imgkit.storage.journal import Pending
 
 
-_KEPT = "; the edit is half done, and its journal is kept"
+_KEPT = "; the edit is incomplete, and its journal was kept"
 
 
 class Recovery(StrEnum):
@@ -89,8 +89,8 @@ def recover(path: Path) -> Recovery:
         host = HostFile(image, writable=True)
     except OutputError as error:
         raise StaleImageError(
-            f"{image}: a commit to it was interrupted and has to be finished, but the image cannot be written",
-            hint="Run `imgkit recover` as a user who may write it.",
+            f"{image}: an interrupted edit has to be finished, but the image cannot be written",
+            hint="Run `imgkit recover` as a user who can write to it.",
         ) from error
     with host:
         locks.acquire(host.fd, locks.Access.WRITE, image)
@@ -159,7 +159,7 @@ def _undo_record(undo_file: Path, host: HostFile) -> PatchFile:
     try:
         return patchfile.read_own(undo_file, os.fstat(host.fd).st_uid)
     except FileNotFoundError as error:
-        raise no_such_file(undo_file, "Name the file that --undo left.") from error
+        raise no_such_file(undo_file, "Give the file that --undo wrote.") from error
 
 
 def _used_since(host: HostFile, record: PatchFile, undo_file: Path, state: State | int) -> StaleImageError:
@@ -170,8 +170,8 @@ def _used_since(host: HostFile, record: PatchFile, undo_file: Path, state: State
     else:
         what = "part of it is as before the edit, and part of it is not"
     return StaleImageError(
-        f"{host.path}: {what}; taking back the rest would damage it",
-        hint=f"A system that starts from an image, or mounts it, writes to it; {undo_file} is of use only before that. "
+        f"{host.path}: {what}; undoing the rest would damage it",
+        hint=f"A system that boots from an image, or mounts it, writes to it; {undo_file} only works before that. "
         "Restore a backup, or change the files back with `imgkit edit`.",
     )
 
@@ -223,7 +223,7 @@ def _apply(host: HostFile, record: PatchFile, path: Path) -> None:
     except OSError as error:
         raise OutputError(
             f"{host.path}: cannot be written ({error.strerror}){_KEPT}",
-            hint=f"When the disk is well again, `imgkit recover {host.path}` finishes it.",
+            hint=f"When the disk works again, `imgkit recover {host.path}` finishes it.",
         ) from error
     _drop(path, host)
     host.check_name()

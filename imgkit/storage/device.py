@@ -42,7 +42,7 @@ def check_bounds(device: BlockReader, offset: int, length: int) -> None:
             f"range of {length:,} bytes leaves the {device.size:,} bytes that there are",
             structure="block device",
             offset=offset,
-            hint="The image is truncated or damaged; get it again, or repair it with its own tools.",
+            hint="The image is truncated or damaged; download it again, or repair it with its own tools.",
         )
 
 

@@ -128,7 +128,7 @@ class HostFile:
         except OSError as error:
             raise UnclassifiedImageError(
                 f"{self.path}: cannot be read at byte {offset:,} ({error.strerror})",
-                hint="The disk that holds the file fails: save what can be read with `ddrescue`, and edit the copy.",
+                hint="The disk that holds the file is failing: rescue the data with `ddrescue`, and edit the copy.",
             ) from error
 
     def allocated(self) -> int:
@@ -166,7 +166,7 @@ class HostFile:
         if not is_same:
             raise StaleImageError(
                 f"{self._name}: image was replaced, moved or removed by another program since it was opened",
-                hint="Look at what is there now, and run the command again.",
+                hint="Check the file, and run the command again.",
             )
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ def real_path(path: Path) -> Path:
         if isinstance(error, OSError):
             why = error.strerror or ""
         elif isinstance(error, ValueError):
-            why = "a NUL byte in the name"
+            why = "the name contains a NUL byte"
         else:  # before Python 3.13
             why = "symbolic links in a loop"
         raise UnclassifiedImageError(f"{path}: cannot be found ({why})", hint=f"Look at `ls -l {path}`.") from error
@@ -204,7 +204,7 @@ def exists(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "a NUL byte in the name"
+        why = error.strerror if isinstance(error, OSError) else "the name contains a NUL byte"
         raise UnclassifiedImageError(
             f"{path}: cannot be reached ({why})", hint=f"Look at `ls -ld {path.parent}`, and at the folders above it."
         ) from error
@@ -218,7 +218,7 @@ def is_file(path: Path) -> bool:
 
 def no_such_file(path: Path, hint: str | None = None) -> MissingFileError:
     """The error for a file that is not there."""
-    return MissingFileError(f"{path}: no such file", hint=hint or f"`ls {path.parent}` shows what is there.")
+    return MissingFileError(f"{path}: no such file", hint=hint or f"`ls {path.parent}` lists what exists.")
 
 
 def unreadable(path: Path, error: OSError) -> UsageError:
@@ -253,7 +253,7 @@ def _open_error(path: Path, error: OSError, *, writable: bool) -> Exception:
     if writable:
         return OutputError(
             f"{path}: cannot be written ({error.strerror})",
-            hint="Write a new file instead: -o OUT, or get write access.",
+            hint="Write a new file with -o OUT, or get write access.",
         )
     return UnclassifiedImageError(
         f"{path}: cannot be read ({error.strerror})", hint=f"Get read access, or look at `ls -l {path}`."

@@ -1,7 +1,7 @@
 """QEMU's image locks: open file description locks on single bytes, one per permission.
 
 QEMU takes a shared lock on byte 100 + p for each permission p that it uses, and on byte 200 + p for each that it does
-not share with others; a conflict is somebody else's lock on the opposite byte. Nothing is stored in those bytes.
+not share with others; a conflict belongs to another user lock on the opposite byte. Nothing is stored in those bytes.
 
 Source: QEMU, block/file-posix.c (raw_apply_lock_bytes, raw_check_lock_bytes) and docs/system/qemu-block-drivers.
 """

@@ -196,7 +196,8 @@ def _status(target: Path) -> os.stat_result | None:
             return target.lstat()
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"{target}: cannot be written ({_why(error)})", hint="Name an output in a folder of yours: -o OUT."
+            f"{target}: cannot be written ({_why(error)})",
+            hint="Choose an output in a directory that you can write to: -o OUT.",
         ) from error
     return None
 
@@ -205,21 +206,23 @@ def _check_directory(directory: Path) -> None:
     try:
         status = directory.stat()
     except FileNotFoundError as error:
-        raise OutputError(f"{directory}: no such directory", hint="Make it first, or name another output.") from error
+        raise OutputError(f"{directory}: no such directory", hint="Create it first, or name another output.") from error
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"{directory}: cannot be entered ({_why(error)})", hint="Name an output in a folder of yours: -o OUT."
+            f"{directory}: cannot be entered ({_why(error)})",
+            hint="Choose an output in a directory that you can write to: -o OUT.",
         ) from error
     if stat.S_ISDIR(status.st_mode) and not os.access(directory, os.X_OK):
         raise OutputError(
-            f"{directory}: cannot be entered (Permission denied)", hint="Name an output in a folder of yours: -o OUT."
+            f"{directory}: cannot be entered (Permission denied)",
+            hint="Choose an output in a directory that you can write to: -o OUT.",
         )
     if not stat.S_ISDIR(status.st_mode):
         raise OutputError(f"{directory}: is not a directory", hint="Name another output.")
 
 
 def _why(error: OSError | ValueError) -> str:
-    return error.strerror or "" if isinstance(error, OSError) else "a NUL byte in the name"
+    return error.strerror or "" if isinstance(error, OSError) else "the name contains a NUL byte"
 
 
 def _check_object(source: Address, destination: NewObject) -> None:
@@ -302,7 +305,9 @@ def _write_stream(host: ImageFile, fd: int, progress: Progress, plan: PatchPlan)
     try:
         Result(host, plan).send(fd, 0, plan.size_after, progress)
     except BrokenPipeError as error:
-        raise OutputError("the reader of the output went away; the image that it got is incomplete") from error
+        raise OutputError(
+            "the reader of standard output closed it; the image that it received is incomplete"
+        ) from error
     except OSError as error:
         raise OutputError(
             f"standard output cannot be written ({error.strerror}); the image there is incomplete",

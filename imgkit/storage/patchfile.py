@@ -77,7 +77,7 @@ def parse(data: bytes, source: str) -> PatchFile:
     patches = tuple(Patch(item.offset, item.before, item.after) for item in fields.patches)
     plan = PatchPlan(patches, fields.size_before, fields.size_after)
     if wrong := impossible(plan) or ("mtime_ns" if not 0 <= fields.mtime_ns <= _LATEST else ""):
-        raise _error("no edit of imgkit's is like that", len(MAGIC), wrong, source)
+        raise _error("not a valid edit", len(MAGIC), wrong, source)
     return PatchFile(plan, os.fsdecode(fields.name), fields.mtime_ns, fields.device, fields.inode, fields.token)
 
 
@@ -104,7 +104,7 @@ def own_file(path: Path, image_owner: int, *, follow: bool = False) -> Iterator[
             hint=f"Ask its owner, who `ls -ld {path}` names, or root.",
         ) from error
     except ValueError as error:  # a NUL in the name
-        raise StaleImageError(f"{path}: no file can have this name", hint="Name another file.") from error
+        raise StaleImageError(f"{path}: not a valid file name", hint="Name another file.") from error
     try:
         status = os.fstat(fd)
         if status.st_uid not in (os.geteuid(), image_owner, 0):

@@ -162,6 +162,6 @@ def not_written(path: Path, error: OSError, so_that: str = "") -> OutputError:
     elif error.errno == errno.EFBIG:
         hint = "Raise the limit (`ulimit -f`), or write on a disk whose file system holds larger files with -o OUT."
     elif error.errno == errno.EIO:
-        hint = "The disk fails: look at `dmesg`, and write on another one with -o OUT."
+        hint = "The disk is failing: see `dmesg`, and write to another one with -o OUT."
     what = "no space left" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "cannot be written"
     return OutputError(f"{path}: {what} ({error.strerror}){so_that}", hint=hint)

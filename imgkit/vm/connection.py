@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SESSION = "qemu:///session"
 
 _LESS_MEMORY = "Give the machine less with --memory."
-_USER_NETWORK = "Take --network user, which needs no privilege. Your session may use what /etc/qemu/bridge.conf allows."
+_USER_NETWORK = "Use --network user, which needs no privileges. Your session may use what /etc/qemu/bridge.conf allows."
 # libvirt's words in an error, and what to do then.
 _WAYS_OUT = (
     ("Cannot allocate memory", _LESS_MEMORY),
@@ -154,14 +154,14 @@ def translated(what: str) -> Iterator[None]:
         if "Failed to get" in text and "lock" in text:
             raise InUseError(message, hint="Stop the machine or the process that has the image open.") from error
         if "No space left" in text:
-            raise OutputError(message, hint="Make room, or choose a smaller disk.") from error
+            raise OutputError(message, hint="Free some space, or choose a smaller disk.") from error
         hint = next((hint for words, hint in _WAYS_OUT if words in text), None)
         raise MachineError(message, hint=hint) from error
 
 
 def host_of(connection: Any) -> Host:
     """What runs machines behind a connection. Raises MachineError where it does not say."""
-    with translated("libvirt does not tell what it runs on"):
+    with translated("libvirt does not report the host's capabilities"):
         if connection.getType() == "TEST":
             return Host("x86_64", Hypervisor.TEST)
         architecture = connection.getInfo()[0]
@@ -173,7 +173,7 @@ def host_of(connection: Any) -> Host:
 
 def is_local(connection: Any) -> bool:
     """Whether machines behind a connection run on this host. Raises MachineError where libvirt does not say."""
-    with translated("libvirt does not tell what it runs on"):
+    with translated("libvirt does not report the host's capabilities"):
         if connection.getType() == "TEST" or urlsplit(connection.getURI()).hostname is None:
             return True
         return connection.getHostname() in _own_names()
@@ -223,28 +223,30 @@ def _events_turning() -> None:
 def _refused(libvirt: Any, uri: str, error: Any) -> Exception:
     message = f"no connection to {uri}: {_words(error)}"
     if _embedded_root.cache_info().currsize and "/embed" not in uri:
-        return UsageError(message, hint="A process that has embedded a libvirt reaches no daemon: take another one.")
+        return UsageError(
+            message, hint="A process with an embedded libvirt cannot connect to a daemon: use another process."
+        )
     if "libvirt-qemu" in message:
         return EngineError(
-            message, hint="As root libvirt wants a user of its own: install libvirt-daemon-system, or be another user."
+            message, hint="As root, libvirt needs its own user: install libvirt-daemon-system, or run as another user."
         )
     code = error.get_error_code()
     if code in {libvirt.VIR_ERR_NO_CONNECT, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_CONFIG_UNSUPPORTED}:
-        return UsageError(message, hint="Name one that libvirt knows, as qemu:///session.")
+        return UsageError(message, hint="Use a URI that libvirt knows, such as qemu:///session.")
     if code in {libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_NO_SUPPORT}:
         return EngineError(message, hint=_way_in(uri, message))
-    return MachineError(message, hint="Try qemu:///session, which needs no privilege.")
+    return MachineError(message, hint="Try qemu:///session, which needs no privileges.")
 
 
 def _way_in(uri: str, message: str) -> str:
     """What to do where a daemon does not answer."""
     if "runtime directory" in message:
-        return "Set XDG_RUNTIME_DIR to a folder of yours, with a short name, or unset it."
+        return "Set XDG_RUNTIME_DIR to a directory that you own, with a short path, or unset it."
     if urlsplit(uri).hostname or "+ssh" in uri:
-        return "See that the host is right, can be reached, and runs libvirt."
+        return "Check that the host name is right, and that the host can be reached and runs libvirt."
     hint = "Install libvirt-daemon and libvirt-daemon-driver-qemu."
     if uri.endswith(":///system"):
-        return f"{hint} Or take your own session, qemu:///session, which needs no privilege."
+        return f"{hint} Or use your own session, qemu:///session, which needs no privileges."
     if os.environ.get("XDG_RUNTIME_DIR") is None:
         hint += " If its daemon does not start, set XDG_RUNTIME_DIR to a folder of yours."
     return hint

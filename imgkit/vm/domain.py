@@ -53,7 +53,7 @@ def domain_xml(spec: VmSpec, host: Host, *, identity: str = "") -> str:
     """
     if host.architecture not in MACHINES:
         raise UnsupportedError(
-            f"machines of the architecture {host.architecture} are not described here",
+            f"machines of the architecture {host.architecture} are not supported",
             hint="virt-install can, with --graphics none.",
         )
     domain = ET.Element("domain", type=host.hypervisor)
@@ -156,7 +156,7 @@ def _add_drives(devices: ET.Element, spec: VmSpec, host: Host) -> None:
     for disk in spec.disks:
         if disk.bus is Bus.SATA and host.architecture != "x86_64":
             raise UnsupportedError(
-                f"machines of the architecture {host.architecture} have no SATA", hint="Take virtio or USB."
+                f"machines of the architecture {host.architecture} have no SATA", hint="Use virtio or USB."
             )
         _add_drive(devices, disk, "disk", disk.bus, names, order)
     _add(devices, "controller", type="usb", model="qemu-xhci", ports="15")

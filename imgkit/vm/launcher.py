@@ -37,7 +37,7 @@ def check_name(connection: Any, name: str) -> None:
     """Raise MachineError if a machine has this name."""
     if any(machine.name == name for machine in machines(connection)):
         raise MachineError(
-            f"there is a machine called {name} already",
+            f"a machine called {name} already exists",
             hint=f"Choose another name, or remove that one: imgkit vm remove {name}.",
         )
 
@@ -81,7 +81,7 @@ def stop(connection: Any, name: str, *, timeout: float = 60, force: bool = False
     if not _goes_off(connection, name, timeout):
         raise MachineError(
             f"the machine {name} did not shut down in {timeout:g} seconds",
-            hint="Its guest may ignore the power button; turn it off by force.",
+            hint="The guest may ignore the power button; turn it off with --force.",
         )
     return True
 

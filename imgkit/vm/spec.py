@@ -101,7 +101,8 @@ class VmSpec:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise UsageError(
-                f"{self.name!r} cannot be a machine's name", hint="Take one without spaces, slashes, and a leading dot."
+                f"{self.name!r} is not a valid machine name",
+                hint="Use a name without spaces, slashes, or a leading dot.",
             )
         if self.memory < 1 or self.vcpus < 1:
             raise UsageError("a machine needs at least 1 MiB of memory and one virtual CPU")
@@ -112,5 +113,5 @@ def parse_network(words: str) -> Network:
     kind, equals, source = words.partition("=")
     named = kind in {NetworkKind.BRIDGE, NetworkKind.NETWORK}
     if kind not in set(NetworkKind) or named != bool(source) or bool(equals) != named:
-        raise UsageError(f"no network is called {words!r}", hint="Choose one of user, bridge=NAME, network=NAME, none.")
+        raise UsageError(f"unknown network: {words!r}", hint="Choose one of user, bridge=NAME, network=NAME, none.")
     return Network(NetworkKind(kind), source)

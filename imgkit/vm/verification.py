@@ -173,7 +173,7 @@ def _wait(line: Line, expected: str, trial: BootTest) -> str:
     try:
         line.expect(expected, trial.timeout)
     except LineClosed:
-        return "the machine went off"
+        return "the machine was powered off"
     except ExpectTimeout:
         return f"{expected!r} did not come in {trial.timeout:g} seconds"
     if trial.login is None:
@@ -181,7 +181,7 @@ def _wait(line: Line, expected: str, trial: BootTest) -> str:
     try:
         return _log_in(line, *trial.login)
     except (LineClosed, ExpectTimeout) as error:
-        return f"the login was not answered ({error})"
+        return f"the login got no answer ({error})"
 
 
 def _log_in(line: Line, user: str, password: str) -> str:
@@ -189,7 +189,7 @@ def _log_in(line: Line, user: str, password: str) -> str:
     line.expect("[Pp]assword: ", _ANSWER)
     line.send(f"{password}\n")
     if line.expect(r"incorrect|[#$%>] ", _ANSWER)[0] == b"incorrect":
-        return f"the login of {user} was refused"
+        return f"the login of {user} failed"
     line.send("echo imgkit-$((6*7))-shell\n")  # what is typed comes back too, but only a shell can say 42
     line.expect("imgkit-42-shell", _ANSWER)
     return ""
@@ -198,11 +198,11 @@ def _log_in(line: Line, user: str, password: str) -> str:
 def _contradiction(console: Status | None) -> str:
     """What the files say against a console that spoke."""
     broken = [link for link in console.links if link.kind in _LIVE and not link.ok] if console else []
-    return f"the text came, but {broken[0].message}" if broken else ""
+    return f"the text appeared, but {broken[0].message}" if broken else ""
 
 
 def _explained(failure: str, stage: Stage, console: Status | None) -> str:
-    came = f"the line shows the boot up to: {stage}" if stage is not Stage.NOTHING else "nothing came over the line"
+    came = f"the boot got as far as: {stage}" if stage is not Stage.NOTHING else "nothing appeared on the line"
     missing = [f"{link.kind}: {link.message}" for link in console.links if not link.ok] if console else []
     return "; ".join([failure, came, *missing])
 

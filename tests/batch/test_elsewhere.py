@@ -210,7 +210,7 @@ def test_a_list_names_urls_too(store, plan, tmp_path):
     with serving(Manners(tmp_path / "disk-0.qcow2")) as url:
         text = f'list = "list"\ninputs = ["{url}?token=hush"]\noutput = "out/{{stem}}"' + ENABLE
         refused = run(plan(text))
-        assert "would be the result of both" in refused.stderr
+        assert "is the output of both" in refused.stderr
         (tmp_path / "list").write_text("s3://images/in/disk-0.qcow2\n")
         done = run(plan(text))
     assert done.status == 0, done.stderr
@@ -224,12 +224,12 @@ def test_a_list_names_urls_too(store, plan, tmp_path):
         ('inputs = ["s3://images/in/*.qcow2"]\nin-place = true', "cannot be edited in place"),
         ('inputs = ["s3://images/in/*.iso"]\noutput = "{name}"', "matches no file"),
         ('inputs = ["https://127.0.0.1/*.iso"]\noutput = "{name}"', "https has no patterns"),
-        ('inputs = ["s3://images/in/**"]\noutput = "s3://images/in/{name}"', "would replace an input"),
+        ('inputs = ["s3://images/in/**"]\noutput = "s3://images/in/{name}"', "would overwrite an input"),
         ('inputs = ["s3://images/in/*"]\noutput = "s3://images/x"', None),
-        ('inputs = ["s3://images/in/**"]\noutput = "s3://images/x"', "would be the result of both"),
+        ('inputs = ["s3://images/in/**"]\noutput = "s3://images/x"', "is the output of both"),
         ('inputs = ["s3://images/a", "s3://images/a"]\noutput = "{name}"', "is named twice"),
         ('inputs = ["s3://images/a"]\noutput = "{sha256}"', "would have to be fetched"),
-        ('inputs = ["s3://images/a"]\noutput = "https://127.0.0.1/{name}"', "nothing can be written over https"),
+        ('inputs = ["s3://images/a"]\noutput = "https://127.0.0.1/{name}"', "writing is not supported over https"),
         ('inputs = ["s3://nobucket/*"]\noutput = "{name}"', "no such bucket"),
     ],
 )

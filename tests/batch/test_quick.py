@@ -73,7 +73,7 @@ def test_a_ledger_knows_its_plan_wherever_it_is(tmp_path):
     point_to(plan_of(ledger), ledger)
     assert plan_of(ledger) == plan
     assert plan_of(plan) == plan
-    with pytest.raises(UsageError, match="holds no batch"):
+    with pytest.raises(UsageError, match="contains no batch"):
         plan_of(ledger.parent)
 
 

@@ -179,7 +179,7 @@ def _luminance(colour):
 def test_the_command_writes_a_page_once_and_says_the_figures(disks):
     plan = disks(2, broken=2)
     folder = plan.parent
-    assert_refused(folder, "batch", "report", plan, status=2, says="holds no ledger", hint="imgkit batch run")
+    assert_refused(folder, "batch", "report", plan, status=2, says="contains no ledger", hint="imgkit batch run")
     assert imgkit("batch", "run", plan).status == 1
     page = folder / "page.html"
     done = imgkit("batch", "report", plan, "-o", page)

@@ -185,7 +185,7 @@ def test_two_runs_of_one_batch_at_a_time_are_refused(disks):
     with open_ledger(ledger_folder(plan), create=True):
         second = imgkit("batch", "run", plan)
     assert second.status == 6
-    assert "another process runs this batch" in second.stderr
+    assert "another process is running this batch" in second.stderr
 
 
 def test_undo_takes_back_what_a_killed_run_had_no_time_to_note(disks):

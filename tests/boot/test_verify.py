@@ -44,7 +44,7 @@ def test_an_untouched_image_fails(name):
     found = verify(fixture(name), "--memory", "512", "--timeout", "15")
     assert not found["passed"]
     assert found["reached"] == "nothing"
-    assert "nothing came over the line" in found["explanation"]
+    assert "nothing appeared on the line" in found["explanation"]
     assert {"boot loader", "kernel"} <= broken(found)
     assert found["remedy"].startswith("Enable its console: imgkit console enable ")
 
@@ -95,7 +95,7 @@ def test_a_text_of_ones_own_and_a_log(tmp_path):
     assert (done.status, done.stdout) == (0, b"")
     assert "\nBdsDxe: " in done.stderr
     assert "\\x1b" not in done.stderr
-    assert "the serial console works: 'BdsDxe: .*Boot0001' came after" in done.stderr
+    assert "the serial console works: 'BdsDxe: .*Boot0001' appeared after" in done.stderr
     found = verify(image, "--uefi", "--expect", "never said", "--timeout", "1")
     assert "'never said' did not come in 1 seconds; " in found["explanation"]
 

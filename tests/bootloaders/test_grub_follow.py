@@ -72,16 +72,28 @@ def test_a_file_is_found_whichever_way_leads_to_it(way):
 
 
 UNKNOWN = {
-    "no value": ("configfile /boot/grub/$target.cfg\n", 2, "the file is not known: configfile /boot/grub/$target.cfg"),
-    "read": ("read name\nsource /boot/grub/$name.cfg\n", 3, "the file is not known: source /boot/grub/$name.cfg"),
-    "probe": ("probe -u $root --set=id\nsource /boot/$id.cfg\n", 3, "the file is not known: source /boot/$id.cfg"),
-    "eval": ('eval "$script"\n', 2, 'what eval runs is not known: eval "$script"'),
-    "syntax": ('eval "menuentry x {"\n', 2, "what eval runs is not understood: GRUB would find a syntax error at '"),
-    "in an entry": ("menuentry a {\n  configfile /$b\n}\n", 6, "the file is not known: configfile /$b"),
-    "other languages": ("syslinux_configfile $x\n", 2, "the file is not known: syslinux_configfile $x"),
+    "no value": (
+        "configfile /boot/grub/$target.cfg\n",
+        2,
+        "the file cannot be determined: configfile /boot/grub/$target.cfg",
+    ),
+    "read": (
+        "read name\nsource /boot/grub/$name.cfg\n",
+        3,
+        "the file cannot be determined: source /boot/grub/$name.cfg",
+    ),
+    "probe": (
+        "probe -u $root --set=id\nsource /boot/$id.cfg\n",
+        3,
+        "the file cannot be determined: source /boot/$id.cfg",
+    ),
+    "eval": ('eval "$script"\n', 2, 'what eval runs cannot be determined: eval "$script"'),
+    "syntax": ('eval "menuentry x {"\n', 2, "what eval runs is not understood: GRUB would report a syntax error at '"),
+    "in an entry": ("menuentry a {\n  configfile /$b\n}\n", 6, "the file cannot be determined: configfile /$b"),
+    "other languages": ("syslinux_configfile $x\n", 2, "the file cannot be determined: syslinux_configfile $x"),
     "of another language": ("legacy_configfile /old.lst\n", 2, "a menu in another language: legacy_configfile /old"),
-    "itself": ("function f {\n f\n}\nf\n", 1, "leads further than can be followed"),
-    "without end": ("source /boot/grub/grub.cfg\n", 1, "leads further than can be followed"),
+    "itself": ("function f {\n f\n}\nf\n", 1, "cannot be followed further"),
+    "without end": ("source /boot/grub/grub.cfg\n", 1, "cannot be followed further"),
 }
 
 
@@ -95,7 +107,7 @@ def test_what_cannot_be_followed_is_named_and_the_rest_gets_the_console(script, 
     assert not found.enabled
     told, *rest = (check for check in found.links if not check.ok)
     assert (told.kind, told.file, told.line) == (CheckKind.LOADER, GRUB, line)
-    assert [(check.file, check.message) for check in rest] in ([], [(GRUB, "has no entry that starts Linux")])
+    assert [(check.file, check.message) for check in rest] in ([], [(GRUB, "has no entry that boots Linux")])
     assert told.message.startswith(message)
     assert told.hint
     assert kernels_of(tree) == [("/EFI/BOOT/grub.cfg", f"linux /live/vmlinuz boot=live quiet {ARGUMENTS}")]
@@ -109,11 +121,13 @@ def test_what_is_not_there_is_passed_over_as_grub_does():
 
 def test_a_sourced_file_that_does_not_parse_is_named():
     files = {GRUB: "source $prefix/broken.cfg\n" + LIVE, "/boot/grub/broken.cfg": "set a=1\nmenuentry 'x' {{\n"}
-    assert problems(files) == [("/boot/grub/broken.cfg", 2, "GRUB would find a syntax error at '{'")]
+    assert problems(files) == [("/boot/grub/broken.cfg", 2, "GRUB would report a syntax error at '{'")]
 
 
 def test_where_nothing_boots_linux_the_refusal_says_what_was_not_followed():
-    with pytest.raises(UnsupportedError, match=r"^no .*: /boot/grub/grub\.cfg:2: the file is not known") as caught:
+    with pytest.raises(
+        UnsupportedError, match=r"^no .*: /boot/grub/grub\.cfg:2: the file cannot be determined"
+    ) as caught:
         enable(MemoryTree({GRUB: "set timeout=5\nconfigfile /boot/$x.cfg\n"}), CONSOLE)
     assert caught.value.hint
 

@@ -67,7 +67,7 @@ def test_an_entry_whose_variable_brings_the_console_stays():
 
 
 def test_a_line_that_is_no_field_is_refused():
-    with pytest.raises(ConfigError, match="no field") as caught:
+    with pytest.raises(ConfigError, match="not a field") as caught:
         bls.enable("linux /v\n???\n", CONSOLE)
     assert caught.value.line == 2
 

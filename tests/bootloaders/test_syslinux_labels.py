@@ -143,7 +143,7 @@ def test_a_default_that_leads_nowhere_fails_the_check():
     edits = TreeEdits(MemoryTree(files))
     (failing,) = (c for c in loader.checks(edits, "/isolinux/isolinux.cfg", CONSOLE) if not c.ok and c.hint)
     assert failing.kind is CheckKind.LOADER
-    assert failing.message == "'go' leads to /live/boot/first.cfg, which is not there"
+    assert failing.message == "'go' leads to /live/boot/first.cfg, which does not exist"
     assert (failing.file, failing.line) == ("/isolinux/isolinux.cfg", 2)
 
 

@@ -97,10 +97,10 @@ def test_a_truncated_raw_disk(tmp_path):
 @pytest.mark.parametrize(
     ("name", "contents", "hint"),
     [
-        ("text", b"I am a letter, not a disk.\n" * 100, "Get the image again"),
+        ("text", b"I am a letter, not a disk.\n" * 100, "Download the image again"),
         ("zeros", bytes(1 << 20), "`imgkit vm install`"),
         ("program", None, "`imgkit inspect`"),
-        ("empty", b"", "Get the image again"),
+        ("empty", b"", "Download the image again"),
     ],
     ids=["text", "zeros", "program", "empty"],
 )
@@ -108,7 +108,7 @@ def test_files_that_are_no_images(tmp_path, name, contents, hint):
     image = tmp_path / name
     image.write_bytes(Path("/bin/sh").read_bytes() if contents is None else contents)
     refused(image, status=10, says="no root file system was found", hint=hint)
-    hint = "Get the image again" if name == "program" else hint
+    hint = "Download the image again" if name == "program" else hint
     refused(image.rename(tmp_path / "x.ISO"), status=3, says="not an ISO", hint=hint)
 
 
@@ -190,7 +190,7 @@ def test_a_backing_file_of_another_folder_is_opened_only_by_name(small, tmp_path
 def test_backing_files_that_are_missing_or_not_files(tmp_path):
     top = tmp_path / "top.qcow2"
     oracle.run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", "gone.qcow2", "-F", "qcow2", top, "1M")
-    refused(top, status=4, says="backing file", hint="Put it back")
+    refused(top, status=4, says="backing file", hint="Restore it")
     remote = "nbd://localhost/disk"
     oracle.run("qemu-img", "create", "-q", "-f", "qcow2", "-u", "-b", remote, "-F", "raw", top, "1M")
     refused(top, status=5, says="is not a plain file", hint="qemu-img convert")

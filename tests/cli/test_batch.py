@@ -68,9 +68,9 @@ def test_a_plan_that_changed_is_told_and_done_work_stays(small, plan):
 
 def test_what_is_wrong_is_refused(small, plan):
     folder = small.parent
-    assert_refused(folder, "batch", "status", plan, status=2, says="holds no ledger", hint="imgkit batch run")
+    assert_refused(folder, "batch", "status", plan, status=2, says="contains no ledger", hint="imgkit batch run")
     assert_refused(
-        folder, "batch", "run", folder / "none.toml", status=2, says="no such file", hint="shows what is there"
+        folder, "batch", "run", folder / "none.toml", status=2, says="no such file", hint="lists what exists"
     )
     plan.write_text(PLAN + "colour = 1\n")
     assert_refused(folder, "batch", "run", plan, status=12, says="plan.toml:5: unknown key 'colour'", hint="Known here")

@@ -41,7 +41,9 @@ def test_a_batch_without_a_plan_is_told_and_goes_on_by_its_ledgers_name(folder):
     (folder / "isos" / "broken.iso").write_bytes(good)
     again = imgkit("batch", "retry", "serial.batch", cwd=folder)
     assert again.stderr.endswith("imgkit: 2 done\n")
-    assert "images that boot otherwise than before: 1; `imgkit batch report" in again.stderr, "broken.iso, at once"
+    assert "images whose boot default or timeout changed: 1; `imgkit batch report" in again.stderr, (
+        "broken.iso, at once"
+    )
     listed = imgkit("batch", "status", "serial.batch", cwd=folder).text
     assert listed.count(f"{folder}/serial/") == 2
     assert imgkit("batch", "run", "serial.batch", cwd=folder).stderr == "imgkit: 2 done\n"
@@ -97,7 +99,7 @@ def test_what_is_wrong_is_refused(folder):
     assert_refused(folder, *words, "--in-place", "--baud", "12345", status=2, says="12345", hint="115200", cwd=folder)
     assert_refused(folder, *words, "--out", "disks", status=2, says="replace an input", hint="folder", cwd=folder)
     assert_refused(folder, *words, "--out", "{x}", status=2, says="stands for nothing", hint="{stem}", cwd=folder)
-    assert_refused(folder, "batch", "retry", "isos", status=2, says="holds no batch", hint="plan file", cwd=folder)
+    assert_refused(folder, "batch", "retry", "isos", status=2, says="contains no batch", hint="plan file", cwd=folder)
 
 
 def on_a_terminal(folder, *words):

@@ -29,8 +29,11 @@ label expert
   append priority=low initrd=/install/initrd.gz ---
 menu end
 """
-TWIN = "/isolinux/isolinux.cfg: now boots 'Install' by itself, before 'Graphical install' (the same installer in text)"
-TIMER = "/isolinux/isolinux.cfg: now boots after 10 s, before it waits for a key without end"
+TWIN = (
+    "/isolinux/isolinux.cfg: now boots 'Install' by default, instead of 'Graphical install' "
+    "(the same installer in text)"
+)
+TIMER = "/isolinux/isolinux.cfg: now boots after 10 s (before: waits for a key, with no timeout)"
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_keep_changes_neither(image, tmp_path):
 def test_a_title_names_an_entry_of_a_submenu(image, tmp_path):
     words = ("--default", "advanced options > Expert install")
     done = imgkit("console", "enable", image, "-o", tmp_path / "a.iso", *words)
-    assert "now boots 'Advanced options>Expert install' by itself" in done.stderr
+    assert "now boots 'Advanced options>Expert install' by default" in done.stderr
     assert "\nontimeout expert\n" in menu(tmp_path / "a.iso")
     again = imgkit("console", "enable", tmp_path / "a.iso", "--in-place", *words)
     assert "nothing to change" in again.stderr

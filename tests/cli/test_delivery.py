@@ -33,8 +33,8 @@ def sound(image):
 @pytest.mark.parametrize(
     ("places", "says", "hint"),
     [
-        ([], "no output was named", "-o OUT to write a new image, --in-place to edit this one"),
-        (["-o", "new.qcow2", "--in-place"], "-o and --in-place exclude each other", "Give one of the two."),
+        ([], "no output was given", "-o OUT to write a new image, --in-place to edit this one"),
+        (["-o", "new.qcow2", "--in-place"], "-o and --in-place are mutually exclusive", "Give one of the two."),
     ],
 )
 def test_one_place_has_to_be_named(small, command, places, says, hint):
@@ -123,8 +123,8 @@ def test_a_stream_is_not_sent_to_a_terminal(small):
 @pytest.mark.parametrize(
     ("extra", "says", "hint"),
     [
-        (["--json"], "--json and -o - both want standard output", "Write the image to a file"),
-        (["--undo", "u"], "an undo file needs an image to undo", "Omit --undo"),
+        (["--json"], "--json and -o - both write to standard output", "Write the image to a file"),
+        (["--undo", "u"], "an undo file needs an image file", "Omit --undo"),
     ],
 )
 def test_what_does_not_go_with_a_stream(small, extra, says, hint):
@@ -255,7 +255,7 @@ def test_recover_finishes_a_commit_that_was_killed(small, tmp_path):
     assert journal.exists(), "the kill came while the journal was there"
     done = imgkit("recover", small)
     assert done.status == 0, done.stderr
-    assert "the interrupted edit is finished" in done.stderr
+    assert "the interrupted edit was finished" in done.stderr
     assert not journal.exists()
     assert sha256(small) == sha256(wanted)
 

@@ -114,7 +114,7 @@ def test_an_error_names_the_path_in_the_tree_not_below_the_mount_point(small):
 
 def test_cat_refuses_to_show_binary_on_a_terminal(image):
     child = pexpect.spawn(str(script()), ["cat", str(image), "/srv/blob"], env=environment(), encoding="utf-8")
-    child.expect("is binary, which no terminal can show")
+    child.expect("is binary, and standard output is a terminal")
     child.expect("Redirect it")
     child.wait()
     assert child.exitstatus == 2
@@ -178,7 +178,7 @@ def test_write_of_a_host_file_that_is_not_there(image, tmp_path):
         "--in-place",
         status=2,
         says=f"{missing}: no such file",
-        hint="shows what is there",
+        hint="lists what exists",
     )
 
 
@@ -221,10 +221,10 @@ def test_an_edit_that_changes_nothing_writes_nothing(image):
 @pytest.mark.parametrize(
     ("editor_word", "says", "hint"),
     [
-        ("false", "editor 'false' ended with status 1; nothing was changed", ""),
+        ("false", "the editor 'false' exited with status 1; nothing was changed", ""),
         ("no-such-editor", "cannot be started (no such command)", "EDITOR=nano"),
         ("  ", "cannot be started (no such command)", "EDITOR=nano"),
-        ("vi 'unbalanced", "is not a command line", "EDITOR=nano"),
+        ("vi 'unbalanced", "cannot be parsed", "EDITOR=nano"),
     ],
 )
 def test_an_editor_that_fails_leaves_the_image_alone(image, editor_word, says, hint):

@@ -173,7 +173,7 @@ def test_extract_stays_in_its_folder(tmp_path):
     assert imgkit(*words).status == 0
     assert (out / "up").readlink().as_posix() == "../../outside"
     assert list(outside.iterdir()) == []
-    assert_refused(tmp_path, *words, status=8, says="exists", hint="Name a folder")
+    assert_refused(tmp_path, *words, status=8, says="exists", hint="Name a directory")
     # "file" becomes a name that would lead out; the volume has it once in plain and once in Rock Ridge form.
     image.write_bytes(image.read_bytes().replace(b"NM\x09\x01\x00file", b"NM\x09\x01\x00../a"))
     words = ["iso", "extract", image, tmp_path / "other"]
@@ -222,8 +222,8 @@ def test_add_and_rm_refuse(tmp_path):
     (fifo / "fifo").symlink_to("nowhere")
     oracle.run("mkfifo", fifo / "pipe")
     for words, status, says, hint in (
-        (["add", image, preseed], 2, "nothing says what to add", "iso add ISO FILE /"),
-        (["add", image, preseed, tmp_path / "none", "/"], 2, "none: no such file", "shows what is there"),
+        (["add", image, preseed], 2, "no files to add were given", "iso add ISO FILE /"),
+        (["add", image, preseed, tmp_path / "none", "/"], 2, "none: no such file", "lists what exists"),
         (["add", image, preseed, preseed, "/name"], 2, "not a directory to put several", "/name/"),
         (["add", image, preseed, MENU], 11, "exists", "--replace"),
         (["add", image, fifo, "/"], 2, "neither a file nor a directory", "Leave it out"),

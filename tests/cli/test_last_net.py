@@ -108,7 +108,7 @@ main.main()
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("where", "says"), [("before", "nothing is half done"), ("commit", "disk.raw is edited")])
+@pytest.mark.parametrize(("where", "says"), [("before", "no image is half edited"), ("commit", "disk.raw is edited")])
 def test_a_signal_waits_for_a_commit_and_the_message_is_what_is_on_the_disk(image, number, where, says):
     before = snapshot(image.parent)
     words = [sys.executable, "-c", STOPPED, where, str(int(number)), "write", image, "/etc/motd", "/etc/passwd"]

@@ -53,7 +53,7 @@ def test_a_tree_that_does_not_agree_with_itself(tree, tmp_path):
     cache = tmp_path / "cache"
     words = ["location", "fetch", tree, "--cache", cache]
     imgkit(*words)
-    assert_refused(tmp_path, *words, status=13, says="is not what its checksum stands for", hint="--insecure")
+    assert_refused(tmp_path, *words, status=13, says="checksum mismatch", hint="--insecure")
     done = imgkit(*words, "--insecure")
     assert done.status == 0
     assert "were not checked" in done.stderr

@@ -221,7 +221,7 @@ def test_ctrl_c_aborts_the_upload(store):
         (ISO, ISO, 8, "output is the input", "another output"),
         (ISO, "s3://images/folder/", 3, "names no object", "s3://BUCKET/KEY"),
         (ISO, "s3://images", 3, "names no object", "s3://BUCKET/KEY"),
-        (ISO, "https://127.0.0.1/a.iso", 8, "nothing can be written over https", "s3://"),
+        (ISO, "https://127.0.0.1/a.iso", 8, "writing is not supported over https", "s3://"),
     ],
 )
 def test_refusals(store, source, target, status, says, hint):

@@ -39,7 +39,7 @@ def test_a_copy_that_is_interrupted_leaves_nothing(raw, number, status):
         copying.send_signal(number)
         _, told = copying.communicate(timeout=60)
     assert copying.returncode == status
-    assert told == "imgkit: interrupted; nothing is half done\n"
+    assert told == "imgkit: interrupted; no image is half edited\n"
     assert snapshot(raw.parent) == before
 
 
@@ -82,7 +82,7 @@ def test_ctrl_c_takes_the_progress_bar_away(raw):
     child = pexpect.spawn(oracle.find("strace"), words, env=env, encoding="utf-8", dimensions=(24, 200), timeout=60)
     child.expect(r"writing .*new\.raw .*MB")
     child.sendintr()
-    child.expect("imgkit: interrupted; nothing is half done")
+    child.expect("imgkit: interrupted; no image is half edited")
     bar = child.before
     child.expect(pexpect.EOF)
     child.close()

@@ -120,7 +120,7 @@ def test_an_edit_of_the_owner_that_was_killed_is_finished_by_another_of_the_grou
         assert content(image) == half
         done = run_as(BOB, "imgkit", "recover", image)
         assert done.returncode == 0, done.stderr
-        assert "is finished" in done.stderr
+        assert "was finished" in done.stderr
         assert names(folder) == ["disk.raw"]
         assert content(image) not in (half, sha256(original))
 

@@ -116,7 +116,7 @@ def test_fat32_that_fatfs_would_take_for_fat16_is_read_only() -> None:
     device = fat_device("-F 32 -s 1", "8M")
     with open_fat(device, writable=False, now=NOW) as fs:
         assert fs.listdir("/") == []
-    assert_refused(device, "only read here", UnsupportedError)
+    assert_refused(device, "only be read", UnsupportedError)
 
 
 def edits(fs: FatFileSystem) -> None:

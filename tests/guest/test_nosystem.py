@@ -20,7 +20,7 @@ def told(path):
 @pytest.mark.parametrize(
     ("contents", "what"),
     [
-        (b"", "it is empty (0 bytes) / Get the image again."),
+        (b"", "it is empty (0 bytes) / Download the image again."),
         (bytes(1 << 16), "it is blank / Install"),
         (bytes(2 << 20) + b"x", "it is blank: its first MiB holds nothing but zeros / Install"),
         (b"I am a letter, not a disk.\n" * 100, "no partition table, no file system and no ISO volume"),

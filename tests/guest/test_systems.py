@@ -135,7 +135,7 @@ def test_openwrts_boot_is_a_folder_of_a_volume_that_nothing_names(tmp_path):
     image = make_disk(tmp_path / "disk.img", [kernel, Part("ext4", RELEASE, size=24)])
     with guest_of(image) as (_, guest):
         assert guest.tree.read("/boot/grub/grub.cfg").startswith(b"menuentry 'OpenWrt'")
-        assert any("/boot is taken to be /dev/sda1" in notice for notice in guest.notices)
+        assert any("/boot is assumed to be /dev/sda1" in notice for notice in guest.notices)
         guest.tree.write("/boot/grub/grub.cfg", b"edited")
         assert guest.tree.read("/boot/grub/grub.cfg") == b"edited"
 

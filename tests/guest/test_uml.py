@@ -104,7 +104,7 @@ def test_a_kernel_that_is_killed_is_named_and_leaves_nothing(image, temporary, s
 
 
 def test_a_kernel_that_says_nothing_is_given_up(image, temporary, started, monkeypatch):
-    with pytest.raises(EngineError, match=r"has done nothing for \d+ seconds; it said: .*"), guest_of(image) as guest:
+    with pytest.raises(EngineError, match=r"did not respond for \d+ seconds; it said: .*"), guest_of(image) as guest:
         monkeypatch.setattr(machine, "_SILENCE", 0.2)
         os.killpg(started[0], signal.SIGSTOP)
         guest.tree.listdir("/")

@@ -162,7 +162,7 @@ GUESTS = [
             "/usr/lib/dinit.d/boot.d/agetty-ttyS0": "../agetty-ttyS0",
             "/usr/lib/dinit.d/boot.d/agetty-ttyS1": "../agetty-ttyS1",
         },
-        name="dinit at another speed",
+        name="dinit at another baud rate",
     ),
     Guest(Init.FINIT, {"/sbin/init": "finit", "/sbin/finit": b"\x7fELF", "/etc/finit.conf": b""}, unserved="Finit"),
     Guest(

@@ -193,6 +193,6 @@ def test_a_unit_that_reads_from_the_port_and_is_no_login_is_said():
         {f"{OWN}/bridge.service": bridge, f"{OWN}/multi-user.target.wants/bridge.service": "../bridge.service"}
     )
     (check,) = failing(tree)
-    assert "bridge.service reads from ttyS0 and is no login: /usr/bin/modem-bridge" in check.message
+    assert "bridge.service reads from ttyS0 and is not a login: /usr/bin/modem-bridge" in check.message
     assert "--port" in check.hint
     assert enable(tree) == {}

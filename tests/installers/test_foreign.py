@@ -45,7 +45,7 @@ STUB = b"MZ" + bytes(0x200) + b"HdrS" + bytes(100)
         ),
         ({"/platform/i86pc/kernel/unix": b""}, "illumos", "ttya"),
         ({"/isolinux/isolinux.cfg": MEMTEST, "/isolinux/memtest": b""}, "a memory test", "console=ttyS0"),
-        ({"/docs/readme": "hi"}, "a volume of data, which holds docs", "started from outside"),
+        ({"/docs/readme": "hi"}, "a data volume with docs", "loaded from outside"),
         ({"/EFI/BOOT/BOOTX64.EFI": UKI}, "/EFI/BOOT/BOOTX64.EFI is a unified kernel image", "-smbios type=11"),
         ({"/EFI/BOOT/BOOTX64.EFI": STUB}, "a Linux kernel that the firmware starts itself", "boots by GRUB"),
         ({"/EFI/Linux/a.efi": b"MZ"}, "/EFI/Linux/a.efi is a unified kernel image", "-smbios type=11"),
@@ -68,9 +68,9 @@ def test_what_a_medium_is_that_cannot_be_enabled(files, what, hint):
     [
         ({"/EFI/BOOT/BOOTX64.EFI": UKI}, "/EFI/BOOT/BOOTX64.EFI", "command line is sealed inside", "UEFI"),
         ({"/EFI/BOOT/BOOTX64.EFI": STUB}, "/EFI/BOOT/BOOTX64.EFI", "the firmware starts itself", "UEFI"),
-        ({"/efi.img/EFI/BOOT/bootaa64.efi": b"MZ"}, "/efi.img/EFI/BOOT/bootaa64.efi", "menu is not known", "UEFI"),
+        ({"/efi.img/EFI/BOOT/bootaa64.efi": b"MZ"}, "/efi.img/EFI/BOOT/bootaa64.efi", "menu was not found", "UEFI"),
         ({"/EFI/BOOT/refind.conf": "timeout 5\n"}, "/EFI/BOOT/refind.conf", "read by rEFInd", ""),
-        ({"/boot/grub/grub.cfg": "menuentry 'x' {\n\texit\n}\n"}, "/boot/grub/grub.cfg", "no entry that starts", ""),
+        ({"/boot/grub/grub.cfg": "menuentry 'x' {\n\texit\n}\n"}, "/boot/grub/grub.cfg", "no entry that boots", ""),
     ],
 )
 def test_a_half_that_is_not_enabled_is_named_beside_one_that_is(other, file, message, firmware):

@@ -63,8 +63,8 @@ def test_debians_status_says_that_speech_synthesis_would_start():
 def test_without_speech_synthesis_it_is_the_graphical_installer():
     silent = DEBIAN_ISOLINUX | {"/isolinux/spkgtk.cfg": "label installspk\n\tkernel /install.amd/vmlinuz\n"}
     found = {link.kind: link for link in status(MemoryTree(silent)).links}
-    assert found[CheckKind.DEFAULT].message.startswith("'Graphical install' boots by itself and is the graphical")
-    assert found[CheckKind.TIMEOUT].message == "waits for a key without end"
+    assert found[CheckKind.DEFAULT].message.startswith("'Graphical install' boots by default and is the graphical")
+    assert found[CheckKind.TIMEOUT].message == "waits for a key, with no timeout"
     assert (found[CheckKind.TIMEOUT].file, found[CheckKind.TIMEOUT].line) == ("/isolinux/isolinux.cfg", 4)
 
 
@@ -235,7 +235,7 @@ def test_no_boot_menu_is_refused_and_what_was_found_is_said():
     with pytest.raises(UnsupportedError, match=r"no boot menu .*: /EFI/BOOT/BOOTX64\.EFI") as caught:
         enable(MemoryTree({"/EFI/BOOT/BOOTX64.EFI": b"MZ", "/a/b": b""}), CONSOLE)
     assert "console=ttyS0" in caught.value.hint
-    with pytest.raises(UnsupportedError, match=r"it is a volume of data, which holds docs, setup\.exe"):
+    with pytest.raises(UnsupportedError, match=r"it is a data volume with docs, setup\.exe"):
         enable(MemoryTree({"/setup.exe": b"MZ", "/docs/a": b""}), CONSOLE)
     assert not status(MemoryTree({"/setup.exe": b"MZ"})).enabled
 
@@ -330,7 +330,7 @@ def test_a_menu_of_grub4dos_beside_a_good_one_is_named_and_stays():
     (told,) = (check for check in status(tree, CONSOLE).links if check.file == "/boot/grub/menu.lst")
     assert told.ok
     assert told.line == 1
-    assert told.message.endswith("; nothing on the image reads it")
+    assert told.message.endswith("; no boot loader in the image reads it")
     # With GRUB4DOS on the medium, one of its menus is not on the line.
     tree = MemoryTree(files | {"/grldr": b""})
     apply_changes(tree, enable(tree, CONSOLE))

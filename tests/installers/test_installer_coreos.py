@@ -98,7 +98,7 @@ def test_an_area_without_room_is_refused():
     area = (DEFAULT + "\n").ljust(70, "#")
     files = {"/EFI/fedora/grub.cfg": GRUB.replace(AREA, area)}
     files["/coreos/kargs.json"] = info(("EFI/fedora/grub.cfg", GRUB.index(AREA)), size=70)
-    with pytest.raises(ConfigError, match=r"^/EFI/fedora/grub\.cfg: .*has no room: 92 bytes of 70") as caught:
+    with pytest.raises(ConfigError, match=r"^/EFI/fedora/grub\.cfg: .*is full: 92 bytes of 70") as caught:
         enable(MemoryTree(files), CONSOLE)
     assert "--quiet-off" in caught.value.hint
 

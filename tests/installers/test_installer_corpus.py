@@ -122,8 +122,8 @@ def test_a_fedora_without_its_marks_is_known_by_its_arguments(tmp_path):
         ("real/bare_bones-myos.iso", "no Linux boot entry found: /boot/grub/grub.cfg$"),
         ("real/com32-isolinux-myos.iso", "no Linux boot entry found: /ISOLINUX/ISOLINUX.CFG$"),
         ("real/ipxe-karolyczovek.iso", "no Linux boot entry found: /ISOLINUX.CFG$"),
-        ("virt-manager/fake-win7.iso", "it is a volume of data, which holds boot, "),
-        ("libcdio/copying.iso", "it is a volume of data, which holds COPYING$"),
+        ("virt-manager/fake-win7.iso", "it is a data volume with boot, "),
+        ("libcdio/copying.iso", "it is a data volume with COPYING$"),
     ],
 )
 def test_isos_that_install_no_linux_are_refused(name, told, tmp_path):

@@ -95,14 +95,14 @@ def test_a_graphical_installer_becomes_its_text_twin_and_a_menu_without_end_star
         GRUB: grub(LOCAL, AUTO, GRAPHICAL, INSTALL, default="2", timeout=""),
         ISOLINUX: isolinux(GRAPHICAL, INSTALL, LOCAL, AUTO, head="ui vesamenu.c32\nprompt 0\ntimeout 0\n"),
     }
-    twin = "now boots 'Install' by itself, before 'Graphical install' (the same installer in text)"
+    twin = "now boots 'Install' by default, instead of 'Graphical install' (the same installer in text)"
     tree = enabled(
         files,
         announced=[
             f"/isolinux/isolinux.cfg: {twin}",
-            "/isolinux/isolinux.cfg: now boots after 10 s, before it waits for a key without end",
+            "/isolinux/isolinux.cfg: now boots after 10 s (before: waits for a key, with no timeout)",
             f"/boot/grub/grub.cfg: {twin}",
-            "/boot/grub/grub.cfg: now boots after 10 s, before it waits for a key without end",
+            "/boot/grub/grub.cfg: now boots after 10 s (before: waits for a key, with no timeout)",
         ],
     )
     assert by_itself(tree) == [("Install", 10), ("Install", 10)]
@@ -141,7 +141,7 @@ def test_the_twin_is_the_same_installer():
 
 
 def test_speech_synthesis_becomes_the_text_installer_only_where_enter_is_an_installer_that_asks():
-    speech = "now boots 'Install' by itself, before 'Install with speech synthesis' (the same installer in text)"
+    speech = "now boots 'Install' by default, instead of 'Install with speech synthesis' (the same installer in text)"
     tree = enabled(DEBIAN_ISOLINUX, announced=[f"/isolinux/isolinux.cfg: {speech}"])
     assert by_itself(tree) == [("Install", 30)]
     speech = "ontimeout /install.amd/vmlinuz vga=788 initrd=/install.amd/gtk/initrd.gz speakup.synth=soft --- quiet\n"
@@ -224,8 +224,8 @@ def test_an_entry_that_is_asked_for():
         files,
         options=EnableOptions(default="install"),
         announced=[
-            "/isolinux/isolinux.cfg: has no entry 'install', its default stays 'Boot from the local disk'",
-            "/boot/grub/grub.cfg: now boots 'Install' by itself, before 'Boot from the local disk' (as asked)",
+            "/isolinux/isolinux.cfg: has no entry 'install'; its default is still 'Boot from the local disk'",
+            "/boot/grub/grub.cfg: now boots 'Install' by default, instead of 'Boot from the local disk' (as asked)",
         ],
     )
     assert by_itself(tree) == [("Boot from the local disk", 5), ("Install", 5)]

@@ -50,7 +50,7 @@ def test_nothing_else_in_a_list_changes(tmp_path: Path) -> None:
 
 
 def test_a_line_that_was_wrong_stays_wrong(tmp_path: Path) -> None:
-    """A sum that did not fit the file before is somebody else's affair."""
+    """A sum that did not fit the file before belongs to another user affair."""
     tree = images.open_tree(images.load("debian", tmp_path))
     wrong = tree.read("/md5sum.txt").replace(b"\n", b"\n0123456789abcdef0123456789abcdef  ./isolinux/isolinux.cfg\n", 1)
     tree.write("/md5sum.txt", wrong)

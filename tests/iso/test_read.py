@@ -110,7 +110,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     assert not tree.exists("/boot/grub/grub.cfg/none")
     with pytest.raises(PathNotFoundError) as caught:
         tree.read("/boot/none/grub.cfg")
-    assert caught.value.hint == "`imgkit ls IMAGE /boot` shows what is there."
+    assert caught.value.hint == "`imgkit ls IMAGE /boot` lists what exists."
     with pytest.raises(TreeError, match="not a regular file"):
         tree.read("/boot")
     with pytest.raises(TreeError, match="not a directory"):

@@ -48,7 +48,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(https):
 
 def test_a_variable_that_names_no_certificates_is_named(https, tmp_path, monkeypatch):
     monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "none.pem"))
-    with pytest.raises(UsageError, match=r"CURL_CA_BUNDLE=.*none\.pem: holds no certificates"):
+    with pytest.raises(UsageError, match=r"CURL_CA_BUNDLE=.*none\.pem: contains no certificates"):
         find_tree(https.address)
 
 
@@ -57,7 +57,7 @@ def test_a_redirect_to_plain_http_is_refused(http, certificate, tmp_path, monkey
     context = server_context(certificate)
     handler = servers.leading_to(http.address)
     with servers.http(tmp_path, handler, tls=context) as server:
-        with pytest.raises(LocationError, match="which is less safe") as caught:
+        with pytest.raises(LocationError, match="which is less secure") as caught:
             find_tree(server.address)
         assert http.address in str(caught.value)
     assert http.requests == []
@@ -70,7 +70,7 @@ def test_a_way_by_plain_http_back_to_https_is_refused(https, certificate, tmp_pa
         servers.http(tmp_path, servers.leading_to(https.address)) as plain,
         servers.http(tmp_path, servers.leading_to(plain.address), tls=server_context(certificate)) as first,
     ):
-        with pytest.raises(LocationError, match="which is less safe"):
+        with pytest.raises(LocationError, match="which is less secure"):
             find_tree(first.address)
         assert plain.requests == []
     assert https.requests == []

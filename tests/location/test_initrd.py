@@ -119,7 +119,7 @@ def test_places_that_are_none(path):
 
 @pytest.mark.parametrize("paths", [("/a", "/a/b"), ("/a/b/c", "/a/b"), ("/a", "//a"), ("/a/b", "/a//b")])
 def test_two_files_in_one_place(paths):
-    with pytest.raises(UsageError, match="the same place"):
+    with pytest.raises(UsageError, match="the same path"):
         archive(dict.fromkeys(paths, b""))
 
 

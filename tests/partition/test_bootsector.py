@@ -117,7 +117,7 @@ def test_tables_that_are_not_read_are_named(magics: dict[int, bytes], name: str)
     for offset, magic in magics.items():
         disks.put(data, offset, magic)
     table = read_table(MemoryDevice(data))
-    assert (table.scheme, table.notices) == ("none", (f"{name} found; such tables are not read here.",))
+    assert (table.scheme, table.notices) == ("none", (f"{name} found; such tables are not supported.",))
 
 
 @pytest.mark.parametrize("size", [0, 1, 511])

@@ -219,7 +219,7 @@ def test_the_largest_array_takes_bounded_time_and_memory() -> None:
     assert time.process_time() - started < 20
     assert len(table.partitions) == count
     assert len(table.notices) == 21
-    assert table.notices[-1].endswith("more oddities of this kind.")
+    assert table.notices[-1].endswith("more notices of this kind.")
 
 
 def test_four_billion_entries_are_never_read() -> None:

@@ -180,7 +180,7 @@ def test_a_missing_directory_and_a_terminal(image, tmp_path):
 def test_a_reader_that_goes_away(image):
     reader, writer = os.pipe()
     os.close(reader)
-    with pytest.raises(OutputError, match="went away"):
+    with pytest.raises(OutputError, match="closed it"):
         staged(image, Stream(writer))
     os.close(writer)
 

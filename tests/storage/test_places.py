@@ -116,7 +116,8 @@ def test_a_file_system_replaces_only_by_force(tmp_path, memory):
 
 
 @pytest.mark.parametrize(
-    ("url", "says"), [("http://host/x", "nothing can be written over http"), ("nonsense://host/x", "cannot be written")]
+    ("url", "says"),
+    [("http://host/x", "writing is not supported over http"), ("nonsense://host/x", "cannot be written")],
 )
 def test_what_cannot_be_written_to_is_refused_by_name(tmp_path, url, says):
     with pytest.raises(OutputError, match=says):

@@ -81,7 +81,7 @@ def test_the_same_files_make_the_same_bytes(start, tmp_path):
 
 @pytest.mark.parametrize(
     ("kernel", "why"),
-    [(b"MZ", "too short"), (bytes(4096), "boot protocol"), (KERNEL.read_bytes()[:4096], "impossible size")],
+    [(b"MZ", "too short"), (bytes(4096), "boot protocol"), (KERNEL.read_bytes()[:4096], "size of its setup code")],
 )
 def test_what_is_no_kernel_is_refused(start, tmp_path, kernel, why):
     path = tmp_path / "kernel"

@@ -74,7 +74,7 @@ def test_waiting_ends_in_time_and_tells_silence_from_other_words(connection):
             machine.line.expect("login:", 0.5)
         assert not isinstance(raised.value, LineSilent)
         machine.domain.suspend()
-        with pytest.raises(MachineError, match="takes no input"):
+        with pytest.raises(MachineError, match="accepts no input"):
             machine.line.send(b"x" * 100_000, timeout=1)
 
 

@@ -113,11 +113,11 @@ def test_a_wrong_checksum_of_the_text(image: bytes) -> None:
         (b'"pv0", 0', b'"pv0"', "1 words"),
         (b"seqno = ", b"seqno = x", "seqno"),
         (b"root {", b"../../etc {", "cannot be a name"),
-        (b"root {", b"swap_1 {", "there twice"),
+        (b"root {", b"swap_1 {", "occurs twice"),
         (b"physical_volumes {", b"other {", "no physical volume"),
         (b"vg {", b"other {\n}\nvg {", "2 volume groups"),
-        (b"vg {", b"vg {{", "in the place of"),
-        (b'"Text Format Volume Group"', b'"Text', "in the place of"),
+        (b"vg {", b"vg {{", "belongs"),
+        (b'"Text Format Volume Group"', b'"Text', "belongs"),
     ],
 )
 def test_what_contradicts_itself(image: bytes, old: bytes, new: bytes, words: str) -> None:

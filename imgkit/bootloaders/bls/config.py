@@ -183,7 +183,7 @@ def _fields(text: str) -> Iterator[_Field]:
     for line in _content(text):
         match = _FIELD.match(line.body)
         if match is None:
-            raise ConfigError(f"no field of a loader entry: {line.body.strip()[:40]!r}", line=line.number)
+            raise ConfigError(f"not a field of a loader entry: {line.body.strip()[:40]!r}", line=line.number)
         yield _Field(line.number, match[1], line.start + match.end(1), line.start + match.end(), line.stop)
 
 

@@ -58,7 +58,7 @@ def set_variable(block: bytes, name: str, value: str) -> bytes:
     if len(body) > len(block):
         raise ConfigError(
             f"no room for {name}: the block holds {len(block):,} bytes, of which {end:,} are taken",
-            hint="Remove variables that nothing needs with grub-editenv.",
+            hint="Remove unused variables with grub-editenv.",
         )
     return body + b"#" * (len(block) - len(body))
 
@@ -82,7 +82,9 @@ def _variables(block: bytes) -> list[_Variable]:
     while at < end:
         match = _LINE.match(block, at, end)
         if match is None:
-            raise ConfigError("no line name=value", line=block.count(b"\n", 0, at) + 1, hint="Repair it: grub-editenv.")
+            raise ConfigError(
+                "a line that is not NAME=VALUE", line=block.count(b"\n", 0, at) + 1, hint="Repair it with grub-editenv."
+            )
         if match[1] is not None:
             found.append(_Variable(match[1], _ESCAPED.sub(rb"\1", match[2]), match.start(), match.end()))
         at = match.end()

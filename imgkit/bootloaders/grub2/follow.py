@@ -129,7 +129,7 @@ class _Walker:
                 self.statement(source, statement, frame._replace(anchor=here, own_anchor=here), state)
             entries, states = self.entries(page, frame, state)
         except _TooLongError:
-            self.problem(source, 0, "leads further than can be followed")
+            self.problem(source, 0, "cannot be followed further")
             return
         self.menus[opening.place] = Menu(
             file=source.file,
@@ -318,7 +318,7 @@ class _Walker:
                     pieces += ((character, None) for character in value)
                 is_open = False
         if is_open:
-            self.lost(source, command, frame, f"what eval runs is not known: {_written(source, command)}")
+            self.lost(source, command, frame, f"what eval runs cannot be determined: {_written(source, command)}")
             return
         text = "".join(character for character, _ in pieces)
         self.count += len(text) // _CHARACTERS_PER_COMMAND
@@ -393,7 +393,7 @@ class _Walker:
         for name in [name for field in fields for name in self.lookup.expanded(field)]:
             found = self.lookup.find(name)
             if not self.lookup.is_known(name):
-                self.lost(source, command, frame, f"the file is not known: {_written(source, command)}")
+                self.lost(source, command, frame, f"the file cannot be determined: {_written(source, command)}")
             elif found is not None and not _FOREIGN.fullmatch(command.name):
                 self.enter(found, command, frame, state)
             elif found is not None and posixpath.basename(found).lower() not in _FOUND_ANYWAY:

@@ -274,7 +274,7 @@ class _Parser:
     def fail(self) -> None:
         what = "end of line" if self.token.kind == "\n" else self.token.raw
         raise ConfigError(
-            f"GRUB would find a syntax error at {what[:40]!r}",
+            f"GRUB would report a syntax error at {what[:40]!r}",
             line=line_number(self.text, self.token.start),
-            hint="Correct the line; grub-script-check shows what GRUB makes of the file.",
+            hint="Correct the line; grub-script-check checks the file.",
         )

@@ -39,7 +39,7 @@ _BARE = re.compile(r"[A-Za-z0-9_.,:/=+@%~^-]*")
 _MAX_TOKENS = 50_000
 _MAX_WORD = 1 << 15
 _MAX_SPECIAL = 100_000  # the pieces of a word: the matching engine remembers each while it reads the word
-_SHORTEN = "Remove from the file what no menu needs."
+_SHORTEN = "Remove what the menu does not need from the file."
 
 _OPERATORS = ("||", "&&", ";;", "|", "&", "<", ">")
 

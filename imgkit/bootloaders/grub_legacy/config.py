@@ -190,7 +190,7 @@ def _commands(text: str) -> Iterator[_Command]:
         match = _COMMAND.match(line.body)
         if match is None or match[1] not in _COMMANDS:
             raise ConfigError(
-                f"no command of GRUB legacy: {body[:40]!r}",
+                f"not a command of GRUB Legacy: {body[:40]!r}",
                 line=line.number,
                 hint="Correct the line or comment it out.",
             )

@@ -57,7 +57,7 @@ def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Chec
         found = grublegacy.facts(edits.text(path) or "")
     except ConfigError as error:
         reader = _reader(edits)
-        message = f"{error.message}; {f'{reader} may read it' if reader else 'nothing on the image reads it'}"
+        message = f"{error.message}; {f'{reader} may read it' if reader else 'no boot loader in the image reads it'}"
         hint = "If it is GRUB4DOS's, add console= to its kernels by hand: imgkit edit." if reader else ""
         yield Check(CheckKind.LOADER, not reader, path, error.line or 0, message, hint)
         return

@@ -81,7 +81,7 @@ def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Chec
             chain.file for chain in (syslinuxmenu.chains(menu, item) if item else []) if not _is_file(edits, chain)
         ]
         if item is not None and missing:
-            message = f"{item.label.title or item.label.name!r} leads to {missing[0]}, which is not there"
+            message = f"{item.label.title or item.label.name!r} leads to {missing[0]}, which does not exist"
             hint = "Put the file where CONFIG looks for it, or correct its name and directory."
             yield Check(CheckKind.LOADER, False, item.file, item.label.line, message, hint=hint, entry=item.label.name)
 

@@ -104,7 +104,7 @@ def _entries(volume: ExtVolume, inode: Inode) -> Iterator[tuple[int, ExtEntry]]:
             index.add_block(logical, data, found)
         for entry in found:
             if entry.name in seen:
-                raise _bad_entry(volume, inode, block, entry, "is there twice")
+                raise _bad_entry(volume, inode, block, entry, "occurs twice")
             seen.add(entry.name)
             yield block, entry
     if not seen:
@@ -150,7 +150,7 @@ def _check_connectivity(volume: ExtVolume, tables: InodeTables, names: _Names) -
         reached += 1
         waiting += children.pop(waiting.pop(), [])
     if reached != len(tables.directories):
-        raise damaged_inode(volume, next(iter(children)), "a directory that hangs below itself", "i_links_count")
+        raise damaged_inode(volume, next(iter(children)), "a directory that is its own ancestor", "i_links_count")
 
 
 def _check_references(volume: ExtVolume, tables: InodeTables, names: _Names) -> None:
@@ -164,7 +164,7 @@ def _check_references(volume: ExtVolume, tables: InodeTables, names: _Names) -> 
         expected = names.references[number]
         many = expected > _LINK_MAX and ReadOnlyCompat.DIR_NLINK in superblock.ro_compat
         if links != expected and not (links == 1 and many and stat.S_ISDIR(tables.modes[number])):
-            message = f"it counts {links} links, but {expected} names lead to it"
+            message = f"its link count is {links}, but {expected} names refer to it"
             raise damaged_inode(volume, number, message, "i_links_count")
     for number, count in tables.value_counts.items():
         if tables.value_references[number] != count or names.references[number]:

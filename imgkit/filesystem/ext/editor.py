@@ -221,7 +221,7 @@ class Editor:
         if 1 < parent.links < _LINK_MAX - 1:
             return parent.links + 1
         if ReadOnlyCompat.DIR_NLINK not in self._volume.superblock.ro_compat:
-            raise OutputError("this directory cannot have another subdirectory", hint="Put it somewhere else.")
+            raise OutputError("this directory cannot have another subdirectory", hint="Put it elsewhere.")
         return 1
 
     def _adopt(self, number: int, parent: Inode) -> None:

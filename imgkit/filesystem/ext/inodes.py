@@ -195,7 +195,7 @@ def _check_zeros(volume: ExtVolume, inode: Inode, *, mapped: bool) -> None:
         (not mapped, 0x28 + 16, 44, "i_block"),
     ):
         if unused and any(raw[offset : offset + length]):
-            raise damaged_inode(volume, inode.number, "a field is set that should be zero", name)
+            raise damaged_inode(volume, inode.number, "a field that should be zero is set", name)
 
 
 def _check_contents(volume: ExtVolume, inode: Inode) -> BlockMap:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from imgkit.filesystem.ext.library import Library
     from imgkit.storage.device import BlockDevice, BlockReader
 
-REPAIR_HINT = "Repair it with e2fsck on a copy of the image, or let Linux decide: --engine uml or --engine guestfs."
-GUESTFS_HINT = "Let a Linux kernel do it: --engine uml or --engine guestfs."
+REPAIR_HINT = "Repair a copy of the image with e2fsck, or use the Linux driver: --engine uml or --engine guestfs."
+GUESTFS_HINT = "Use the Linux driver: --engine uml or --engine guestfs."
 
 _MAX_GROUPS = 1 << 17
 """16 TiB with the usual 128 MiB groups: bounds the memory and time that descriptors and bitmaps take."""
@@ -172,7 +172,7 @@ def read_superblock(device: BlockReader, library: Library) -> Superblock:
             structure="ext superblock",
             offset=layout.SUPERBLOCK_OFFSET,
             field="s_blocks_count",
-            hint="The image or the partition is truncated; get it again.",
+            hint="The image or the partition is truncated; download it again.",
         )
     return superblock
 

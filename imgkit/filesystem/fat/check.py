@@ -40,7 +40,7 @@ def check_fully(volume: FatVolume) -> None:
 def _check_name(entry: FatEntry, seen: set[str]) -> None:
     key = entry.name.casefold()
     if key in seen or not entry.name or "/" in entry.name:
-        raise damage(f"the name {entry.name!r} is there twice or impossible", entry.offset, "DIR_Name")
+        raise damage(f"the name {entry.name!r} occurs twice or impossible", entry.offset, "DIR_Name")
     seen.add(key)
 
 

@@ -32,11 +32,11 @@ _CLUSTERS_FOR_FAT32 = 65525
 def require_editable(boot: BootSector) -> None:
     """UnsupportedError for a volume that FatFs would take for something else than it is."""
     if not boot.looks_standard:
-        raise UnsupportedError("this FAT volume has an unusual boot sector; it is only read here", hint=REPAIR_HINT)
+        raise UnsupportedError("this FAT volume has an unusual boot sector; it can only be read", hint=REPAIR_HINT)
     if boot.bits == 32 and boot.cluster_count < _CLUSTERS_FOR_FAT32:  # noqa: PLR2004
         raise UnsupportedError(
-            f"this FAT32 volume has only {boot.cluster_count:,} clusters; it is only read here",
-            hint="Let a Linux kernel do it: --engine uml or --engine guestfs.",
+            f"this FAT32 volume has only {boot.cluster_count:,} clusters; it can only be read",
+            hint="Use the Linux driver: --engine uml or --engine guestfs.",
         )
 
 

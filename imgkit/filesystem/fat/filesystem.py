@@ -256,7 +256,7 @@ class FatFileSystem:
         except UnicodeEncodeError:
             raise UnsupportedError(
                 f"{path}: a new name on FAT can only have characters of code page 437 here",
-                hint="Let a Linux kernel do it: --engine uml or --engine guestfs.",
+                hint="Use the Linux driver: --engine uml or --engine guestfs.",
             ) from None
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from imgkit.storage.device import BlockDevice, BlockReader
 
-REPAIR_HINT = "Repair it with fsck.vfat on a copy of the image, or let Linux decide: --engine uml or --engine guestfs."
+REPAIR_HINT = "Repair a copy of the image with fsck.vfat, or use the Linux driver: --engine uml or --engine guestfs."
 _MAX_CLUSTERS = {12: 4084, 16: 65524, 32: 0x0FFFFFF5}
 _FIRST_CLUSTER = 2
 _MAX_TABLE = 64 << 20
@@ -148,7 +148,7 @@ def open_volume(device: BlockDevice) -> FatVolume:
             structure="FAT boot sector",
             offset=0,
             field="BPB_TotSec",
-            hint="The image or the partition is truncated; get it again.",
+            hint="The image or the partition is truncated; download it again.",
         )
     if boot.table_size > _MAX_TABLE:
         raise UnsupportedError(f"a FAT volume of {boot.cluster_count:,} clusters is too large here", hint=REPAIR_HINT)

@@ -54,5 +54,5 @@ def _error(message: str, kind: str, offset: int) -> FormatError:
         structure="qcow2 compressed cluster",
         offset=offset,
         field=kind,
-        hint="The image is damaged; look at it with `qemu-img check`.",
+        hint="The image is damaged; check it with `qemu-img check`.",
     )

@@ -204,15 +204,15 @@ class Qcow2Disk:
                 f"L2 entry claims a data cluster at {entry.host:,} that is not one",
                 structure="qcow2 L2 table",
                 offset=entry.host,
-                hint="Look at the image with `qemu-img check`.",
+                hint="Check the image with `qemu-img check`.",
             )
         self._refcounts.check_single(entry.host // self.header.cluster_size)
 
     def _begin_writing(self) -> None:
         if self.header.data_file is not None:
             raise UnsupportedError(
-                "qcow2 image keeps its data in an external file, which is only read here",
-                hint="Make one file of the two: `qemu-img convert -O qcow2 IMAGE NEW`.",
+                "qcow2 image keeps its data in an external file, which can only be read",
+                hint="Merge the two into one file: `qemu-img convert -O qcow2 IMAGE NEW`.",
             )
         if self._autoclear:
             # Whoever writes without keeping a feature's data right has to clear its bit; we keep none of them right.
@@ -229,5 +229,5 @@ class Qcow2Disk:
                 f"file ends at {self._device.size:,}, before the last cluster in use",
                 structure="qcow2 refcounts",
                 offset=last,
-                hint="The image is truncated: get it again.",
+                hint="The image is truncated; download it again.",
             )

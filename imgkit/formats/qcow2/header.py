@@ -280,5 +280,5 @@ def _error(message: str, offset: int, field: str) -> FormatError:
         structure="qcow2 header",
         offset=offset,
         field=field,
-        hint="The image is truncated or damaged: get it again, or look at it with `qemu-img check`.",
+        hint="The image is truncated or damaged: download it again, or check it with `qemu-img check`.",
     )

@@ -163,7 +163,7 @@ class Mapping:
                     structure="qcow2 extended L2 entry",
                     offset=start,
                     field="subcluster bitmap",
-                    hint="Look at the image with `qemu-img check`.",
+                    hint="Check the image with `qemu-img check`.",
                 )
             kind = ClusterKind.DATA if allocated else ClusterKind.ZERO if zero else ClusterKind.BACKING
             yield Extent(begin, end - begin, kind, entry.host + begin - start if allocated else 0)
@@ -185,7 +185,7 @@ class Mapping:
                 f"L2 table at {table:,} is not a cluster of its own in the file",
                 structure="qcow2 L1 table",
                 offset=self._header.l1_offset + index * 8,
-                hint="The image is truncated or damaged; look at it with `qemu-img check`.",
+                hint="The image is truncated or damaged; check it with `qemu-img check`.",
             )
         return table
 

@@ -102,7 +102,7 @@ class Refcounts:
                 f"refcount block at {entry:,} is not a cluster of the file",
                 structure="qcow2 refcount table",
                 offset=self._table_offset + index * 8,
-                hint="Look at the image with `qemu-img check`.",
+                hint="Check the image with `qemu-img check`.",
             )
         return entry
 
@@ -157,5 +157,5 @@ class Refcounts:
             structure="qcow2 cluster",
             offset=cluster * self._cluster_size,
             field="refcount",
-            hint="Look at the image with `qemu-img check`.",
+            hint="Check the image with `qemu-img check`.",
         )

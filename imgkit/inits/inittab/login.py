@@ -67,11 +67,11 @@ def _getty(found: InittabFacts, console: SerialConsole) -> Check:
     if ok:
         told = f"asks for a login on {port}"
     elif taken is not None:
-        line, told = taken.line, f"{port} is used by a program that is no login: {taken.command.strip()[:60]}"
+        line, told = taken.line, f"{port} is used by a program that is not a login: {taken.command.strip()[:60]}"
         hint = "Choose another port with --port, or remove the line."
     elif len(running) > 1:
         others = ", ".join(str(other.line) for other in running[1:])
-        told = f"{len(running)} programs ask for a login on {port}, lines {others} too: they take each other's keys"
+        told = f"{len(running)} programs ask for a login on {port}, lines {others} too: they compete for input"
     elif entry is not None and not running:
         told = f"asks for a login on {port} in runlevel {entry.runlevels} only, not in {''.join(sorted(found.levels))}"
     else:

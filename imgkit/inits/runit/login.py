@@ -67,7 +67,7 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
     found, port = _running(edits, console, kernels), console.port
     if found is not None:
         ok = _has_speed(edits, found, console)
-        told = f"runit asks for a login on {port}" if ok else f"runit asks for a login on {port} at another speed"
+        told = f"runit asks for a login on {port}" if ok else f"runit asks for a login on {port} at another baud rate"
         yield Check(CheckKind.GETTY, ok, found, 0, told)
         return
     folder, hint = _level(edits, kernels), ""

@@ -65,7 +65,7 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
         told = f"{other.name} and {unit} would both ask for a login on {console.port}"
         yield Check(CheckKind.GETTY, False, other.path, 0, told)
     elif not speed_ok:
-        told, hint = f"{other.name} is not at {console.baud} baud", "Correct the speed in its ExecStart."
+        told, hint = f"{other.name} is not at {console.baud} baud", "Correct the baud rate in its ExecStart."
         yield Check(CheckKind.GETTY, False, other.path, 0, told, hint)
     else:
         yield Check(CheckKind.GETTY, True, other.path, 0, f"{other.name} asks for a login on {console.port}")
@@ -85,18 +85,18 @@ def _problems(edits: TreeEdits, console: SerialConsole, kernels: Sequence[Kernel
     """What keeps serial-getty@ from being started on the port, or from asking for a login."""
     name = systemd.getty_unit(console)
     for other in _holders(edits, console, kernels):
-        told = f"{other.name} reads from {console.port} and is no login: {_no_login(other)[:60]}"
+        told = f"{other.name} reads from {console.port} and is not a login: {_no_login(other)[:60]}"
         hint = f"Choose another port with --port, or disable {other.name}."
         yield Check(CheckKind.GETTY, False, other.path, 0, told, hint)
     unit = units.find(edits, name)
     if unit is None and units.find(edits, "multi-user.target") is not None:
-        hint = "Install the whole of systemd in the guest: images made from container images leave parts away."
+        hint = "Install all of systemd in the guest: images built from container images omit parts of it."
         yield Check(CheckKind.GETTY, False, "", 0, f"the guest has no {systemd.TEMPLATE}", hint)
     elif unit is not None and unit.is_masked:
         yield Check(CheckKind.GETTY, False, unit.path, 0, f"{name} is masked")
     elif unit is not None and (program := _no_login(unit)):
-        hint = f"Remove what replaces it, or start a getty on {console.port} there."
-        told = f"{name} starts no login program that is known: {program[:60]}"
+        hint = f"Remove the replacement, or start a getty on {console.port} in it."
+        told = f"{name} does not start a known login program: {program[:60]}"
         yield Check(CheckKind.GETTY, False, unit.path, 0, told, hint)
     for kernel in kernels:
         words = [w for w in kernelargs.texts(kernel.arguments) if w in systemd.masking_arguments(console)]

@@ -84,7 +84,7 @@ def enable(text: str, console: SerialConsole) -> str:
         raise ConfigError(
             f"the job does not keep a getty on {console.port}",
             line=found.line,
-            hint=f"Remove {path(console)}, so that a new job can take its place.",
+            hint=f"Remove {path(console)}, so that a new job can replace it.",
         )
     return splice(text, [_correction(text, found.line, found.getty, console)])
 

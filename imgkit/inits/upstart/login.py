@@ -51,7 +51,7 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
     ok, hint = job.has_getty(console), ""
     told = f"asks for a login on {console.port}" if ok else f"no job asks for a login on {console.port}"
     if _is_manual(edits, path):
-        ok, told = False, f"the job for {console.port} is started by hand only"
+        ok, told = False, f"the job for {console.port} is only started by hand"
         hint = f"Remove {_override(path)}."
     yield Check(CheckKind.GETTY, ok, path, job.line, told, hint)
 

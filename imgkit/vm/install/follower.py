@@ -41,7 +41,9 @@ def follow(uri: str, uuid: str) -> Callable[[], None]:
         listens = stdout.read(len(_LISTENS)) == _LISTENS
     if not listens:
         process.wait()
-        raise MachineError("nothing would start the machine again after its installation", hint="Use --cdrom.")
+        raise MachineError(
+            "no process could be started to restart the machine after its installation", hint="Use --cdrom."
+        )
 
     def end() -> None:
         process.terminate()

@@ -127,7 +127,7 @@ class StartedMachine:
         """Wait until the guest has rebooted or gone off. Raises MachineError after `timeout` seconds."""
         if not self.over.wait(timeout):
             raise MachineError(
-                f"the installation of {self.domain.name()} was not over in {timeout:g} seconds, and goes on",
+                f"the installation of {self.domain.name()} did not finish in {timeout:g} seconds, and continues",
                 hint="Look at it: imgkit vm console, or give it more time with --timeout.",
             )
 
@@ -172,7 +172,7 @@ def _watched(connection: Any, begun: StartedMachine) -> Iterator[None]:
         if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
             begun.over.set()
 
-    with translated("libvirt does not tell of reboots"):
+    with translated("libvirt does not report reboots"):
         register, domain = connection.domainEventRegisterAny, begun.domain
         numbers = [register(domain, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, happened, None)]
         with suppress(libvirt.libvirtError):  # its mock has no such event
@@ -280,7 +280,7 @@ def _forget(connection: Any, name: str) -> None:
 def check_is_local(connection: Any) -> None:
     """Raise UnsupportedError where machines run on another host, which has none of our files."""
     if not is_local(connection):
-        with translated("libvirt does not tell what it runs on"):
+        with translated("libvirt does not report the host's capabilities"):
             host = connection.getHostname()
         raise UnsupportedError(
             f"machines would run on {host}, which does not have the files of this host",

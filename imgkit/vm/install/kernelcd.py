@@ -123,7 +123,7 @@ def _read_kernel(start: DirectKernel) -> _Kernel:
     if header.header != b"HdrS" or header.version < PROTOCOL or not header.loadflags & 1:
         raise _no_kernel(start.kernel, f"it does not speak the boot protocol {PROTOCOL >> 8}.{PROTOCOL & 0xFF}")
     if setup_size > _ARGUMENTS - 0x1000 or setup_size >= len(data):
-        raise _no_kernel(start.kernel, "its setup code has an impossible size")
+        raise _no_kernel(start.kernel, "the size of its setup code is invalid")
     longest = min(header.cmdline_size, _PIECE - _ARGUMENTS - 1)
     if len(start.arguments.encode()) > longest or "\0" in start.arguments:
         raise UsageError(f"the kernel's command line is longer than {longest:,} bytes", hint="Shorten it.")
@@ -217,5 +217,5 @@ def _sectors(size: int) -> int:
 
 def _no_kernel(path: Path, why: str) -> UnsupportedError:
     return UnsupportedError(
-        f"{path}: is no Linux kernel that a PC's BIOS starts: {why}", hint="Name the right file with --kernel."
+        f"{path}: is not a Linux kernel for a PC BIOS: {why}", hint="Name the right file with --kernel."
     )

@@ -104,7 +104,7 @@ def split_location(
     while match := _LOCATION_PART.search(words):
         key, path = match[1], match[2]
         if found[key] not in (None, path):
-            raise UsageError(f"--location and --{key} name two files: {path} and {found[key]}", hint="Name one.")
+            raise UsageError(f"--location and --{key} name different files: {path} and {found[key]}", hint="Name one.")
         found[key], words = path, words[: match.start()]
     return words, found["kernel"], found["initrd"]
 
@@ -225,16 +225,14 @@ def _check(request: Request) -> None:
     if (request.kernel is None) != (request.initrd is None):
         raise UsageError("--kernel and --initrd go together", hint="Give both.")
     if request.cdrom is not None and from_kernel:
-        raise UsageError("--cdrom and --location exclude each other", hint="Give one of the two.")
+        raise UsageError("--cdrom and --location are mutually exclusive", hint="Give one of the two.")
     if not from_kernel and (request.answers or request.injected or request.extra):
         raise UsageError(
             "only an installer from --location takes answers, files and arguments",
             hint="Put them into the ISO: imgkit iso add, imgkit console enable.",
         )
     if not from_kernel and request.cdrom is None and not request.disks:
-        raise UsageError(
-            "nothing says what the machine starts", hint="Give --location URL, --cdrom ISO or --import DISK."
-        )
+        raise UsageError("nothing to boot was given", hint="Give --location URL, --cdrom ISO or --import DISK.")
     _check_files(request)
 
 
@@ -264,7 +262,7 @@ def _check_disks(connection: Any, disks: Sequence[DiskWish]) -> None:
 
 
 def _check_memory(connection: Any, spec: VmSpec) -> None:
-    with translated("libvirt does not tell what it runs on"):
+    with translated("libvirt does not report the host's capabilities"):
         there_is = connection.getInfo()[1]
     if spec.memory > there_is:
         raise MachineError(

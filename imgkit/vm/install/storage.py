@@ -70,7 +70,7 @@ def parse_disk(words: str) -> DiskWish:
     if given.get("format", "raw") not in _FORMATS:
         raise UsageError(f"--disk {words}: the format is one of {', '.join(_FORMATS)}", hint=_EXAMPLE)
     if not given.keys() & {"path", "size"}:
-        raise UsageError(f"--disk {words}: says neither which disk nor how large", hint=_EXAMPLE)
+        raise UsageError(f"--disk {words}: needs a path or a size", hint=_EXAMPLE)
     size = None
     if "size" in given:
         try:
@@ -79,7 +79,7 @@ def parse_disk(words: str) -> DiskWish:
             raise UsageError(f"--disk {words}: {error}", hint=_EXAMPLE) from error
         if not _LEAST <= size <= _MOST:
             raise UsageError(
-                f"--disk {words}: {format_size(size)} is not a size for a disk", hint="Write 8G for eight gibibytes."
+                f"--disk {words}: {format_size(size)} is not a valid disk size", hint="Write 8G for eight gibibytes."
             )
     return DiskWish(Path(given["path"]) if "path" in given else None, size, given.get("format"))
 
@@ -113,7 +113,7 @@ def make_disk(disk: PlannedDisk) -> None:
             raise EngineError("qemu-img is missing", hint="Install qemu-utils.") from error
         except subprocess.CalledProcessError as error:
             said = error.stderr.decode(errors="replace").strip()
-            raise OutputError(f"{disk.path}: cannot be made: {said}", hint="Name another place: path=FILE.") from error
+            raise OutputError(f"{disk.path}: cannot be made: {said}", hint="Choose another path: path=FILE.") from error
         try:
             temporary.chmod(0o600)
             rename_without_clobber(temporary, disk.path)
@@ -137,7 +137,7 @@ def check_room(path: Path, needed: int) -> None:
     if free < needed:
         raise OutputError(
             f"{path}: {format_size(needed)} are needed there, and {format_size(free)} are free",
-            hint="Free some space there, or name another place.",
+            hint="Free some space there, or choose another path.",
         )
 
 
@@ -145,7 +145,7 @@ def _existing(wish: DiskWish) -> PlannedDisk:
     assert wish.path is not None
     path = real_path(wish.path)
     if not exists(path):
-        raise no_such_file(wish.path, f"To make it, say how large it is to be: path={wish.path},size=8G.")
+        raise no_such_file(wish.path, f"To create it, give its size: path={wish.path},size=8G.")
     named = Format.QCOW2 if wish.image_format == Format.QCOW2 else None
     # Refused where something has it open, or it may not be written; but nothing is, here.
     with open_image(path, image_format=named) as image, HostFile(path, writable=True):
@@ -173,7 +173,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{folder}: cannot be made ({error.strerror})", hint="Name another place: --disk path=FILE,size=8G."
+            f"{folder}: cannot be made ({error.strerror})", hint="Choose another path: --disk path=FILE,size=8G."
         ) from error
 
 

@@ -47,11 +47,11 @@ _GRACE = 10.0  # seconds after which it ends although the guest goes on to talk,
 class End(Enum):
     """Why it ended."""
 
-    LEFT = "left by its key"
-    OFF = "the machine went off"
+    LEFT = "detached by the escape key"
+    OFF = "the machine was powered off"
     INPUT = "the input ended"
-    READER = "whoever read the output has gone"
-    TERMINAL = "the terminal has gone"
+    READER = "the reader of standard output closed it"
+    TERMINAL = "the terminal was closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def attach(
 
 
 def _greeting(name: str, keys: Keys) -> str:
-    leaving = f"{spoken(keys.escape)} leaves" if keys.escape else "no single key leaves"
+    leaving = f"{spoken(keys.escape)} leaves" if keys.escape else "no key detaches"
     more = f", {spoken(keys.prefix)} ? tells more" if keys.prefix else ""
     return f"attached to {name}: {leaving}{more}; press Enter if nothing shows"
 
@@ -155,7 +155,7 @@ class _Relay:
             self._type()
             self._log.check()
             if dropped := self._out.news():
-                self._notify(f"{dropped} bytes were not shown: they came faster than they were taken")
+                self._notify(f"{dropped} bytes were not shown: they arrived faster than the terminal took them")
             end = self._look() or self._grace()
         return end
 
@@ -245,7 +245,7 @@ class _Relay:
         if state is Now.OFF:
             return self._off(now)
         if state is Now.ANEW and self._off_since is not None:
-            self._notify(f"{self._line.name} is on again")
+            self._notify(f"{self._line.name} is running again")
         self._off_since = None
         return None
 

@@ -130,7 +130,7 @@ def converse(
                     else:
                         found.append(_expect(line, step.pattern, dialogue))
             except LineClosed:
-                explanation = f"the machine went off before {_wanted(step)} came"
+                explanation = f"the machine was powered off before {_wanted(step)} came"
             except ExpectTimeout:
                 explanation = f"{_wanted(step)} did not come in {dialogue.timeout:g} seconds"
         log.check()

@@ -22,7 +22,7 @@ class Command(Enum):
     """What a key asks of imgkit."""
 
     LEAVE = "leave"
-    SIZE = "type the size of the window"
+    SIZE = "send the size of the window"
     SUSPEND = "suspend"
     HELP = "help"
 
@@ -39,7 +39,9 @@ class Keys:
 
     def __post_init__(self) -> None:
         if self.escape is not None and self.escape == self.prefix:
-            raise UsageError("one key cannot both leave and be the prefix", hint="Choose two, or none for one of them.")
+            raise UsageError(
+                "one key cannot be both the escape key and the prefix", hint="Choose two, or none for one of them."
+            )
 
 
 def parse_key(words: str) -> bytes | None:
@@ -94,7 +96,7 @@ class Keyboard:
 
 def help_lines(keys: Keys) -> list[str]:
     """What the keys do, a line each."""
-    lines = [f"{spoken(keys.escape)} leaves, the machine runs on"] if keys.escape else []
+    lines = [f"{spoken(keys.escape)} detaches; the machine keeps running"] if keys.escape else []
     if keys.prefix:
         prefix = spoken(keys.prefix)
         lines += [

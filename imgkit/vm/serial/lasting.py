@@ -32,7 +32,7 @@ class Now(Enum):
     OPEN = "open"
     ENDED = "it ended; why, will be seen"
     OFF = "the machine is off"
-    ANEW = "it is on again, and its line is open"
+    ANEW = "it is running again, and its console is open"
 
 
 class LastingLine:
@@ -75,10 +75,10 @@ class LastingLine:
 
         Raises InUseError when another took the console, MachineError when libvirt is gone.
         """
-        with translated(f"the machine {self.name} cannot be looked at"):
+        with translated(f"the state of the machine {self.name} cannot be read"):
             if not self._connection.isAlive():
                 raise MachineError(
-                    "the connection to libvirt was lost", hint="The machine may well run on: connect to it again."
+                    "the connection to libvirt was lost", hint="The machine may still be running: connect to it again."
                 )
         self.line.receive()  # on a busy machine libvirt did not call, once, when another had taken the line
         if not self.line.is_closed:
@@ -91,9 +91,7 @@ class LastingLine:
         if domain.ID() == self._number:
             if time.monotonic() - self._ended < _SETTLING:
                 return Now.ENDED
-            raise InUseError(
-                f"another user took the console of {self.name}", hint="Take it back by attaching again with --force."
-            )
+            raise InUseError(f"another client took over the console of {self.name}", hint="Take it back with --force.")
         try:
             self._open(domain, force=False)
         except InUseError:
@@ -104,7 +102,7 @@ class LastingLine:
 
     def _open(self, domain: Any, *, force: bool) -> None:
         self._opened.close()
-        with translated(f"the machine {self.name} cannot be looked at"):
+        with translated(f"the state of the machine {self.name} cannot be read"):
             number = domain.ID()  # another one after each start
         self.line: Line = self._opened.enter_context(open_line(domain, force=force, **self._settings))
         self._number = number

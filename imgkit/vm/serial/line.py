@@ -101,8 +101,8 @@ class Line:
             taken = self.offer(data)
             if not taken and time.monotonic() >= deadline:
                 raise MachineError(
-                    f"the machine takes no input: {len(data)} bytes are left after {timeout:g} seconds",
-                    hint="It may be paused, or not have come to reading its serial line yet.",
+                    f"the machine accepts no input: {len(data)} bytes were not sent after {timeout:g} seconds",
+                    hint="It may be paused, or not read from its serial line yet.",
                 )
             if not taken:
                 time.sleep(0.01)  # the guest reads at its own pace
@@ -162,12 +162,12 @@ class Line:
 
     def _late(self, pattern: str, timeout: float) -> ExpectTimeout:
         if not self._transcript.received:
-            return LineSilent(f"nothing came over the serial line in {timeout:g} seconds")
-        return ExpectTimeout(f"{pattern!r} did not come over the serial line in {timeout:g} seconds{self._end()}")
+            return LineSilent(f"nothing appeared on the serial line in {timeout:g} seconds")
+        return ExpectTimeout(f"{pattern!r} did not appear on the serial line in {timeout:g} seconds{self._end()}")
 
     def _end(self) -> str:
         tail = self._transcript.tail(_QUOTED).decode(errors="replace").strip()
-        return f"; its last words: {tail!r}" if tail else ""
+        return f"; the last output: {tail!r}" if tail else ""
 
 
 @contextmanager
@@ -219,11 +219,11 @@ def open_line(
 def _in_use(name: str, words: str) -> InUseError | None:
     """What libvirt's refusal means if somebody has the console; it has no codes for that."""
     if "Active console session" in words:
-        return InUseError(f"the console of {name} is in use by another", hint="Take it from them with --force.")
+        return InUseError(f"the console of {name} is in use by another", hint="Take it over with --force.")
     if "lock file" in words:  # as modems' users have them; they stay when a process is killed
         return InUseError(
             f"the console of {name} is locked ({words})",
-            hint="Another libvirt has that terminal, or left its lock there. Start the machine anew, or remove it.",
+            hint="Another libvirt uses that terminal, or left a lock behind. Restart the machine, or remove the lock.",
         )
     return None
 

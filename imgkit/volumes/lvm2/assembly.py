@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from imgkit.volumes.lvm2.label import Label, Text
     from imgkit.volumes.model import Member
 
-_OTHER_ENGINE = "Let LVM itself do it: --engine uml or --engine guestfs."
+_OTHER_ENGINE = "Use LVM itself: --engine uml or --engine guestfs."
 _WHOLE = "Bring all physical volumes of the group into one image, or see `vgreduce --removemissing`."
 
 

@@ -106,7 +106,7 @@ class _Parser:
         while self._kind == "word":
             name = self._take()
             if name in section.values or name in section.sections:
-                raise self._damage(f"{name} is there twice")
+                raise self._damage(f"{name} occurs twice")
             if self._symbol == "{":
                 self._take()
                 inner = Section(f"{section.path}/{name}".lstrip("/"), self._offset + self._start)
@@ -131,14 +131,14 @@ class _Parser:
         if self._kind == "text":
             return _ESCAPE.sub(r"\1", self._take()[1:-1])
         if self._kind != "word":
-            raise self._damage(f"{self._symbol or 'the end'!r} in the place of a value")
+            raise self._damage(f"{self._symbol or 'the end'!r} where a value belongs")
         word = self._take()
         # No number that counts is longer, and Python takes quadratic time for the digits of a number.
         return int(word) if len(word) < 20 and _NUMBER.fullmatch(word) else word  # noqa: PLR2004
 
     def _expect(self, mark: str) -> None:
         if self._kind != "mark" or self._symbol != mark:
-            raise self._damage(f"{self._symbol or 'the end'!r} in the place of {mark!r}")
+            raise self._damage(f"{self._symbol or 'the end'!r} where {mark!r} belongs")
         self._take()
 
     def _take(self) -> str:
@@ -150,7 +150,7 @@ class _Parser:
         found = _TOKEN.match(self._text, self._position)
         if found is None:
             self._start = self._position
-            raise self._damage(f"{self._text[self._position : self._position + 20]!r} is no syntax of it")
+            raise self._damage(f"{self._text[self._position : self._position + 20]!r} is not valid syntax")
         self._kind, self._position = found.lastgroup or "", found.end()
         self._symbol = found[self._kind]
         self._start = self._position - len(self._symbol)

@@ -39,7 +39,7 @@ _CALLED = {
     "vdo": "is a VDO volume",
     "vdo-pool": "is a VDO pool",
     "integrity": "has integrity checksums",
-    "error": "has a segment that is an error by intention",
+    "error": "has an error segment",
     "zero": "has a segment of zeros",
 }
 

@@ -139,7 +139,7 @@ def _locations(sector: bytes, start: int, at: int) -> Iterator[tuple[int, int]]:
 def _uuid(raw: bytes, at: int) -> str:
     text = raw.decode("ascii", "replace")
     if not text.isalnum():
-        raise damage("the UUID of the physical volume is none", at, "pv_header.pv_uuid")
+        raise damage("the physical volume has no valid UUID", at, "pv_header.pv_uuid")
     parts = []
     for length in _UUID_GROUPS:
         parts.append(text[:length])

@@ -71,7 +71,7 @@ class Appliance:
         """The device of an image, such as /dev/sda. Of the others nothing stays mounted, and LVM does not see them."""
         if len(self._numbers) == 1:
             return _FIRST
-        with translated("the appliance cannot turn to another image"):
+        with translated("the appliance cannot switch to another image"):
             device = str(self.handle.list_disk_labels()[_label(self._numbers[image.host.path])])
             self.handle.umount_all()
             self.handle.lvm_set_filter([device])
@@ -156,7 +156,7 @@ def _launch_hint() -> str:
         )
     if find_tool("qemu-system-x86_64") is None and find_tool("qemu-kvm") is None:
         return "QEMU is missing. Debian: apt install qemu-system-x86."
-    return "`libguestfs-test-tool` shows what fails."
+    return "See the output of `libguestfs-test-tool`."
 
 
 def _readable(path: Path) -> bool:

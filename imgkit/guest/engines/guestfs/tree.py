@@ -35,7 +35,7 @@ class GuestfsEngine:
     """File systems in the appliance, started at once. `keys` are tried on every LUKS volume.
 
     `now` is the time, in seconds, that edited files are stamped with; Linux keeps its own time elsewhere. `shared` is
-    an appliance that runs already and has the image among its drives; whoever started it closes it.
+    an appliance that is already running and has the image among its drives; whoever started it closes it.
     """
 
     name = "guestfs"
@@ -325,7 +325,7 @@ class GuestfsFileSystem:
             raise TreeError(
                 "has a name that is not UTF-8, which libguestfs's Python binding cannot pass on",
                 path=path,
-                hint="The native engine can, where it serves the file system: --engine native.",
+                hint="Use --engine native if it serves the file system.",
             ) from error
 
 

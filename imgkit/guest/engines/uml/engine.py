@@ -178,7 +178,7 @@ class UmlEngine:
             fields = self._machine.call("assemble", kind)
             if not self._add(volumes, fields):
                 lines = fields[0].decode(errors="replace").strip().splitlines()
-                problem = f"nothing could be made of it: {lines[-1].strip() if lines else 'no reason was given'}"
+                problem = f"nothing could be made of it: {lines[-1].strip() if lines else 'no reason given'}"
         except Refused as error:
             problem = _missing(kind, error) if error.code == errno.ENOENT else error.message
         if problem:

@@ -45,7 +45,7 @@ _SOCKET = "disk"
 
 
 class Refused(Exception):  # noqa: N818 - whoever asked makes an error of it
-    """The agent could not do what it was asked for: errno (0: it would not), and its words."""
+    """The agent could not do what requested: errno (0: it would not), and its words."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -186,7 +186,7 @@ class Machine:
             if length is None and len(answer) >= wire.LENGTH.size:
                 (length,) = wire.LENGTH.unpack_from(answer)
                 if length > wire.MAILBOX_SIZE:
-                    raise self._failed(f"sends {length:,} bytes at once")
+                    raise self._failed(f"sent {length:,} bytes at once")
                 answer = answer[wire.LENGTH.size :]
                 if length > wire.INLINE:
                     answer = self.shelf.mailbox.read_at(0, length)
@@ -197,7 +197,7 @@ class Machine:
             if code:
                 raise Refused(int(code), fields[0].decode(errors="replace"))
         except (ValueError, IndexError) as error:
-            raise self._failed("sends an answer that cannot be read") from error
+            raise self._failed("sent an answer that cannot be parsed") from error
         return fields
 
     def _serve(self, *, writing: bool) -> bool:
@@ -210,7 +210,7 @@ class Machine:
             poll.register(fd, select.POLLIN)
         events = poll.poll(_SILENCE * 1000)
         if not events:
-            raise self._failed(f"has done nothing for {_SILENCE:.0f} seconds")
+            raise self._failed(f"did not respond for {_SILENCE:.0f} seconds")
         for fd, _ in events:
             if fd in jobs:
                 jobs[fd]()
@@ -248,7 +248,7 @@ class Machine:
         said = f"; it said: {' / '.join(lines)}" if lines else ""
         return EngineError(
             f"the uml engine's kernel {what}{said}",
-            hint="`imgkit doctor` shows which engines work here; --engine guestfs is another that serves this.",
+            hint="`imgkit doctor` shows which engines work here; try --engine guestfs.",
         )
 
     def _last_words(self) -> list[str]:

@@ -322,5 +322,5 @@ def _pair(data: bytes) -> tuple[int, int]:
 def _broken(what: str) -> EngineError:
     return EngineError(
         f"the uml engine's kernel does not follow the vhost-user protocol ({what})",
-        hint="The image may have broken the kernel; another engine may serve it: --engine guestfs.",
+        hint="The image may have crashed the kernel; try --engine guestfs.",
     )
