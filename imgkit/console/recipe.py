@@ -70,7 +70,10 @@ def _require_boot_loader(facts: GuestFacts, console: SerialConsole) -> None:
         return
     sealed = next((boot_file.path for boot_file in facts.boot_files if boot_file.loader is Loader.UKI), None)
     if sealed is None:
-        raise UnsupportedError("systemd-boot has no entries: there is no kernel command line to change")
+        raise UnsupportedError(
+            "systemd-boot has no entries: there is no kernel command line to change",
+            hint="Install a kernel in the guest first: kernel-install add-all.",
+        )
     raise UnsupportedError(
         f"{sealed} is a unified kernel image: its command line is sealed inside",
         hint=f"In the guest, add {console.kernel_argument()} to /etc/kernel/cmdline and have the image built anew.",

@@ -117,7 +117,10 @@ def check_mountable(volume: GuestVolume, problem: str = "") -> None:
         )
     if volume.kind in ("", "swap", "unknown", "crypto_LUKS") or volume.kind.endswith("_member"):
         why = f"; {problem}" if problem else ""
-        raise UnsupportedError(f"{volume.name} holds no file system (it is {volume.kind or 'unknown'}){why}")
+        raise UnsupportedError(
+            f"{volume.name} holds no file system (it is {volume.kind or 'unknown'}){why}",
+            hint="`imgkit inspect` shows which volumes of the image hold file systems.",
+        )
 
 
 def disk_volumes(disk: BlockDevice, table: PartitionTable) -> Iterator[tuple[GuestVolume, Window]]:

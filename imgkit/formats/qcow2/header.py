@@ -193,7 +193,10 @@ def _compression(incompatible: int, head: bytes, length: int) -> str:
     if bool(kind) != bool(incompatible & layout.INCOMPATIBLE_COMPRESSION):
         raise _error(f"compression type {kind} contradicts the incompatible features", 104, "compression_type")
     if kind > 1:
-        raise UnsupportedError(f"qcow2 image uses compression type {kind}, which is neither deflate nor zstd")
+        raise UnsupportedError(
+            f"qcow2 image uses compression type {kind}, which is neither deflate nor zstd",
+            hint="Convert it with the QEMU that wrote it: qemu-img convert -O qcow2 IMAGE NEW.",
+        )
     return ("deflate", "zstd")[kind]
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from imgkit.volumes.model import Member
 
 _OTHER_ENGINE = "Use LVM itself: --engine uml or --engine guestfs."
+_ALONE = "Name the image that holds the file systems; `imgkit inspect` shows what this one holds."
 _WHOLE = "Bring all physical volumes of the group into one image, or see `vgreduce --removemissing`."
 
 
@@ -72,7 +73,7 @@ def assemble(members: Sequence[Member]) -> Assembly:
             notices.append(f"{member.name}: a copy of its LVM2 metadata is damaged and not used: {damaged}")
         elif member.name not in groups:
             alone = f"{member.name} is a physical volume of LVM2 that belongs to no volume group"
-            found.problems.setdefault(member.name, damaged or UnsupportedError(alone, hint=None))
+            found.problems.setdefault(member.name, damaged or UnsupportedError(alone, hint=_ALONE))
     return Assembly(tuple(volumes), groups, found.problems, tuple(notices))
 
 
