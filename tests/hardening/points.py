@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.hardening.runner import Budget, Figures
-from tests.hardening.scene import Scene, judge, lay_out, make_scenes
+from tests.hardening.scene import Scene, judge, lay_out, make_scenes, not_a_message
 from tests.hardening.victim import Action, Attack, Ended, Victim
 
 if TYPE_CHECKING:
@@ -17,22 +17,33 @@ Point = tuple[Scene, int, Action, int]
 
 
 def attack_points(budget: Budget, actions: Sequence[tuple[Action, int]]) -> Figures:
-    """Attack at every point, in an order that the seed decides, until the budget is spent or there are no more."""
+    """Attack at every point, in an order that the seed decides; when all were tried, at two points one after the other.
+
+    The second one is in the same command, given again after the first attack.
+    """
     figures = Figures()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "images"
         folder.mkdir()
         with Victim(Path(name)) as victim:
             points = [*_points(make_scenes(victim, folder), folder, victim, actions)]
-            budget.noise.shuffle(points)
-            for scene, at, action, value in points:
-                if not budget.wants_more():
-                    break
+            budget.order.shuffle(points)
+            number = budget.first
+            while budget.wants_more():
+                scene, at, action, value = points[number % len(points)]
                 lay_out(scene.before, folder)
                 ended = victim.run(scene.command(folder), Attack(str(folder), at, action, value))
-                wrong = [*judge(scene, folder, victim, ended), *_signal_wrong(scene, folder, action, value, ended)]
-                figures.cases[f"{action.name.lower().replace('_', ' ')}, {scene.name}"] += 1
-                figures.findings += [f"{scene.name}, {action.name} {value} at call {at}: {item}" for item in wrong]
+                kind, place = action.name.lower().replace("_", " "), f"{action.name} {value} at call {at}"
+                if number < len(points):
+                    wrong = [*judge(scene, folder, victim, ended), *_signal_wrong(scene, folder, action, value, ended)]
+                else:
+                    again = budget.noise.randint(1, at + 3)
+                    ended = victim.run(scene.command(folder), Attack(str(folder), again, action, value))
+                    wrong = [*judge(scene, folder, victim, None), *not_a_message(ended)]
+                    kind, place = f"{kind} twice", f"{place}, then at call {again}"
+                figures.cases[f"{kind}, {scene.name}"] += 1
+                figures.findings += [f"{scene.name}, {place}: {item}" for item in wrong]
+                number += 1
     return figures
 
 

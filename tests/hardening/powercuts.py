@@ -65,14 +65,15 @@ def _cuts(
 ) -> Iterator[tuple[Scene, list[Call], set[int], int | None]]:
     """A scene, the calls before the cut, which of them are on the disk, and how much of the last write is."""
     prefixes = [(scene, calls[:n]) for scene, calls in records for n in range(len(calls) + 1)]
-    for turn in itertools.count():
-        budget.noise.shuffle(prefixes)
-        for scene, calls in prefixes:
-            if not budget.wants_more():
-                return
-            pending = _pending(calls)
-            durable = set(range(len(calls))) - set(pending)
-            yield scene, calls, durable | _some(pending, turn, budget.noise), _cut(calls, budget.noise)
+    budget.order.shuffle(prefixes)
+    for number in itertools.count(budget.first):
+        if not budget.wants_more():
+            return
+        turn, which = divmod(number, len(prefixes))
+        scene, calls = prefixes[which]
+        pending = _pending(calls)
+        durable = set(range(len(calls))) - set(pending)
+        yield scene, calls, durable | _some(pending, turn, budget.noise), _cut(calls, budget.noise)
 
 
 def _some(pending: list[int], turn: int, noise: random.Random) -> set[int]:

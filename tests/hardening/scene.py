@@ -158,10 +158,15 @@ def judge(scene: Scene, folder: Path, victim: Victim, ended: Ended | None, *, ag
     return wrong
 
 
-def _told_wrong(scene: Scene, folder: Path, ended: Ended) -> list[str]:
-    wrong = []
+def not_a_message(ended: Ended) -> list[str]:
+    """What was said as only a fault of ours is said."""
     if "Traceback" in ended.stderr or "bug" in ended.stderr:
-        wrong.append(f"not an error message: {ended.stderr[-300:]}")
+        return [f"not an error message: {ended.stderr[-300:]}"]
+    return []
+
+
+def _told_wrong(scene: Scene, folder: Path, ended: Ended) -> list[str]:
+    wrong = not_a_message(ended)
     target = folder / scene.target
     now = target.read_bytes() if target.exists() else None
     if ended.status == 0 and now != scene.allowed[-1]:
