@@ -1,51 +1,134 @@
-"""One module for each boot loader, all with the same functions; only those that a guest has are imported."""
+"""Boot loaders: one package for each, all with the same modules; of those, only what a system has is imported.
+
+A new boot loader is a package whose `PLACES` say where its files are, with a module `loader` that keeps the contract
+`BootLoader` (and, where `PLACES` say so, `menu` and `generator`), and one line in `LOADERS`.
+`tests/bootloaders/test_conformance.py` runs over all of them.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
-from imgkit.bootloaders.files import Loader
+from imgkit.bootloaders.files import BootFile, Loader, Places, in_system, on_medium
 from imgkit.treeedits import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from imgkit.bootloaders.files import BootFile
+    from imgkit.bootloaders.bootmenu import BootMenu, Choice
     from imgkit.configtext.checks import Check, KernelLine
+    from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
+    from imgkit.tree import Tree
     from imgkit.treeedits import TreeEdits
 
-_PACKAGES = {
+LOADERS = {
+    Loader.EXTLINUX: "syslinux",
     Loader.GRUB: "grub2",
     Loader.GRUB_LEGACY: "grub_legacy",
-    Loader.EXTLINUX: "syslinux",
-    Loader.BLS: "bls",
-    Loader.SYSTEMD_BOOT: "systemd_boot",
     Loader.UKI: "uki",
+    Loader.SYSTEMD_BOOT: "systemd_boot",
+    Loader.BLS: "bls",
+    Loader.ZIPL: "zipl",
+    Loader.NIXOS: "nixos",
 }
+"""The package of each boot loader, in the order in which their files are looked for and edited."""
 
 
-class LoaderModule(Protocol):
-    """What each module offers; `path` is that of the configuration file."""
+class BootLoader(Protocol):
+    """The contract of a module `loader`; `path` is that of one of the loader's configurations.
 
-    def enable(self, edits: TreeEdits, path: str, console: SerialConsole, options: EnableOptions) -> None:
+    `enable` twice is `enable` once, and `checks` passes after it, or says what `enable` could not do. Bytes that are
+    not part of the edit stay. ConfigError, with file and line, is raised for a file that cannot be understood.
+    """
+
+    def enable(self, edits: TreeEdits, path: str, console: SerialConsole, options: EnableOptions, /) -> None:
         """Put menu and kernels on the console."""
         ...
 
-    def kernels(self, edits: TreeEdits, path: str) -> Iterator[KernelLine]:
+    def kernels(self, edits: TreeEdits, path: str, /) -> Iterator[KernelLine]:
         """The command lines in the file, in order."""
         ...
 
-    def checks(self, edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Check]:
+    def edit_arguments(
+        self, edits: TreeEdits, path: str, edit: Callable[[Arguments], Arguments], /, *, recovery: bool
+    ) -> None:
+        """Edit the kernel arguments of every entry that boots Linux; those of recovery entries if `recovery`."""
+        ...
+
+    def checks(self, edits: TreeEdits, path: str, console: SerialConsole, /) -> Iterator[Check]:
         """What the loader itself adds to the chain, its kernels left out."""
         ...
 
 
-def module_for(boot_file: BootFile) -> LoaderModule:
+class Menu(Protocol):
+    """The contract of a module `menu`: what boots by default, and after which time."""
+
+    def read(self, edits: TreeEdits, path: str, /) -> Iterator[BootMenu]:
+        """The menus that a configuration shows."""
+        ...
+
+    def set_default(self, edits: TreeEdits, menu: BootMenu, choice: Choice, /) -> None:
+        """Have the menu boot one of its choices by default."""
+        ...
+
+    def set_timeout(self, edits: TreeEdits, menu: BootMenu, seconds: int, /) -> None:
+        """Have the menu boot its default after so many seconds."""
+        ...
+
+
+class Generator(Protocol):
+    """The contract of a module `generator`: what writes the configuration anew, and so undoes an edit of it."""
+
+    def enable(self, edits: TreeEdits, console: SerialConsole, options: EnableOptions, /) -> None:
+        """Have the generator's next run keep the console."""
+        ...
+
+    def checks(self, edits: TreeEdits, console: SerialConsole, /) -> Iterator[Check]:
+        """Whether it will."""
+        ...
+
+
+def places(loader: Loader) -> Places:
+    """Where a boot loader's files are."""
+    return cast("Places", import_module(f"{__name__}.{LOADERS[loader]}").PLACES)
+
+
+def find_installed(tree: Tree) -> Iterator[BootFile]:
+    """Every boot loader configuration of an installed system."""
+    for loader in LOADERS:
+        for pattern in places(loader).installed:
+            yield from (BootFile(loader, path) for path in in_system(tree, pattern))
+
+
+def find_on_medium(edits: TreeEdits, root: str) -> Iterator[BootFile]:
+    """Every boot loader configuration below a directory that is a root to firmware or a boot loader."""
+    for loader in LOADERS:
+        there = places(loader)
+        for pattern in there.media:
+            for path in on_medium(edits, root, pattern):
+                if there.accepts is None or there.accepts(edits, path):
+                    yield BootFile(loader, path)
+
+
+def module_for(boot_file: BootFile) -> BootLoader:
     """The module that knows a boot loader's configuration."""
-    return cast("LoaderModule", import_module(f"{__name__}.{_PACKAGES[boot_file.loader]}.loader"))
+    return cast("BootLoader", import_module(f"{__name__}.{LOADERS[boot_file.loader]}.loader"))
+
+
+def menu_for(boot_file: BootFile) -> Menu | None:
+    """The module that knows what a configuration boots by default; None for a loader whose default is left alone."""
+    if not places(boot_file.loader).has_menu:
+        return None
+    return cast("Menu", import_module(f"{__name__}.{LOADERS[boot_file.loader]}.menu"))
+
+
+def generators_of(edits: TreeEdits) -> list[Generator]:
+    """The modules for what writes the boot loaders' configurations of a system anew."""
+    found = (loader for loader in LOADERS if any(map(edits.is_there, places(loader).generated)))
+    return [cast("Generator", import_module(f"{__name__}.{LOADERS[loader]}.generator")) for loader in found]
 
 
 def kernel_lines(edits: TreeEdits, boot_files: Iterable[BootFile]) -> Iterator[KernelLine]:

@@ -9,10 +9,12 @@ The kernel's header: https://docs.kernel.org/arch/x86/boot.html ("HdrS" at 0x202
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 
 _X86_MAGIC = (0x202, b"HdrS")
 _ARM64_MAGIC = (0x38, b"ARM\x64")
+_REMOVABLE = re.compile(r"boot(?:x64|ia32|aa64|arm|riscv64|loongarch64)\.efi", re.IGNORECASE)
 _SECTIONS = 4096  # the section table follows the headers
 HEAD = 4096
 """How many bytes of a program tell what it is."""
@@ -24,6 +26,11 @@ class EfiProgram(Enum):
     UNIFIED_KERNEL = auto()
     KERNEL = auto()
     OTHER = auto()
+
+
+def is_started_by_firmware(path: str) -> bool:
+    """Whether UEFI firmware starts a program of this name by itself from removable media, if it is in EFI/BOOT."""
+    return bool(_REMOVABLE.fullmatch(path.rpartition("/")[2]))
 
 
 def identify(head: bytes) -> EfiProgram:

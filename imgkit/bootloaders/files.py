@@ -1,29 +1,37 @@
-"""The boot loaders of an installed system, told by the configuration files that they read."""
+"""Where boot loaders look for their configurations: patterns of paths, and the files that they match in a tree."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from imgkit.errors import TreeError
 from imgkit.tree import FileType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from imgkit.tree import Tree
+    from imgkit.treeedits import TreeEdits
+
+
+ARCHES = ("x86_64", "aarch64", "i386", "ppc64le", "riscv64")
+"""Machines that media have directories for, as openSUSE names them."""
 
 
 class Loader(StrEnum):
     """What loads the kernel, told by the configuration that it reads."""
 
+    EXTLINUX = "extlinux"
     GRUB = "grub"
     GRUB_LEGACY = "grub-legacy"
-    BLS = "bls"
-    EXTLINUX = "extlinux"
-    SYSTEMD_BOOT = "systemd-boot"
     UKI = "uki"
+    SYSTEMD_BOOT = "systemd-boot"
+    BLS = "bls"
+    ZIPL = "zipl"
+    NIXOS = "nixos"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +42,61 @@ class BootFile:
     path: str
 
 
-# Where each loader looks in the joined tree. A loader's own partition may be the root, /boot or the ESP.
-_CONFIGURATIONS = (
-    (Loader.GRUB, ("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")),
-    (Loader.GRUB_LEGACY, ("/boot/grub/menu.lst", "/boot/grub/grub.conf")),
-    (
-        Loader.EXTLINUX,
-        (
-            "/boot/extlinux/extlinux.conf",
-            "/boot/extlinux.conf",
-            "/boot/syslinux/syslinux.cfg",
-            "/extlinux/extlinux.conf",
-            "/extlinux.conf",
-        ),
-    ),
-)
-_LOADER_FOLDERS = ("/efi/loader", "/boot/efi/loader", "/boot/loader")
-_EFI_FOLDERS = ("/efi/EFI", "/boot/efi/EFI", "/boot/EFI")
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a boot loader's files are: absolute paths, in which `*` stands for a part of one name.
+
+    `installed` are its configurations in an installed system's joined tree, `media` in a medium, below each directory
+    that firmware or a boot loader takes for its root; letters are taken as they are in the former, and in either case
+    in the latter. `generated` are files by which what writes its configuration anew is known: its package then has a
+    module `generator`. `has_menu`: its package has a module `menu`. `accepts` tells, for a file of a medium, whether it
+    is really the boot loader's; without it, the path is enough.
+    """
+
+    installed: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+    generated: tuple[str, ...] = ()
+    has_menu: bool = False
+    accepts: Callable[[TreeEdits, str], bool] | None = None
 
 
-def find_boot_files(tree: Tree) -> Iterator[BootFile]:
-    """Every boot loader configuration of the tree."""
-    for loader, paths in _CONFIGURATIONS:
-        for path in paths:
-            if _is_file(tree, path):
-                yield BootFile(loader, path)
-    for folder in _EFI_FOLDERS:
-        for vendor in _names(tree, folder):
-            if _is_file(tree, f"{folder}/{vendor}/grub.cfg"):
-                yield BootFile(Loader.GRUB, f"{folder}/{vendor}/grub.cfg")
-        images = (name for name in _names(tree, f"{folder}/Linux") if name.lower().endswith(".efi"))
-        yield from (BootFile(Loader.UKI, f"{folder}/Linux/{name}") for name in images)
-    for folder in _LOADER_FOLDERS:
-        if _is_file(tree, f"{folder}/loader.conf"):
-            yield BootFile(Loader.SYSTEMD_BOOT, f"{folder}/loader.conf")
-        entries = (name for name in _names(tree, f"{folder}/entries") if name.endswith(".conf"))
-        yield from (BootFile(Loader.BLS, f"{folder}/entries/{name}") for name in entries)
+def in_system(tree: Tree, pattern: str) -> Iterator[str]:
+    """The regular files of an installed system that match."""
+    folder, star, rest = _split(pattern)
+    if not star:
+        if _is_file(tree, pattern):
+            yield pattern
+        return
+    for name in _names(tree, folder):
+        if fnmatchcase(name.lower(), star):
+            if rest:
+                yield from in_system(tree, f"{folder}/{name}{rest}")
+            else:
+                yield f"{folder}/{name}"
+
+
+def on_medium(edits: TreeEdits, root: str, pattern: str) -> Iterator[str]:
+    """The files of a medium, below `root`, that match, as they are spelled there."""
+    folder, star, rest = _split(pattern)
+    if not star:
+        found = edits.spelled(root + pattern)
+        if found is not None and edits.size(found) is not None:
+            yield found
+        return
+    spelled = edits.spelled(root + folder)
+    for name in edits.names(spelled) if spelled else []:
+        if fnmatchcase(name.lower(), star.lower()):
+            if rest:
+                yield from on_medium(edits, f"{spelled}/{name}", rest)
+            else:
+                yield f"{spelled}/{name}"
+
+
+def _split(pattern: str) -> tuple[str, str, str]:
+    """The directory before the first name with a star, that name, and what follows it; "" for the last two if none."""
+    names = pattern.split("/")
+    at = next((number for number, name in enumerate(names) if "*" in name), len(names))
+    return "/".join(names[:at]), "".join(names[at : at + 1]), "".join(f"/{name}" for name in names[at + 1 :])
 
 
 def _is_file(tree: Tree, path: str) -> bool:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imgkit.bootloaders import menu_for
 from imgkit.bootloaders.bootmenu import DEFAULT_TIMEOUT, titles
-from imgkit.bootloaders.files import Loader
-from imgkit.bootloaders.grub2 import menu as grubmenu
-from imgkit.bootloaders.syslinux import menu as syslinuxmenus
-from imgkit.bootloaders.systemd_boot import menu as systemdbootmenu
 from imgkit.configtext.options import DefaultEntry
 from imgkit.errors import UsageError
 
@@ -19,13 +16,12 @@ if TYPE_CHECKING:
     from imgkit.bootloaders.files import BootFile
     from imgkit.treeedits import TreeEdits
 
-_MODULES = {Loader.GRUB: grubmenu, Loader.EXTLINUX: syslinuxmenus, Loader.SYSTEMD_BOOT: systemdbootmenu}
 _MAX_TITLES = 20
 
 
 def boot_menus(edits: TreeEdits, boot: BootFile) -> Iterator[BootMenu]:
     """The menus that a configuration shows; none for a boot loader whose default is left alone."""
-    module = _MODULES.get(boot.loader)
+    module = menu_for(boot)
     if module is not None:
         yield from module.read(edits, boot.path)
 
@@ -59,9 +55,7 @@ def improve(
     `answered` tells whether an installer finds answers, so that it may ask nothing although its arguments do not tell:
     then what boots by itself stays.
     """
-    module = _MODULES.get(boot.loader)
-    if module is syslinuxmenus:
-        syslinuxmenus.drop_gfxboot(edits, boot.path)
+    module = menu_for(boot)
     if module is None or default == DefaultEntry.KEEP:
         return
     for menu in list(boot_menus(edits, boot)):

@@ -5,7 +5,6 @@ link has one module that knows how to look at it and how to mend it:
 
     loaders   what shows the boot menu and holds the kernel's command line
     logins    what asks for a login on the line
-    generators   what writes the boot loader's configuration anew, and so has to know the console too
 
 An installer on an ISO is another chain, with a recipe and a status of its own: see `installer`.
 

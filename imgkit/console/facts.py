@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
-from imgkit.bootloaders.files import find_boot_files
 from imgkit.errors import TreeError
 from imgkit.inits import module_for
 from imgkit.inits.detection import find_init
@@ -53,7 +52,7 @@ def find_facts(tree: Tree) -> GuestFacts:
         name=release.get("PRETTY_NAME", ""),
         arch=_architecture(tree),
         init=find_init(tree),
-        boot_files=tuple(find_boot_files(tree)),
+        boot_files=tuple(loaders.find_installed(tree)),
     )
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
-from imgkit.bootloaders import generators
 from imgkit.bootloaders.files import Loader
 from imgkit.configtext.options import DefaultEntry, EnableOptions
 from imgkit.console.facts import find_facts, init_of, usual_kernels
@@ -47,7 +46,7 @@ def enable(
     for boot_file in facts.boot_files:
         with named(boot_file.path):
             loaders.module_for(boot_file).enable(edits, boot_file.path, console, options)
-    for generator in generators.modules_for(edits):
+    for generator in loaders.generators_of(edits):
         generator.enable(edits, console, options)
     init.enable(edits, console, usual_kernels(edits, facts))
     if edits.is_there("/etc/securetty"):

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
-from imgkit.bootloaders import generators
 from imgkit.bootloaders.files import Loader
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
@@ -55,7 +54,7 @@ def _links(
         from imgkit.accounts.securetty import login as securetty  # noqa: PLC0415 - for old releases only
 
         yield from securetty.checks(edits, console)
-    for generator in generators.modules_for(edits):
+    for generator in loaders.generators_of(edits):
         yield from serving(partial(generator.checks, edits), console)
 
 

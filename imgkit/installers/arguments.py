@@ -9,15 +9,9 @@ installers: they come up with a login prompt.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-from imgkit.bootloaders.bls import config as bls
-from imgkit.bootloaders.files import Loader
-from imgkit.bootloaders.grub2 import config as grubcfg
-from imgkit.bootloaders.grub_legacy import loader as grub_legacy
-from imgkit.bootloaders.syslinux import config as syslinux
-from imgkit.bootloaders.syslinux import loader as extlinux
+from imgkit import bootloaders as loaders
 from imgkit.configtext import kernelargs
 from imgkit.installers.detection import Family
 
@@ -39,22 +33,12 @@ def ask_in_text(edits: TreeEdits, boot: BootFile, family: Family | None, *, reco
     """Put the family's arguments for a text installer on each kernel that starts one; None: a family not known."""
     edit = _EDITS.get(family, _anaconda_by_its_arguments)
 
-    def edit_one(arguments: Arguments, *_: object) -> Arguments:
-        return edit(arguments) if arguments and not _is_live(arguments) else arguments
-
-    match boot.loader:
-        case Loader.GRUB:
-            grubcfg.edit_arguments(edits, boot.path, edit_one, recovery=recovery)
-        case Loader.GRUB_LEGACY:
-            grub_legacy.edit_arguments(edits, boot.path, edit_one, recovery=recovery)
-        case Loader.BLS:
-            edits.edit(boot.path, partial(bls.edit_arguments, edit=edit_one))
-        case Loader.EXTLINUX:
-            menus = extlinux.menus_of(edits, boot.path)
-            for file in dict.fromkeys(file for menu in menus for file in menu.files):
-                edits.edit(file, partial(syslinux.edit_arguments, edit=edit_one, recovery=recovery))
-        case Loader.SYSTEMD_BOOT | Loader.UKI:
-            pass
+    loaders.module_for(boot).edit_arguments(
+        edits,
+        boot.path,
+        lambda arguments: edit(arguments) if arguments and not _is_live(arguments) else arguments,
+        recovery=recovery,
+    )
 
 
 def _anaconda(arguments: Arguments) -> Arguments:

@@ -15,7 +15,6 @@ from imgkit.bootloaders import unedited
 from imgkit.bootloaders.bootmenu import Behaviour
 from imgkit.bootloaders.files import Loader
 from imgkit.bootloaders.grub_legacy import loader as grub_legacy
-from imgkit.bootloaders.syslinux import menu as syslinuxmenus
 from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
 from imgkit.configtext.serial import default_console
 from imgkit.installers import coreos
@@ -113,9 +112,11 @@ def _once(groups: Iterable[list[KernelLine]]) -> Iterator[list[KernelLine]]:
 
 def _menu_checks(edits: TreeEdits, boot: BootFile, console: SerialConsole) -> Iterator[Check]:
     with named(boot.path):
-        gfxboot = syslinuxmenus.gfxboot_line(edits, boot.path) if boot.loader is Loader.EXTLINUX else None
-        if gfxboot is not None:
-            yield Check(CheckKind.LOADER, False, *gfxboot, "gfxboot shows its menu only on the screen")
+        if boot.loader is Loader.EXTLINUX:
+            from imgkit.bootloaders.syslinux import gfxboot  # noqa: PLC0415 - for this boot loader only
+
+            if line := gfxboot.line_of(edits, boot.path):
+                yield Check(CheckKind.LOADER, False, *line, "gfxboot shows its menu only on the screen")
         yield from serving(partial(loaders.module_for(boot).checks, edits, boot.path), console)
         for found in defaults.boot_menus(edits, boot):
             yield _default_check(found)

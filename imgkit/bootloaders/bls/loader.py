@@ -12,8 +12,9 @@ from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
@@ -24,6 +25,12 @@ def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableO
     kernelopts.enable(edits, console, options)
     entry = partial(bls.enable, console=console, recovery=options.recovery, installer=options.installer)
     edits.edit(path, partial(entry, remove=options.removed, variables=_variables(edits)))
+
+
+def edit_arguments(edits: TreeEdits, path: str, edit: Callable[[Arguments], Arguments], *, recovery: bool) -> None:
+    """Edit the arguments of the entry; it is not told whether it is one for recovery."""
+    del recovery
+    edits.edit(path, partial(bls.edit_arguments, edit=edit))
 
 
 def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:

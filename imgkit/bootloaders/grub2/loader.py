@@ -13,8 +13,9 @@ from imgkit.configtext.checks import Check, CheckKind, KernelLine
 from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
+    from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
@@ -24,6 +25,11 @@ def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableO
     """Put menus and kernels on the console. A file that only looks for the real one has neither and stays."""
     shown = [menu.file for menu in shown_menus(follow(edits, path))]
     config.enable(edits, path, console, options, shown)
+
+
+def edit_arguments(edits: TreeEdits, path: str, edit: Callable[[Arguments], Arguments], *, recovery: bool) -> None:
+    """Edit the arguments of each kernel that the script leads to."""
+    config.edit_arguments(edits, path, lambda arguments, _kernel: edit(arguments), recovery=recovery)
 
 
 def only_leads_to(edits: TreeEdits, path: str, others: Collection[str]) -> bool:

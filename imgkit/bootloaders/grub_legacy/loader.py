@@ -36,12 +36,11 @@ def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableO
         edits.edit(path, partial(menu, remove=options.removed, timeout=options.timeout))
 
 
-def edit_arguments(
-    edits: TreeEdits, path: str, edit: Callable[[Arguments, object], Arguments], *, recovery: bool
-) -> None:
-    """Apply `edit` to the arguments of each kernel; those of recovery entries with `recovery`."""
+def edit_arguments(edits: TreeEdits, path: str, edit: Callable[[Arguments], Arguments], *, recovery: bool) -> None:
+    """Edit the arguments of each kernel of the menu."""
     if _facts(edits, path) is not None:
-        edits.edit(path, partial(grublegacy.edit_arguments, edit=edit, recovery=recovery))
+        each = partial(grublegacy.edit_arguments, edit=lambda arguments, _kernel: edit(arguments))
+        edits.edit(path, partial(each, recovery=recovery))
 
 
 def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:

@@ -126,6 +126,11 @@ def enable(
     return text if timeout is None else set_timeout(text, timeout, add=not included)
 
 
+def without(text: str, keywords: tuple[str, ...]) -> str:
+    """`text` without the directives of these names."""
+    return remove_directives(text, *keywords)
+
+
 def edit_arguments(
     text: str,
     edit: Callable[[Arguments, Label | None], Arguments],

@@ -12,8 +12,9 @@ from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
+    from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
@@ -26,6 +27,10 @@ def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableO
 
     Menus that replace it when they are chosen keep their time, unless they are what starts by itself.
     """
+    if options.installer:
+        from imgkit.bootloaders.syslinux import gfxboot  # noqa: PLC0415 - media have it, installed systems do not
+
+        gfxboot.drop(edits, path)
     menus = list(menus_of(edits, path))
     labels = frozenset(item.label.name for menu in menus for item in menu.items)
     edit = partial(
@@ -41,6 +46,13 @@ def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableO
     if options.timeout is not None:
         for menu in first_menus(edits, menus):
             set_timeout(edits, menu, options.timeout)
+
+
+def edit_arguments(edits: TreeEdits, path: str, edit: Callable[[Arguments], Arguments], *, recovery: bool) -> None:
+    """Edit the arguments of each label that boots Linux, in the file and in all that it includes."""
+    each = partial(syslinux.edit_arguments, edit=lambda arguments, _label: edit(arguments), recovery=recovery)
+    for file in dict.fromkeys(file for menu in menus_of(edits, path) for file in menu.files):
+        edits.edit(file, each)
 
 
 def set_timeout(edits: TreeEdits, menu: syslinuxmenu.Menu, seconds: int) -> None:

@@ -1,12 +1,10 @@
 """The menus of ISOLINUX and SYSLINUX: what boots by itself, and how that is changed.
 
-ONTIMEOUT boots something else than Enter does: Debian starts speech synthesis so. The menu of gfxboot, which older
-openSUSE and Ubuntu have, draws pictures only; without it the menu, or the prompt, of SYSLINUX itself shows.
+ONTIMEOUT boots something else than Enter does: Debian starts speech synthesis so.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -23,10 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imgkit.bootloaders.syslinux.includes import Item, Menu, Place
-    from imgkit.configtext.text import Setting
     from imgkit.treeedits import TreeEdits
-
-_GFXBOOT = re.compile(r"(?:\S*/)?gfxboot(?:\.c32|\.com)?(?!\S)", re.IGNORECASE)
 
 
 def read(edits: TreeEdits, path: str) -> Iterator[BootMenu]:
@@ -62,27 +57,6 @@ def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
 def set_timeout(edits: TreeEdits, menu: BootMenu, seconds: int) -> None:
     """Have the menu wait for `seconds`."""
     extlinux.set_timeout(edits, extlinux.menu_at(edits, menu.start, menu.file), seconds)
-
-
-def drop_gfxboot(edits: TreeEdits, path: str) -> None:
-    """Take gfxboot out of the menus that start at `path`."""
-    for file, setting in _gfxboot(edits, path):
-        edits.edit(file, partial(_without, keywords=(setting.name,)))
-
-
-def gfxboot_line(edits: TreeEdits, path: str) -> tuple[str, int] | None:
-    """File and line that start gfxboot; None where nothing does."""
-    return next(((file, setting.line) for file, setting in _gfxboot(edits, path)), None)
-
-
-def _gfxboot(edits: TreeEdits, path: str) -> list[tuple[str, Setting]]:
-    """The settings that start it: UI, or, in old patched versions, a keyword of its own."""
-    return [
-        (scoped.file, scoped.setting)
-        for menu in extlinux.menus_of(edits, path)
-        for scoped in menu.settings
-        if scoped.setting.name == "gfxboot" or (scoped.setting.name == "ui" and _GFXBOOT.match(scoped.setting.value))
-    ]
 
 
 def _boot_menu(menu: Menu, start: str) -> BootMenu:
@@ -182,15 +156,13 @@ def _set_on_timeout(edits: TreeEdits, menu: Menu, name: str) -> None:
     """Have a label boot when time is up, or, with "", the same as for Enter; what announces something else goes."""
     files = {scoped.file for scoped in menu.settings if scoped.setting.name == "ontimeout"}
     for file in files:
-        edits.edit(file, partial(_without, keywords=("menu autoboot",) if name else ("ontimeout", "menu autoboot")))
+        edits.edit(
+            file, partial(syslinux.without, keywords=("menu autoboot",) if name else ("ontimeout", "menu autoboot"))
+        )
         if name:
             edits.edit(file, partial(syslinux.set_on_timeout, new=name))
     if name and not files:
         edits.edit(menu.files[0], partial(syslinux.set_on_timeout, new=name, add=True))
-
-
-def _without(text: str, keywords: tuple[str, ...]) -> str:
-    return syslinux.remove_directives(text, *keywords)
 
 
 def _mark(edits: TreeEdits, menu: Menu, new: Item) -> None:

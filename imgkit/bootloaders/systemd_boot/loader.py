@@ -9,8 +9,9 @@ from imgkit.bootloaders.bls import config as bls
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
@@ -25,6 +26,10 @@ def enable(edits: TreeEdits, path: str, _console: SerialConsole, options: Enable
 def kernels(_edits: TreeEdits, _path: str) -> Iterator[KernelLine]:
     """None here."""
     return iter(())
+
+
+def edit_arguments(_edits: TreeEdits, _path: str, _edit: Callable[[Arguments], Arguments], *, recovery: bool) -> None:
+    """None here."""
 
 
 def checks(_edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Check]:

@@ -8,8 +8,9 @@ from imgkit.bootloaders import efi
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
@@ -34,6 +35,10 @@ def enable(_edits: TreeEdits, _path: str, _console: SerialConsole, _wishes: Enab
 def kernels(_edits: TreeEdits, _path: str) -> Iterator[KernelLine]:
     """None that can be read."""
     return iter(())
+
+
+def edit_arguments(_edits: TreeEdits, _path: str, _edit: Callable[[Arguments], Arguments], *, recovery: bool) -> None:
+    """None here."""
 
 
 def checks(edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Check]:
