@@ -11,7 +11,7 @@ from imgkit.cli.compose import add_command
 from imgkit.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from imgkit.location.model import InstallTree
+    from imgkit.installers.trees import InstallTree
 
 app = typer.Typer(no_args_is_help=True, help="Inspect install trees over HTTP, FTP or NFS, in directories and on ISOs.")
 
@@ -81,7 +81,7 @@ def fetch(
 
 def _document(tree: InstallTree) -> dict[str, object]:
     """A tree for a program, with no password in its location."""
-    from imgkit.location.source import shown
+    from imgkit.installers.trees import shown
 
     return {
         "location": shown(tree.location),

@@ -1,10 +1,6 @@
 """What installers want to hear beside `console=`, so that they ask their questions in text.
 
-Anaconda: https://anaconda-installer.readthedocs.io/en/latest/user-guide/boot-options.html
-YaST, by linuxrc: https://en.opensuse.org/SDB:Linuxrc
-
-Debian's installer, Ubuntu's and those of Arch and Alpine look at the console and need nothing more. Live systems are no
-installers: they come up with a login prompt.
+Live systems are no installers: they come up with a login prompt.
 """
 
 from __future__ import annotations
@@ -12,26 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
-from imgkit.configtext import kernelargs
-from imgkit.installers.detection import Family
+from imgkit.installers import module_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from imgkit.bootloaders.files import BootFile
     from imgkit.configtext.kernelargs import Arguments
+    from imgkit.installers import Family
     from imgkit.treeedits import TreeEdits
-
-# Where a person chose another way to talk to Anaconda, that stays.
-_ANACONDA_MODES = {
-    *("inst.text", "inst.cmdline", "inst.vnc", "inst.rdp", "inst.sshd"),
-    *("text", "cmdline", "vnc"),
-}
 
 
 def ask_in_text(edits: TreeEdits, boot: BootFile, family: Family | None, *, recovery: bool) -> None:
     """Put the family's arguments for a text installer on each kernel that starts one; None: a family not known."""
-    edit = _EDITS.get(family, _anaconda_by_its_arguments)
+    edit = module_for(family).in_text if family else _anaconda_by_its_arguments
 
     loaders.module_for(boot).edit_arguments(
         edits,
@@ -41,25 +29,11 @@ def ask_in_text(edits: TreeEdits, boot: BootFile, family: Family | None, *, reco
     )
 
 
-def _anaconda(arguments: Arguments) -> Arguments:
-    arguments = kernelargs.remove(arguments, ("inst.graphical",))
-    if any(argument.name in _ANACONDA_MODES for argument in arguments):
-        return arguments
-    # Before Fedora 17 and RHEL 7 its arguments had no prefix; from then on its menus have at least inst.stage2.
-    return kernelargs.add(arguments, ("inst.text" if _has_prefix(arguments) else "text",))
-
-
 def _anaconda_by_its_arguments(arguments: Arguments) -> Arguments:
     """Media that somebody made over may lack the family's files; its arguments give Anaconda away as well."""
-    return _anaconda(arguments) if _has_prefix(arguments) else arguments
+    from imgkit.installers.families import anaconda  # noqa: PLC0415 - for such media only
 
-
-def _has_prefix(arguments: Arguments) -> bool:
-    return any(argument.name.startswith("inst.") for argument in arguments)
-
-
-def _suse(arguments: Arguments) -> Arguments:
-    return kernelargs.replace(arguments, ("textmode=1",))
+    return anaconda.in_text(arguments) if anaconda.has_prefix(arguments) else arguments
 
 
 def _is_live(arguments: Arguments) -> bool:
@@ -67,6 +41,3 @@ def _is_live(arguments: Arguments) -> bool:
         argument.name == "rd.live.image" or argument.text.startswith(("root=live:", "boot=live"))
         for argument in arguments
     )
-
-
-_EDITS: dict[Family | None, Callable[[Arguments], Arguments]] = {Family.ANACONDA: _anaconda, Family.SUSE: _suse}

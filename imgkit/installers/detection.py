@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from imgkit.installers import Family, members
 from imgkit.treeedits import TreeEdits
 
 if TYPE_CHECKING:
     from imgkit.tree import Tree
 
 _MAX_TOLD = 1 << 16
-
-
-class Family(StrEnum):
-    """Installers that are of one making; derivatives count with what they are made from."""
-
-    DEBIAN = "debian"
-    UBUNTU = "ubuntu"
-    COREOS = "coreos"
-    ANACONDA = "anaconda"
-    SUSE = "suse"
-    ARCH = "arch"
-    ALPINE = "alpine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +28,6 @@ class Installer:
     evidence: str
 
 
-# In this order: Fedora CoreOS and openSUSE have marks of Anaconda's, Ubuntu Debian's.
-_MARKS = (
-    (Family.COREOS, ("/coreos", "/images/ignition.img")),
-    (Family.SUSE, ("/media.1", "/boot/x86_64/loader", "/boot/x86_64/root", "/boot/aarch64/root", "/suse")),
-    (Family.UBUNTU, ("/casper",)),
-    (
-        Family.ANACONDA,
-        ("/.discinfo", "/.treeinfo", "/images/install.img", "/images/pxeboot", "/LiveOS/squashfs.img"),
-    ),
-    (Family.ARCH, ("/arch/version", "/arch/boot", "/loader/entries/01-archiso-linux.conf")),
-    (Family.ALPINE, ("/.alpine-release", "/apks")),
-    (Family.DEBIAN, ("/.disk/cd_type", "/.disk/udeb_include", "/.disk/mini-info", "/install.amd", "/.disk/info")),
-)
 # Others than Anaconda have a .treeinfo too, such as XenServer's installer: without a word on Anaconda's images.
 _TREEINFO = "/.treeinfo"
 _IMAGES = re.compile(r"^\[(?:images-|stage2|tree|variant|checksums)", re.MULTILINE)
@@ -76,8 +51,8 @@ _PLACES = {
 def find_installer(tree: Tree) -> Installer | None:
     """What installer the tree holds; None where none is known, as for an installed system."""
     edits = TreeEdits(tree)
-    for family, marks in _MARKS:
-        for mark in marks:
+    for family, module in members():
+        for mark in module.MARKS:
             found = edits.spelled(mark)
             if found is not None and (mark != _TREEINFO or _IMAGES.search("\n".join(_lines(edits, mark)))):
                 return Installer(family, _name(edits), _architecture(edits), found)

@@ -11,17 +11,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imgkit.installers.trees import below, inner_path
 from imgkit.location.download import LIMITS, Wanted, download
-from imgkit.location.model import BootFiles, checksum, inner_path
+from imgkit.location.model import BootFiles, checksum
 from imgkit.location.opening import open_source
-from imgkit.location.source import below, missing, parent_and_name
+from imgkit.location.source import missing, parent_and_name
 from imgkit.storage.copy import no_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from imgkit.installers.trees import InstallTree
     from imgkit.location.download import Limits
-    from imgkit.location.model import InstallTree
     from imgkit.storage.copy import Progress
 
 

@@ -12,7 +12,8 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import ReadTimeoutError
 
 from imgkit.errors import LocationError
-from imgkit.location.source import CHUNK, InterruptedTransferError, Stream, below, missing, shown, too_large
+from imgkit.installers.trees import below, shown
+from imgkit.location.source import CHUNK, InterruptedTransferError, Stream, missing, too_large
 from imgkit.remote import web
 
 if TYPE_CHECKING:

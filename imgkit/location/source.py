@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from imgkit.errors import LocationError
+from imgkit.installers.trees import TreeSource, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,37 +39,12 @@ class Stream:
     read: Callable[[], bytes]
 
 
-class Source(Protocol):
+class Source(TreeSource, Protocol):
     """A location that is open. All raise LocationError where the location cannot be reached."""
-
-    def read(self, path: str, limit: int, /) -> bytes | None:
-        """A small file; None where there is none. Raises LocationError where it is larger than `limit` bytes."""
-        ...
-
-    def size(self, path: str, /) -> int | None:
-        """Bytes of a file, 0 where the server does not tell; None where there is no such file."""
-        ...
 
     def stream(self, path: str, offset: int, version: str, /) -> AbstractContextManager[Stream]:
         """A file from `offset` on, if it is still `version` ("" is any). Raises LocationError where there is none."""
         ...
-
-
-def shown(location: str) -> str:
-    """A location for a message: without user, password, and the query, where tokens are kept."""
-    if "://" not in location:
-        return location
-    parts = urlsplit(location)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
-
-
-def below(location: str, path: str) -> str:
-    """Address of a file of a location; a query stays at the end."""
-    if "://" not in location:
-        return f"{location.rstrip('/')}/{path}"
-    parts = urlsplit(location)
-    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 
 
 def parent_and_name(location: str) -> tuple[str, str]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
-from imgkit.location.anaconda import find_discinfo, find_treeinfo
-from imgkit.location.debian import find_cd, find_netboot
-from imgkit.location.model import NoTreeError, architecture_name
-from imgkit.location.netboot import find_bare
+from imgkit.installers import Family, members
+from imgkit.installers.trees import InstallTree, NoTreeError, architecture_name, shown
 from imgkit.location.opening import open_source
-from imgkit.location.source import EXAMPLE, shown
-from imgkit.location.suse import find_suse
+from imgkit.location.source import EXAMPLE
 
 if TYPE_CHECKING:
-    from imgkit.location.model import InstallTree
+    from imgkit.installers.trees import Layout, TreeSource
 
-# A tree with .treeinfo has said all; Debian's mirrors have many places, so that they come last.
-_FAMILIES = (find_treeinfo, find_suse, find_cd, find_discinfo, find_netboot, find_bare)
+_NOWHERE = "imgkit-asks-for-what-is-not-there"
 _LOOKED_FOR = (
     ".treeinfo, content, media.1/products, .disk/info, .discinfo, Debian's MANIFEST, or a kernel where netboot "
     "folders of Debian, Ubuntu, Arch and Alpine have it"
@@ -35,8 +32,47 @@ def find_tree(location: str, *, architecture: str | None = None) -> InstallTree:
     """
     wanted = architecture_name(architecture) if architecture else None
     with open_source(location) as source:
-        for find in _FAMILIES:
-            tree = find(source, location, wanted)
-            if tree is not None:
-                return tree
+        tree = _described(source, location, wanted) or _bare(source, location, wanted)
+    if tree is not None:
+        return tree
     raise NoTreeError(f"{shown(location)}: not an install tree: found none of {_LOOKED_FOR}", hint=_WAY_OUT)
+
+
+def _described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+    """The tree that describes itself in the way of one of the families; None where it does not."""
+    # A tree with .treeinfo has said all, whoever made it.
+    ordered = sorted(members(), key=lambda member: member[0] is not Family.ANACONDA)
+    found = (module.find_described(source, location, architecture) for _, module in ordered)
+    return next(filter(None, found), None)
+
+
+def _bare(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+    """The tree of a netboot folder or a small ISO; None where no kernel lies at any of the usual places."""
+    if source.size(_NOWHERE) is not None:
+        return None  # a server that answers everything with a page for people
+    machines = [architecture] if architecture else [architecture_name(platform.machine()), "x86_64"]
+    for machine in dict.fromkeys(machines):
+        for _, module in members():
+            for layout in module.layouts(machine, location):
+                if source.size(layout.kernel) is not None and source.size(layout.initrd) is not None:
+                    return _tree(source, location, layout)
+    return None
+
+
+def _tree(source: TreeSource, location: str, layout: Layout) -> InstallTree:
+    iso: tuple[str, ...] = ()
+    if layout.needs_iso:
+        from imgkit.installers.families import ubuntu  # noqa: PLC0415 - the only one
+
+        iso = ubuntu.iso_arguments(source)
+    return InstallTree(
+        location,
+        layout.family,
+        layout.name,
+        "",
+        layout.machine,
+        layout.kernel,
+        layout.initrd,
+        arguments=layout.arguments + iso,
+        needs_iso=layout.needs_iso,
+    )

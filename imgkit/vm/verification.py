@@ -19,7 +19,8 @@ from imgkit.configtext.checks import CheckKind
 from imgkit.console.contents import status
 from imgkit.editing import open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, UnsupportedError
-from imgkit.installers.detection import Family, find_installer
+from imgkit.installers import module_for
+from imgkit.installers.detection import find_installer
 from imgkit.iso.medium import IsoImage
 from imgkit.remote.url import Url
 from imgkit.vm.connection import connect, embedded, swept_if_killed
@@ -38,12 +39,6 @@ if TYPE_CHECKING:
     from imgkit.vm.spec import Firmware
 
 _LOGIN = r"login: "
-_FIRST_PAGES = {
-    Family.DEBIAN: r"Select a language|Choose language",
-    Family.UBUNTU: r"Continue in (rich|basic) mode|[Ss]elect your language|login: ",
-    Family.ANACONDA: r"anaconda [0-9]|Starting installer|Text mode provides",
-    Family.SUSE: r"linuxrc|YaST|Main Menu",
-}
 _ANY_PAGE = r"login: |[Ll]anguage|[Ii]nstall"
 _LIVE = (CheckKind.LOADER, CheckKind.KERNEL, CheckKind.GETTY)  # what a boot shows; the rest is about later ones
 _ANSWER = 30.0  # seconds for a shell to answer
@@ -148,7 +143,7 @@ def _page(contents: Contents) -> str:
     if not isinstance(contents, IsoImage):
         return _LOGIN
     found = find_installer(contents.tree)
-    return _FIRST_PAGES.get(found.family, _LOGIN) if found else _ANY_PAGE
+    return module_for(found.family).FIRST_PAGE if found else _ANY_PAGE
 
 
 def _machine(image: Path, image_format: str, trial: BootTest, folder: Path, *, as_cdrom: bool) -> VmSpec:

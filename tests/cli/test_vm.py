@@ -395,7 +395,7 @@ def test_a_wrong_checksum_and_the_way_around_it(home, tmp_path_factory):
         assert not (home / "data").exists()
         taken = imgkit("vm", *words, "--insecure")
         assert taken.status == 0
-        assert "were not checked" in taken.stderr
+        assert "were not verified" in taken.stderr
 
 
 @contextmanager

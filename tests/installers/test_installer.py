@@ -8,7 +8,8 @@ from imgkit.configtext.checks import CheckKind
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import ConfigError, UnsupportedError
-from imgkit.installers.detection import Family, find_installer
+from imgkit.installers import Family
+from imgkit.installers.detection import find_installer
 from imgkit.installers.recipe import enable
 from imgkit.installers.status import status
 from imgkit.tree import apply_changes

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from imgkit.errors import ConfigError, UnsupportedError
-from imgkit.installers.detection import Family, find_installer
+from imgkit.installers import Family
+from imgkit.installers.detection import find_installer
 from imgkit.installers.recipe import enable
 from imgkit.installers.status import status
 from imgkit.tree import apply_changes

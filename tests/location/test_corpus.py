@@ -13,7 +13,8 @@ import shutil
 import pytest
 
 from imgkit.errors import LocationError
-from imgkit.location.model import TreeFamily, architecture_name
+from imgkit.installers import Family
+from imgkit.installers.trees import architecture_name
 from imgkit.location.tree import find_tree
 from tests.location import trees
 from tests.support import corpus
@@ -27,30 +28,30 @@ UBUNTU = ("netboot/ubuntu-installer/amd64/linux", "netboot/ubuntu-installer/amd6
 
 # family, distribution, version, architecture, kernel and initial RAM disk, by folder
 EXPECTED = {
-    "centos/6.10": (TreeFamily.RHEL, "CentOS", "6.10", "x86_64", *PXEBOOT),
-    "centos/sl7": (TreeFamily.RHEL, "Scientific", "7.8", "x86_64", *PXEBOOT),
-    "opensuse/10.3": (TreeFamily.SUSE, "openSUSE", "10.3", "x86_64", *LOADER),
-    "opensuse/11.4": (TreeFamily.SUSE, "openSUSE", "11.4", "x86_64", *LOADER),
-    "opensuse/12.3": (TreeFamily.SUSE, "openSUSE", "12.3", "x86_64", *LOADER),
-    "opensuse/13.2": (TreeFamily.SUSE, "openSUSE", "13.2", "x86_64", *LOADER),
-    "opensuse/42.3": (TreeFamily.SUSE, "openSUSE Leap", "42.3", "x86_64", *LOADER),
-    "opensuse/badversion": (TreeFamily.SUSE, "openSUSE", "77.77", "x86_64", *LOADER),
-    "opensuse/15.9": (TreeFamily.SUSE, "openSUSE Leap", "15.9", "x86_64", *LOADER),
-    "opensuse/tumbleweed": (TreeFamily.SUSE, "openSUSE Tumbleweed", "", "x86_64", *LOADER),
+    "centos/6.10": (Family.RHEL, "CentOS", "6.10", "x86_64", *PXEBOOT),
+    "centos/sl7": (Family.RHEL, "Scientific", "7.8", "x86_64", *PXEBOOT),
+    "opensuse/10.3": (Family.SUSE, "openSUSE", "10.3", "x86_64", *LOADER),
+    "opensuse/11.4": (Family.SUSE, "openSUSE", "11.4", "x86_64", *LOADER),
+    "opensuse/12.3": (Family.SUSE, "openSUSE", "12.3", "x86_64", *LOADER),
+    "opensuse/13.2": (Family.SUSE, "openSUSE", "13.2", "x86_64", *LOADER),
+    "opensuse/42.3": (Family.SUSE, "openSUSE Leap", "42.3", "x86_64", *LOADER),
+    "opensuse/badversion": (Family.SUSE, "openSUSE", "77.77", "x86_64", *LOADER),
+    "opensuse/15.9": (Family.SUSE, "openSUSE Leap", "15.9", "x86_64", *LOADER),
+    "opensuse/tumbleweed": (Family.SUSE, "openSUSE Tumbleweed", "", "x86_64", *LOADER),
     "ubuntu/ubuntu-17.10-amd64.iso": (
-        *(TreeFamily.UBUNTU, "Ubuntu-Server", "17.10", "x86_64"),
+        *(Family.UBUNTU, "Ubuntu-Server", "17.10", "x86_64"),
         *("install/vmlinuz", "install/initrd.gz"),
     ),
     "ubuntu/ubuntu-17.10-s390x.iso": (
-        *(TreeFamily.UBUNTU, "Ubuntu-Server", "17.10", "s390x"),
+        *(Family.UBUNTU, "Ubuntu-Server", "17.10", "s390x"),
         *("boot/kernel.ubuntu", "boot/initrd.ubuntu"),
     ),
     "ubuntu/bionic/main/installer-amd64": (
-        *(TreeFamily.UBUNTU, "Ubuntu", "", "x86_64"),
+        *(Family.UBUNTU, "Ubuntu", "", "x86_64"),
         *(f"current/images/{name}" for name in UBUNTU),
     ),
     "ubuntu/focal/main/installer-amd64": (
-        *(TreeFamily.UBUNTU, "Ubuntu", "", "x86_64"),
+        *(Family.UBUNTU, "Ubuntu", "", "x86_64"),
         *(f"current/legacy-images/{name}" for name in UBUNTU),
     ),
 }
@@ -95,7 +96,7 @@ def test_the_fedora_tree_of_virt_manager_and_its_checksums():
     """Its kernel is a stand-in that does not agree with the checksums of the real one."""
     folder = corpus.path("trees/virt-manager/fakemedia/fakefedoratree")
     tree = find_tree(str(folder))
-    assert (tree.family, tree.version, tree.kernel, tree.initrd) == (TreeFamily.FEDORA, "17", *PXEBOOT)
+    assert (tree.family, tree.version, tree.kernel, tree.initrd) == (Family.FEDORA, "17", *PXEBOOT)
     assert tree.checksums[PXEBOOT[0]] == "sha256:dba59f0711ec8a2ef6b8981be15286ee2ea4d9b9e4d66eec0bb27b0518d463a5"
     assert tree.checksums_from == ".treeinfo"
 
@@ -120,7 +121,7 @@ def test_the_treeinfo_files_of_productmd(name, tmp_path):
     assert (tree.kernel, tree.initrd) == (complete[own]["kernel"], complete[own]["initrd"])
     assert tree.distribution == info["general"]["family"]
     assert tree.version == info["general"]["version"]
-    assert tree.family is {"F": TreeFamily.FEDORA, "R": TreeFamily.RHEL, "o": TreeFamily.SUSE}[tree.distribution[0]]
+    assert tree.family is {"F": Family.FEDORA, "R": Family.RHEL, "o": Family.SUSE}[tree.distribution[0]]
     for word in set(complete) - {"xen", own}:
         assert find_tree(str(tmp_path), architecture=word).kernel == complete[word]["kernel"]
 
@@ -129,7 +130,7 @@ def test_the_treeinfo_files_of_productmd(name, tmp_path):
 def test_the_discinfo_files_of_productmd(name, tmp_path):
     files = {".discinfo": corpus.path(name).read_bytes(), PXEBOOT[0]: b"kernel", PXEBOOT[1]: b"initrd"}
     tree = find_tree(str(trees.write(tmp_path, files)))
-    assert tree.family is TreeFamily.FEDORA
+    assert tree.family is Family.FEDORA
     assert name.rpartition(".")[2] in (tree.architecture, "i386", "armhfp")
     assert re.search(r"fedora-(\d+)", name)[1] in (tree.version.partition("_")[0], *told_otherwise(name, tree.version))
 

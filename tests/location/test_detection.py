@@ -8,8 +8,8 @@ import pytest
 
 from imgkit.configtext.serial import default_console
 from imgkit.errors import ImgkitError, LocationError, MissingFileError, UnclassifiedImageError
-from imgkit.location.arguments import installer_arguments
-from imgkit.location.model import TreeFamily
+from imgkit.installers import Family
+from imgkit.installers.commandline import installer_arguments
 from imgkit.location.tree import find_tree
 from tests.location import servers, trees
 from tests.support import oracle
@@ -37,7 +37,7 @@ def test_debians_mirror_from_any_folder_above(mirror, above, road):
     with servers.http(mirror) as server:
         tree = find_tree(f"{mirror if road == 'folder' else server.address}/{above}", architecture="amd64")
     assert (tree.family, tree.distribution, tree.version, tree.architecture) == (
-        TreeFamily.DEBIAN,
+        Family.DEBIAN,
         "Debian",
         "12",
         "x86_64",
@@ -136,14 +136,14 @@ def test_the_files_of_a_cd(tmp_path, info, kernel, initrd, expected):
     tree = find_tree(str(tmp_path))
     assert (tree.distribution, tree.version, tree.architecture) == expected
     assert (tree.kernel, tree.initrd) == (kernel, initrd)
-    assert tree.family is (TreeFamily.UBUNTU if "Ubuntu" in info else TreeFamily.DEBIAN)
+    assert tree.family is (Family.UBUNTU if "Ubuntu" in info else Family.DEBIAN)
     with pytest.raises(LocationError, match="not riscv64"):
         find_tree(str(tmp_path), architecture="riscv64")
 
 
 def test_an_iso_without_mounting_it():
     tree = find_tree(str(fixture("iso-debian")))
-    assert (tree.family, tree.architecture) == (TreeFamily.DEBIAN, "x86_64")
+    assert (tree.family, tree.architecture) == (Family.DEBIAN, "x86_64")
     assert (tree.kernel, tree.initrd) == ("install.amd/vmlinuz", "install.amd/initrd.gz")
     assert tree.checksums_from == "md5sum.txt"
     assert find_tree(fixture("iso-debian").as_uri()).kernel == tree.kernel
@@ -155,7 +155,7 @@ def test_a_newer_suse_without_treeinfo(tmp_path, sums):
     if sums:
         files[sums] = "".join(f"{c * 64}  boot/x86_64/loader/{name}\n" for c, name in (("a", "linux"), ("b", "initrd")))
     tree = find_tree(str(trees.write(tmp_path, files)))
-    assert (tree.family, tree.distribution, tree.version) == (TreeFamily.SUSE, "openSUSE-Leap", "15.6")
+    assert (tree.family, tree.distribution, tree.version) == (Family.SUSE, "openSUSE-Leap", "15.6")
     assert tree.checksums == ({tree.kernel: "sha256:" + "a" * 64, tree.initrd: "sha256:" + "b" * 64} if sums else {})
 
 
@@ -240,7 +240,7 @@ def test_what_is_no_tree_at_all(tmp_path):
 def test_an_iso_at_an_address_is_a_tree_of_which_only_what_is_needed_is_fetched(iso_address):
     address, manners = iso_address
     tree = find_tree(address)
-    assert (tree.family, tree.architecture) == (TreeFamily.DEBIAN, "x86_64")
+    assert (tree.family, tree.architecture) == (Family.DEBIAN, "x86_64")
     assert sum(manners.sent) < 4 << 20
 
 
@@ -252,15 +252,15 @@ def iso_address():
 
 
 BARE = {
-    "debian-installer/amd64/linux debian-installer/amd64/initrd.gz": (TreeFamily.DEBIAN, "x86_64"),
-    "debian-installer/arm64/linux debian-installer/arm64/initrd.gz": (TreeFamily.DEBIAN, "aarch64"),
-    "linux initrd.gz": (TreeFamily.DEBIAN, "x86_64"),
-    "ubuntu-installer/amd64/linux ubuntu-installer/amd64/initrd.gz": (TreeFamily.UBUNTU, "x86_64"),
-    "amd64/linux amd64/initrd": (TreeFamily.UBUNTU, "x86_64"),
-    "linux initrd": (TreeFamily.UBUNTU, "x86_64"),
-    "arch/boot/x86_64/vmlinuz-linux arch/boot/x86_64/initramfs-linux.img": (TreeFamily.ARCH, "x86_64"),
-    "boot/vmlinuz-lts boot/initramfs-lts": (TreeFamily.ALPINE, "x86_64"),
-    "vmlinuz-virt initramfs-virt": (TreeFamily.ALPINE, "x86_64"),
+    "debian-installer/amd64/linux debian-installer/amd64/initrd.gz": (Family.DEBIAN, "x86_64"),
+    "debian-installer/arm64/linux debian-installer/arm64/initrd.gz": (Family.DEBIAN, "aarch64"),
+    "linux initrd.gz": (Family.DEBIAN, "x86_64"),
+    "ubuntu-installer/amd64/linux ubuntu-installer/amd64/initrd.gz": (Family.UBUNTU, "x86_64"),
+    "amd64/linux amd64/initrd": (Family.UBUNTU, "x86_64"),
+    "linux initrd": (Family.UBUNTU, "x86_64"),
+    "arch/boot/x86_64/vmlinuz-linux arch/boot/x86_64/initramfs-linux.img": (Family.ARCH, "x86_64"),
+    "boot/vmlinuz-lts boot/initramfs-lts": (Family.ALPINE, "x86_64"),
+    "vmlinuz-virt initramfs-virt": (Family.ALPINE, "x86_64"),
 }
 
 

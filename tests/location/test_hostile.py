@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgkit.errors import ImgkitError
-from imgkit.location import checksums
+from imgkit.installers import sums
 from imgkit.location.tree import find_tree
 from tests.location import trees
 
@@ -57,5 +57,5 @@ def test_damaged_trees(tmp_path_factory, file):
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(max_size=300))
 def test_lists_of_checksums_from_anything(text):
-    for listed in (checksums.sums(text), checksums.content_hashes(text)):
+    for listed in (sums.sums(text), sums.content_hashes(text)):
         assert all(value.partition(":")[0] in ("md5", "sha1", "sha256", "sha512") for value in listed.values())

@@ -7,9 +7,10 @@ import os
 import pytest
 
 from imgkit.errors import EngineError, LocationError
+from imgkit.installers.trees import below
 from imgkit.location.fetch import fetch
 from imgkit.location.opening import open_source
-from imgkit.location.source import InterruptedTransferError, below
+from imgkit.location.source import InterruptedTransferError
 from imgkit.location.tree import find_tree
 from tests.location import servers, trees
 

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from imgkit.configtext import kernelargs
 from imgkit.configtext.serial import default_console
 from imgkit.errors import MachineError, UnsupportedError, UsageError
-from imgkit.location.arguments import installer_arguments
+from imgkit.installers.commandline import answer_file, installer_arguments
+from imgkit.installers.trees import NoTreeError, architecture_name, shown
 from imgkit.location.fetch import default_cache, fetch, fetch_files, fetch_inner, would_fetch
-from imgkit.location.model import NoTreeError, TreeFamily, architecture_name
-from imgkit.location.source import shown
 from imgkit.location.tree import find_tree
 from imgkit.storage.host import is_file, no_such_file, real_path
 from imgkit.vm.connection import host_of, translated
@@ -34,19 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from imgkit.console.judge import Judgement
-    from imgkit.location.model import BootFiles, InstallTree
+    from imgkit.installers.trees import InstallTree
+    from imgkit.location.model import BootFiles
     from imgkit.storage.copy import Progress
     from imgkit.vm.domain import Host
     from imgkit.vm.spec import VmSpec
 
 # Where each family's installer looks for its answers when it is told so with a path.
-_ANSWERS = {
-    TreeFamily.DEBIAN: "/preseed.cfg",
-    TreeFamily.UBUNTU: "/preseed.cfg",
-    TreeFamily.FEDORA: "/ks.cfg",
-    TreeFamily.RHEL: "/ks.cfg",
-    TreeFamily.SUSE: "/autoinst.xml",
-}
 
 
 _LOCATION_PART = re.compile(r",(kernel|initrd)=([^,]+)$")
@@ -214,7 +207,7 @@ def _arguments(request: Request, tree: InstallTree | None, host: Host, injected:
         return kernelargs.join(kernelargs.set_console(kernelargs.split(request.extra), console))
     answers = request.answers or ""
     if answers and "://" not in answers:
-        place = _ANSWERS[tree.family]
+        place = answer_file(tree.family)
         injected[place] = Path(answers)
         answers = place
     return installer_arguments(tree, console, [request.extra] if request.extra else [], answers=answers)

@@ -2,6 +2,7 @@
 
 The mirror's folders: https://www.debian.org/releases/stable/amd64/ch04s05 (netboot), MANIFEST in each `images`.
 CDs tell in .disk/info: https://wiki.debian.org/RepositoryFormat#A.2Fdisk
+Answers: https://www.debian.org/releases/stable/amd64/apbs02
 Not here: hd-media, which looks for an ISO on a disk, and gtk, which needs a screen.
 """
 
@@ -12,16 +13,21 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imgkit.location.checksums import sums
-from imgkit.location.model import InstallTree, TreeFamily, architecture_name
-from imgkit.location.probe import checksums, first_pair, no_kernel, text
+from imgkit.installers import Family
+from imgkit.installers.sums import sums
+from imgkit.installers.trees import InstallTree, Layout, architecture_name, checksums, first_pair, no_kernel, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.location.source import Source
+    from imgkit.configtext.kernelargs import Arguments
+    from imgkit.installers.trees import TreeSource
 
-_DEBIAN_NAMES = {
+MARKS = ("/.disk/cd_type", "/.disk/udeb_include", "/.disk/mini-info", "/install.amd", "/.disk/info")
+FIRST_PAGE = r"Select a language|Choose language"
+ANSWERS = "/preseed.cfg"
+KEPT_BEHIND = "---"
+NAMES = {
     "x86_64": "amd64",
     "i686": "i386",
     "aarch64": "arm64",
@@ -41,11 +47,46 @@ _MAX_INFO = 200
 _CD_FOLDERS = {"x86_64": "install.amd", "i686": "install.386", "aarch64": "install.a64"}
 
 
-def find_netboot(source: Source, location: str, architecture: str | None) -> InstallTree | None:
+def in_text(arguments: Arguments) -> Arguments:
+    """It looks at the console, and needs no more."""
+    return arguments
+
+
+def arguments(_tree: InstallTree | None, _given: set[str]) -> list[str]:
+    """None: its packages come from a mirror that it asks for."""
+    return []
+
+
+def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[str, ...]:
+    """A preseed file."""
+    return ("auto=true", "priority=critical", f"preseed/{'url' if is_url else 'file'}={answers}")
+
+
+def find_described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+    """A CD's tree, by .disk/info; or a mirror's, a daily build's or the folder `images`, by its MANIFEST."""
+    return find_cd(source, location, architecture) or find_netboot(source, location, architecture)
+
+
+def layouts(machine: str, _location: str) -> Iterator[Layout]:
+    """Unpacked netboot.tar.gz and small ISOs, from the most telling: "linux" and "initrd.gz" alone say little."""
+    yield from unpacked(Family.DEBIAN, "Debian", machine)
+    for kernel in ("linux", "vmlinuz", "vmlinux"):
+        yield Layout(Family.DEBIAN, "Debian", machine, kernel, "initrd.gz")
+
+
+def unpacked(kin: Family, name: str, machine: str) -> Iterator[Layout]:
+    """Where netboot.tar.gz of Debian's installer has its files, as Debian and as Ubuntu built it."""
+    debian = NAMES.get(machine, machine)
+    for above in ("", f"netboot/{debian}/", "netboot/"):
+        folder = f"{above}{kin}-installer/{debian}/"
+        yield from (Layout(kin, name, machine, f"{folder}{k}", f"{folder}initrd.gz") for k in ("linux", "vmlinux"))
+
+
+def find_netboot(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The network installer of a mirror, a daily build, or the folder `images`; None where there is no MANIFEST."""
     told = next((word for match in _IN_ADDRESS.finditer(location) for word in match.groups() if word), None)
     machine = architecture or architecture_name(told or platform.machine())
-    for images in _image_folders(_DEBIAN_NAMES.get(machine, machine)):
+    for images in _image_folders(NAMES.get(machine, machine)):
         manifest = text(source, f"{images}MANIFEST")
         if manifest is not None and "netboot" in manifest:
             return _netboot(source, location, images, manifest, machine)
@@ -59,7 +100,7 @@ def _image_folders(name: str) -> Iterator[str]:
             yield f"{above}installer-{name}/current/{images}/"
 
 
-def _netboot(source: Source, location: str, images: str, manifest: str, machine: str) -> InstallTree:
+def _netboot(source: TreeSource, location: str, images: str, manifest: str, machine: str) -> InstallTree:
     kin = "ubuntu" if "ubuntu-installer" in manifest else "debian"
     pairs = [(images + kernel, images + initrd) for kernel, initrd in _netboot_pairs(kin, machine)]
     kernel, initrd = first_pair(source, location, pairs)
@@ -72,7 +113,7 @@ def _netboot(source: Source, location: str, images: str, manifest: str, machine:
     suite = _SUITE.search(location)
     return InstallTree(
         location,
-        TreeFamily(kin),
+        Family(kin),
         version[1] if version else kin.capitalize(),
         version[2] if version else suite[1] if suite else "",
         machine,
@@ -85,7 +126,7 @@ def _netboot(source: Source, location: str, images: str, manifest: str, machine:
 
 def _netboot_pairs(kin: str, machine: str) -> list[tuple[str, str]]:
     """Kernels and initial RAM disks below `images`."""
-    name = _DEBIAN_NAMES.get(machine, machine)
+    name = NAMES.get(machine, machine)
     if machine == "s390x":
         return [(f"generic/kernel.{kin}", f"generic/initrd.{kin}")]
     inner = f"netboot/{kin}-installer/{name}/"
@@ -95,7 +136,7 @@ def _netboot_pairs(kin: str, machine: str) -> list[tuple[str, str]]:
     ]
 
 
-def find_cd(source: Source, location: str, architecture: str | None) -> InstallTree | None:
+def find_cd(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The installer of a CD's files; None without .disk/info, which Debian and Ubuntu have."""
     info = text(source, ".disk/info")
     if info is None:
@@ -111,7 +152,7 @@ def find_cd(source: Source, location: str, architecture: str | None) -> InstallT
     found, listed = checksums(
         source, (kernel, initrd), [(name, sums) for name in ("sha256sum.txt", "md5sum.txt", "MD5SUMS")]
     )
-    family = TreeFamily.UBUNTU if is_ubuntu else TreeFamily.DEBIAN
+    family = Family.UBUNTU if is_ubuntu else Family.DEBIAN
     version = match["version"] or "" if match else ""
     needs_iso = kernel.startswith("casper/")
     return InstallTree(location, family, name, version, machine, kernel, initrd, found, listed, needs_iso=needs_iso)

@@ -2,22 +2,44 @@
 
 The format: https://productmd.readthedocs.io/en/latest/treeinfo-1.2.html, read as a plain INI file, because trees made
 before it was written down lack most of what it demands.
+Arguments: https://anaconda-installer.readthedocs.io/en/latest/user-guide/boot-options.html
 """
 
 from __future__ import annotations
 
-from configparser import ConfigParser
-from configparser import Error as ParserError
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from imgkit.configtext import kernelargs
 from imgkit.errors import LocationError
-from imgkit.location.model import InstallTree, TreeFamily, architecture_name, inner_path
-from imgkit.location.probe import first_pair, no_kernel, text
-from imgkit.location.source import shown
+from imgkit.installers import Family
+from imgkit.installers.trees import (
+    InstallTree,
+    address,
+    architecture_name,
+    first_pair,
+    inner_path,
+    no_kernel,
+    shown,
+    text,
+)
 
 if TYPE_CHECKING:
-    from imgkit.location.source import Source
+    from collections.abc import Iterator, Sequence
+    from configparser import ConfigParser
 
+    from imgkit.configtext.kernelargs import Arguments
+    from imgkit.installers.trees import Layout, TreeSource
+
+MARKS = ("/.discinfo", "/.treeinfo", "/images/install.img", "/images/pxeboot", "/LiveOS/squashfs.img")
+FIRST_PAGE = r"anaconda [0-9]|Starting installer|Text mode provides"
+ANSWERS = "/ks.cfg"
+KEPT_BEHIND = ""
+# Where a person chose how to talk to it, or where its packages are, that stays.
+_MODES = ("text", "cmdline", "vnc", "rdp", "sshd")
+_TEXT_MODES = {*(f"inst.{mode}" for mode in _MODES), "text", "cmdline", "vnc"}
+_SOURCES = ("repo", "stage2", "method")
+_PREFIX_SINCE = {Family.FEDORA: 17, Family.RHEL: 7}
 # Some content delivery networks have no files whose names begin with a dot; Anaconda looks for both as well.
 _NAMES = (".treeinfo", "treeinfo")
 _PLACES = (
@@ -29,7 +51,61 @@ _PLACES = (
 )
 
 
-def find_treeinfo(source: Source, location: str, architecture: str | None) -> InstallTree | None:
+def in_text(arguments: Arguments) -> Arguments:
+    """Its text mode, under the name of its time."""
+    arguments = kernelargs.remove(arguments, ("inst.graphical",))
+    if any(argument.name in _TEXT_MODES for argument in arguments):
+        return arguments
+    # Before Fedora 17 and RHEL 7 its arguments had no prefix; from then on its menus have at least inst.stage2.
+    return kernelargs.add(arguments, ("inst.text" if has_prefix(arguments) else "text",))
+
+
+def has_prefix(arguments: Arguments) -> bool:
+    """Whether one of the arguments is the installer's, since they have a prefix."""
+    return any(argument.name.startswith("inst.") for argument in arguments)
+
+
+def arguments(tree: InstallTree | None, given: set[str]) -> list[str]:
+    """Text mode, and where the packages are."""
+    prefix = _prefix(tree)
+    words = [] if given & _either((*_MODES, "graphical")) else [f"{prefix}text"]
+    place = address(tree)
+    if place and not given & _either(_SOURCES):
+        parts = urlsplit(place)
+        if parts.scheme == "nfs":
+            place = f"nfs:{parts.hostname}:{parts.path}"
+        words.insert(0, f"inst.repo={place}" if prefix else f"method={place}")
+    return words
+
+
+def _either(names: Sequence[str]) -> set[str]:
+    return {*names, *(f"inst.{name}" for name in names)}
+
+
+def _prefix(tree: InstallTree | None) -> str:
+    """What Anaconda's arguments begin with; releases that did not know the prefix have long had their last day."""
+    if tree is None or tree.family not in _PREFIX_SINCE:
+        return "inst."
+    number = tree.version.partition(".")[0]
+    return "" if number.isdigit() and int(number) < _PREFIX_SINCE[tree.family] else "inst."
+
+
+def answered(tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[str, ...]:
+    """A kickstart file."""
+    return (f"{_prefix(tree)}ks={answers if is_url else 'file:' + answers}",)
+
+
+def layouts(_machine: str, _location: str) -> Iterator[Layout]:
+    """None: its trees describe themselves."""
+    return iter(())
+
+
+def find_described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+    """The tree that .treeinfo describes, or the older .discinfo."""
+    return find_treeinfo(source, location, architecture) or find_discinfo(source, location, architecture)
+
+
+def find_treeinfo(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The tree that .treeinfo describes; None without one.
 
     Raises LocationError where it does not hold what it should, or describes a tree without a kernel.
@@ -42,6 +118,9 @@ def find_treeinfo(source: Source, location: str, architecture: str | None) -> In
 
 
 def _parsed(written: str, named: str) -> ConfigParser:
+    from configparser import ConfigParser  # noqa: PLC0415 - takes 3 ms
+    from configparser import Error as ParserError  # noqa: PLC0415
+
     info = ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     info.optionxform = str  # type: ignore[assignment,method-assign]  # paths are options there, and keep their case
     # Long runs of blanks would keep the parser busy for hours.
@@ -56,7 +135,9 @@ def _parsed(written: str, named: str) -> ConfigParser:
     return info
 
 
-def _described(source: Source, location: str, architecture: str | None, name: str, info: ConfigParser) -> InstallTree:
+def _described(
+    source: TreeSource, location: str, architecture: str | None, name: str, info: ConfigParser
+) -> InstallTree:
     family = _first(info, ("general", "family"), ("release", "name"), ("product", "name"))
     version = _first(info, ("general", "version"), ("release", "version"), ("product", "version"))
     default = _first(info, ("tree", "arch"), ("general", "arch"))
@@ -94,7 +175,7 @@ def _section(info: ConfigParser, architecture: str | None, default: str) -> str:
     return next((name for name in complete if architecture_name(name.removeprefix("images-")) == wanted), "")
 
 
-def find_discinfo(source: Source, location: str, architecture: str | None) -> InstallTree | None:
+def find_discinfo(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The tree of a CD with .discinfo alone: a time, the distribution, the architecture, each on a line."""
     written = text(source, ".discinfo")
     lines = [line.strip(' "') for line in (written or "").splitlines()]
@@ -108,11 +189,11 @@ def find_discinfo(source: Source, location: str, architecture: str | None) -> In
     return InstallTree(location, _family(name or lines[1]), name or lines[1], version, machine, kernel, initrd)
 
 
-def _family(name: str) -> TreeFamily:
+def _family(name: str) -> Family:
     lowered = name.lower()
     if "fedora" in lowered:
-        return TreeFamily.FEDORA
-    return TreeFamily.SUSE if "suse" in lowered else TreeFamily.RHEL
+        return Family.FEDORA
+    return Family.SUSE if "suse" in lowered else Family.RHEL
 
 
 def _first(info: ConfigParser, *places: tuple[str, str]) -> str:

@@ -1,6 +1,7 @@
 """Trees of SUSE: the file `content` until 2017, media.1/products since.
 
 The former: https://en.opensuse.org/openSUSE:Standards_YaST2_Repository_Metadata_content
+Arguments: https://en.opensuse.org/SDB:Linuxrc
 """
 
 from __future__ import annotations
@@ -8,13 +9,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from imgkit.location.checksums import content_hashes, sums
-from imgkit.location.model import InstallTree, TreeFamily, architecture_name
-from imgkit.location.probe import checksums, first_pair, text
+from imgkit.configtext import kernelargs
+from imgkit.installers import Family
+from imgkit.installers.sums import content_hashes, sums
+from imgkit.installers.trees import InstallTree, address, architecture_name, checksums, first_pair, text
 
 if TYPE_CHECKING:
-    from imgkit.location.source import Source
+    from collections.abc import Iterator
 
+    from imgkit.configtext.kernelargs import Arguments
+    from imgkit.installers.trees import Layout, TreeSource
+
+MARKS = ("/media.1", "/boot/x86_64/loader", "/boot/x86_64/root", "/boot/aarch64/root", "/suse")
+FIRST_PAGE = r"linuxrc|YaST|Main Menu"
+ANSWERS = "/autoinst.xml"
+KEPT_BEHIND = ""
 _FIELD = re.compile(r"^([A-Z][\w.]*)[ \t]+(\S.*)$", re.MULTILINE)
 _CPE = re.compile(r"cpe:/o:[^:]*:[^:]*:([^:,]+)")  # "cpe:/o:opensuse:opensuse:13.2,openSUSE"
 _SERVICE_PACK = re.compile(r"(.+?) (\d+)(?: SP(\d+))?$")  # "SUSE Linux Enterprise Server 11 SP4"
@@ -24,7 +33,31 @@ _MAX_VALUE = 1000
 _IN_REPOID = ("x86_64", "aarch64", "ppc64le", "s390x", "i586")
 
 
-def find_suse(source: Source, location: str, architecture: str | None) -> InstallTree | None:
+def in_text(arguments: Arguments) -> Arguments:
+    """YaST in text mode."""
+    return kernelargs.replace(arguments, ("textmode=1",))
+
+
+def arguments(tree: InstallTree | None, given: set[str]) -> list[str]:
+    """Text mode, and where the packages are."""
+    words = [] if "textmode" in given else ["textmode=1"]
+    place = address(tree)
+    if place and "install" not in given:
+        words.insert(0, f"install={place}")
+    return words
+
+
+def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[str, ...]:
+    """An AutoYaST file."""
+    return (f"autoyast={answers if is_url else 'file://' + answers}",)
+
+
+def layouts(_machine: str, _location: str) -> Iterator[Layout]:
+    """None: its trees describe themselves."""
+    return iter(())
+
+
+def find_described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The tree of SUSE's installer; None where nothing says that there is one."""
     content = text(source, "content")
     if content is not None and ("DESCRDIR" in content or "DISTRO" in content):
@@ -39,11 +72,11 @@ def find_suse(source: Source, location: str, architecture: str | None) -> Instal
     return _tree(source, location, match[1], match[2], machines)
 
 
-def _tree(source: Source, location: str, name: str, version: str, machines: list[str]) -> InstallTree:
+def _tree(source: TreeSource, location: str, name: str, version: str, machines: list[str]) -> InstallTree:
     pairs = {pair: machine for machine in machines for pair in _places(machine)}
     kernel, initrd = first_pair(source, location, list(pairs))
     found, listed = checksums(source, (kernel, initrd), [("content", content_hashes), ("CHECKSUMS", sums)])
-    return InstallTree(location, TreeFamily.SUSE, name, version, pairs[kernel, initrd], kernel, initrd, found, listed)
+    return InstallTree(location, Family.SUSE, name, version, pairs[kernel, initrd], kernel, initrd, found, listed)
 
 
 def _places(machine: str) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""A module for each family of installers, all with the same contents; see `imgkit.installers`."""

@@ -1,0 +1,65 @@
+"""Ubuntu's installers: until 20.04 Debian's, then live systems, whose kernel loads the rest of its system from an ISO.
+
+https://documentation.ubuntu.com/server/how-to/installation/how-to-netboot-the-server-installer-on-amd64/
+https://canonical-subiquity.readthedocs-hosted.com/en/latest/intro-to-autoinstall.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from imgkit.errors import UnsupportedError
+from imgkit.installers import Family
+from imgkit.installers.families import debian
+from imgkit.installers.trees import Layout, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.installers.trees import InstallTree, TreeSource
+
+MARKS = ("/casper",)
+FIRST_PAGE = r"Continue in (rich|basic) mode|[Ss]elect your language|login: "
+ANSWERS = debian.ANSWERS
+KEPT_BEHIND = debian.KEPT_BEHIND
+# Menus in which netboot folders name the ISO that their kernel loads.
+_MENUS = ("grub/grub.cfg", "pxelinux.cfg/default")
+_ISO = re.compile(r"(?<![\w-])((?:iso-)?url=https?://[^\s\"';]+\.iso)(?![^\s])")
+
+in_text = debian.in_text
+arguments = debian.arguments
+
+
+def answered(tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[str, ...]:
+    """A preseed file for Debian's installer; a folder with user-data and meta-data for the live system's."""
+    if tree is None or "casper" not in tree.kernel:
+        return debian.answered(tree, answers, is_url=is_url)
+    if not is_url:
+        raise UnsupportedError(
+            "Ubuntu's installer does not look for its answers in the initial RAM disk",
+            hint="Serve a folder with user-data and meta-data over HTTP, and give its URL.",
+        )
+    return ("autoinstall", f"ds=nocloud-net;s={answers.rstrip('/')}/")
+
+
+def find_described(_source: TreeSource, _location: str, _architecture: str | None) -> InstallTree | None:
+    """None: its descriptions are those of Debian's installer, which tells the two apart."""
+    return None
+
+
+def layouts(machine: str, _location: str) -> Iterator[Layout]:
+    """Unpacked netboot.tar.gz, and the netboot folders of live systems."""
+    yield from debian.unpacked(Family.UBUNTU, "Ubuntu", machine)
+    name = debian.NAMES.get(machine, machine)
+    for folder in (f"{name}/", f"netboot/{name}/", ""):
+        yield Layout(Family.UBUNTU, "Ubuntu", machine, f"{folder}linux", f"{folder}initrd", needs_iso=True)
+
+
+def iso_arguments(source: TreeSource) -> tuple[str, ...]:
+    """The ISO that a netboot folder's own boot menus name; none where they do not."""
+    for path in _MENUS:
+        found = _ISO.search(text(source, path) or "")
+        if found is not None:
+            return (found[1], "ip=dhcp")
+    return ()

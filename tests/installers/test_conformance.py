@@ -1,0 +1,117 @@
+"""What every installer family's module promises, on media and trees in the structure of real ones, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from imgkit.configtext import kernelargs
+from imgkit.configtext.serial import SerialConsole
+from imgkit.errors import UnsupportedError
+from imgkit.installers import INSTALLERS, Family, members, module_for
+from imgkit.installers.commandline import answer_file, installer_arguments
+from imgkit.installers.detection import find_installer
+from imgkit.location.tree import find_tree
+from tests.support.memorytree import MemoryTree
+
+CONSOLE = SerialConsole()
+PXEBOOT = ("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img")
+
+
+@dataclass
+class Example:
+    """One family: a path of its media, files of a tree that describes itself, and kernel and initial RAM disk."""
+
+    family: Family
+    mark: str
+    pair: tuple[str, str] = ("", "")
+    described: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+
+
+EXAMPLES = [
+    Example(Family.COREOS, "/coreos/features.json"),
+    Example(
+        Family.SUSE,
+        "/media.1/media",
+        ("boot/x86_64/loader/linux", "boot/x86_64/loader/initrd"),
+        {"media.1/products": "/ openSUSE-Leap 15.6-1\n"},
+        text="textmode=1",
+    ),
+    Example(Family.UBUNTU, "/casper/vmlinuz", ("amd64/linux", "amd64/initrd")),
+    Example(
+        Family.ANACONDA,
+        "/images/install.img",
+        PXEBOOT,
+        {".discinfo": "1700000000.1\nRocky Linux 9\nx86_64\n"},
+        text="text",
+    ),
+    Example(Family.ARCH, "/arch/version", ("arch/boot/x86_64/vmlinuz-linux", "arch/boot/x86_64/initramfs-linux.img")),
+    Example(Family.ALPINE, "/.alpine-release", ("boot/vmlinuz-lts", "boot/initramfs-lts")),
+    Example(
+        Family.DEBIAN,
+        "/.disk/cd_type",
+        ("install.amd/vmlinuz", "install.amd/initrd.gz"),
+        {".disk/info": 'Debian GNU/Linux 12.5.0 "Bookworm" - Official amd64 NETINST 20240210-11:27\n'},
+    ),
+]
+
+
+def of(examples):
+    return pytest.mark.parametrize("example", examples, ids=lambda example: str(example.family))
+
+
+def test_every_module_has_an_example():
+    assert [example.family for example in EXAMPLES] == [family for family, _ in members()]
+    assert set(INSTALLERS) == set(Family)
+
+
+def test_an_empty_medium_holds_none():
+    assert find_installer(MemoryTree({"/readme.txt": "hi"})) is None
+
+
+@of(EXAMPLES)
+def test_a_medium_is_known_by_each_of_its_marks(example):
+    assert find_installer(MemoryTree({example.mark: "x"})).family is example.family
+    for mark in module_for(example.family).MARKS:
+        found = find_installer(MemoryTree({mark: "[tree]\n" if mark == "/.treeinfo" else "x"}))
+        assert (found.family, found.evidence) == (example.family, mark)
+
+
+@of(EXAMPLES)
+def test_it_asks_in_text_and_twice_is_once(example):
+    module = module_for(example.family)
+    once = module.in_text(kernelargs.split("quiet"))
+    assert kernelargs.texts(once) == tuple(filter(None, ("quiet", example.text)))
+    assert module.in_text(once) == once
+    if example.text:
+        assert example.text in " ".join(module.arguments(None, set()))
+        assert example.text not in module.arguments(None, {example.text.partition("=")[0]})
+
+
+@of([example for example in EXAMPLES if example.pair[0]])
+def test_its_trees_are_found(example, tmp_path):
+    for path, text in (example.described | dict.fromkeys(example.pair, "x")).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    tree = find_tree(str(tmp_path), architecture="amd64")
+    assert (tree.kernel, tree.initrd, tree.architecture) == (*example.pair, "x86_64")
+    assert INSTALLERS[tree.family] == INSTALLERS[example.family]
+    told = installer_arguments(tree, CONSOLE)
+    assert told.endswith("console=tty0 console=ttyS0,115200n8")
+    kept = module_for(tree.family).KEPT_BEHIND
+    assert not kept or told.index(kept) < told.index("console=")
+
+
+@pytest.mark.parametrize("family", INSTALLERS, ids=str)
+def test_an_answer_file_is_named_on_the_command_line_or_refused_with_the_way_out(family):
+    if not module_for(family).ANSWERS:
+        with pytest.raises(UnsupportedError, match=str(family)) as caught:
+            answer_file(family)
+        assert "--inject" in caught.value.hint
+        return
+    place = answer_file(family)
+    told = installer_arguments(family, CONSOLE, answers=place)
+    assert place in told
+    assert "http://host/answers" in installer_arguments(family, CONSOLE, answers="http://host/answers")
