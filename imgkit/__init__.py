@@ -21,6 +21,9 @@ __version__ = "0.1.0"
 # The types of these names are in `__init__.pyi`, where checkers look.
 _HOMES = {
     "imgkit.library": ("EditedTree", "Image", "ImageKind", "edit", "open", "undo", "verify"),
+    "imgkit.accounts.status": ("Account", "LoginStatus"),
+    "imgkit.accounts.wanted": ("LoginOptions",),
+    "imgkit.console.login": ("EnabledLogin", "enable_login", "login_status"),
     "imgkit.console.enabling": ("EnabledConsole", "console_status", "enable_console"),
     "imgkit.console.judge": ("Verdict",),
     "imgkit.configtext.checks": ("Check", "CheckKind", "Status"),
@@ -31,7 +34,7 @@ _HOMES = {
     "imgkit.guest.engines.choice": ("EngineChoice",),
     "imgkit.inspection": ("Inspection", "IsoInspection"),
     "imgkit.storage.output": ("InPlace", "NewFile", "Stream"),
-    "imgkit.tree": ("Change", "FileType", "Stat", "Tree"),
+    "imgkit.tree": ("Attributes", "Change", "FileType", "Stat", "Tree"),
     "imgkit.vm.verification": ("Verification",),
     "imgkit.errors": (
         "ChecksumError",

@@ -1,5 +1,8 @@
 # The types of the public interface. `__init__.py` says what is public, and where each name comes from.
 
+from imgkit.accounts.status import Account as Account
+from imgkit.accounts.status import LoginStatus as LoginStatus
+from imgkit.accounts.wanted import LoginOptions as LoginOptions
 from imgkit.configtext.checks import Check as Check
 from imgkit.configtext.checks import CheckKind as CheckKind
 from imgkit.configtext.checks import Status as Status
@@ -10,6 +13,9 @@ from imgkit.console.enabling import EnabledConsole as EnabledConsole
 from imgkit.console.enabling import console_status as console_status
 from imgkit.console.enabling import enable_console as enable_console
 from imgkit.console.judge import Verdict as Verdict
+from imgkit.console.login import EnabledLogin as EnabledLogin
+from imgkit.console.login import enable_login as enable_login
+from imgkit.console.login import login_status as login_status
 from imgkit.editing import Edited as Edited
 from imgkit.editing import ImageSource as ImageSource
 from imgkit.errors import ChecksumError as ChecksumError
@@ -46,6 +52,7 @@ from imgkit.library import verify as verify
 from imgkit.storage.output import InPlace as InPlace
 from imgkit.storage.output import NewFile as NewFile
 from imgkit.storage.output import Stream as Stream
+from imgkit.tree import Attributes as Attributes
 from imgkit.tree import Change as Change
 from imgkit.tree import FileType as FileType
 from imgkit.tree import Stat as Stat

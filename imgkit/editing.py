@@ -232,15 +232,17 @@ def staged(
     is_made: bool = False,
     check: Callable[[Contents], None] | None = None,
     on_staged: Callable[[Staged], None] | None = None,
+    now_ns: int | None = None,
 ) -> Iterator[Callable[[], Edited]]:
     """The first half of `edit_image`: the changes are made; the value, called once or not at all, does the rest.
 
     `check` looks at the contents as the edit leaves them; what it raises ends the edit with nothing written.
-    `on_staged` is shown the open image and what will be done to it, before anything is.
+    `on_staged` is shown the open image and what will be done to it, before anything is. `now_ns` is the reading of the
+    clock, for an edit that needs one.
     """
     source, destination = as_source(source), as_destination(destination)
     _check_wanted(source, destination, undo)
-    now_ns = clock()
+    now_ns = clock() if now_ns is None else now_ns
     with ExitStack() as stack:
         stack.enter_context(in_image(source.path))
         image = stack.enter_context(open_file(source, writable=isinstance(destination, InPlace)))

@@ -5,6 +5,7 @@ Paths are absolute, "/"-separated `str`; bytes that are not UTF-8 are carried as
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from io import StringIO
@@ -20,6 +21,9 @@ READ_LIMIT = 8 << 20
 """Bytes of the longest file that is read as a whole: configuration. Anything larger is read in pieces."""
 
 _SHOWN = 1 << 20
+
+_SHADOW = re.compile(r"(?:/.*)?/etc/g?shadow-?")
+_HASH = re.compile(rb"^([^:\n]*:)([!*]*)([^:!*\n][^:\n]*)", re.MULTILINE)
 
 
 class FileType(StrEnum):
@@ -51,6 +55,19 @@ class DirectoryEntry:
     name: str
     stat: Stat
     target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Permission bits, owner and group of a file or directory.
+
+    `label` is the type that a SELinux label gets, as `ssh_home_t`, where the file has one; "" leaves it as it is.
+    """
+
+    mode: int
+    uid: int
+    gid: int
+    label: str = ""
 
 
 class Tree(Protocol):
@@ -106,13 +123,18 @@ class Tree(Protocol):
         """Remove a file, a link, or an empty directory."""
         ...
 
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        """Set mode, owner and label of a file or directory; nothing where the file system has none of them."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One file of a tree, before and after; None means that it does not exist.
 
     With `link` set it is a symbolic link, which is made or removed; the bytes are its target. With `directory` set it
-    is an empty directory, made or removed, and the bytes are none.
+    is an empty directory, made or removed, and the bytes are none. `attributes` are those that it gets, None those that
+    it has. Contents that are a `secret` are not shown in the diff; nor are the password hashes of any shadow file.
     """
 
     path: str
@@ -120,6 +142,8 @@ class Change:
     after: bytes | None
     link: bool = False
     directory: bool = False
+    attributes: Attributes | None = None
+    secret: bool = False
 
     def diff(self) -> str:
         """Unified diff, or one line where the contents are no text."""
@@ -130,8 +154,12 @@ class Change:
         if self.link:
             verb, target = ("remove ", old) if self.after is None else ("", new)
             return f"{verb}link {visible_line(self.path)} -> {visible_line(target.decode(errors='replace'))}\n"
+        if self.secret:
+            return f"Files a/{label} and b/{label} differ; contents not shown ({len(new):,} bytes)\n"
         if b"\0" in old + new:
             return f"Binary files a/{label} and b/{label} differ\n"
+        if _SHADOW.fullmatch(self.path):
+            old, new = _mask_hashes(old, old), _mask_hashes(new, old)
         from difflib import unified_diff  # noqa: PLC0415  only what is shown is compared
 
         lines = unified_diff(
@@ -209,6 +237,8 @@ def apply_changes(tree: Tree, changes: list[Change]) -> None:
             tree.symlink(change.after.decode(errors="surrogateescape"), change.path)
         else:
             tree.write(change.path, change.after)
+        if change.attributes is not None:
+            tree.set_attributes(change.path, change.attributes)
 
 
 def _make_parents(tree: Tree, path: str) -> None:
@@ -216,3 +246,20 @@ def _make_parents(tree: Tree, path: str) -> None:
     if parent and not tree.exists(parent):
         _make_parents(tree, parent)
         tree.mkdir(parent)
+
+
+def _mask_hashes(text: bytes, others: bytes) -> bytes:
+    """A shadow file without its password hashes; one that `others` does not have is called new."""
+    kept = {match[3] for match in _HASH.finditer(others)}
+
+    def masked(match: re.Match[bytes]) -> bytes:
+        told = b"(hash)" if match[3] in kept else b"(another hash)"
+        return match[1] + match[2] + told
+
+    return _HASH.sub(masked, text)
+
+
+def relabelled(label: bytes, kind: str) -> bytes:
+    """A SELinux label (user:role:type:level) with another type; one that has no type is left as it is."""
+    parts = label.split(b":", 3)
+    return b":".join((*parts[:2], kind.encode(), *parts[3:])) if len(parts) > 3 else label  # noqa: PLR2004

@@ -12,7 +12,7 @@ from imgkit.tree import Change, FileType, read_head
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-    from imgkit.tree import Tree
+    from imgkit.tree import Attributes, Tree
 
 _Found = TypeVar("_Found")
 
@@ -30,6 +30,9 @@ class TreeEdits:
         self._after: dict[str, bytes | None] = {}
         self._links: dict[str, str] = {}
         self._removed: dict[str, str] = {}
+        self._directories: dict[str, Attributes] = {}
+        self._attributes: dict[str, Attributes] = {}
+        self._secrets: set[str] = set()
         self._spellings: dict[str, dict[str, str]] = {}
         self._remembered: dict[Hashable, Any] = {}
 
@@ -91,6 +94,24 @@ class TreeEdits:
         self.read(path)
         self._set(path, encode(text))
 
+    def put_bytes(self, path: str, data: bytes, attributes: Attributes | None = None, *, secret: bool = False) -> None:
+        """Give a file these contents, whether it exists or not; a new one gets the attributes.
+
+        Contents that are `secret` are not shown in a diff.
+        """
+        is_new = self.read(path) is None
+        self._set(path, data)
+        if is_new and attributes is not None:
+            self._attributes[path] = attributes
+        if secret:
+            self._secrets.add(path)
+
+    def make_directory(self, path: str, attributes: Attributes) -> None:
+        """Have a directory at `path`, unless something is there."""
+        if not self.is_there(path):
+            self._directories[path] = attributes
+            self._remembered.clear()
+
     def link(self, path: str, target: str) -> None:
         """Have a symbolic link at `path`, unless something is there."""
         if not self.is_there(path):
@@ -118,7 +139,7 @@ class TreeEdits:
 
     def is_there(self, path: str) -> bool:
         """Whether the tree has anything at `path`, be it a link that leads nowhere."""
-        if path in self._links or self._after.get(path) is not None:
+        if path in self._links or path in self._directories or self._after.get(path) is not None:
             return True
         gone = path in self._removed or (self._before.get(path) is not None and self._after[path] is None)
         return not gone and self._type(path) is not None
@@ -140,22 +161,32 @@ class TreeEdits:
         return "" if path in self._removed else self._links.get(path) or self._link_target(path)
 
     def names(self, folder: str) -> list[str]:
-        """Names in a directory of the tree; none where there is no such directory."""
+        """Sorted names in a directory, those that edits have made among them; none where there is no such directory."""
         try:
-            return self.tree.listdir(folder)
+            found = self.tree.listdir(folder)
         except TreeError:
-            return []
+            found = []
+        below = f"{folder.rstrip('/')}/"
+        there = (*self._links, *self._directories, *(path for path, data in self._after.items() if data is not None))
+        made = {path[len(below) :].partition("/")[0] for path in there if path.startswith(below)}
+        gone = {path[len(below) :] for path in self._gone() if path.startswith(below)}
+        return sorted({*found, *made} - gone) if made or gone else found
 
     def changes(self) -> list[Change]:
         """What differs from the tree, sorted by path."""
         edited = [
-            Change(path, self._before[path], after)
+            Change(path, self._before[path], after, attributes=self._attributes.get(path), secret=path in self._secrets)
             for path, after in self._after.items()
             if after != self._before[path]
         ]
         linked = [Change(path, None, target.encode(), link=True) for path, target in self._links.items()]
         removed = [Change(path, target.encode(), None, link=True) for path, target in self._removed.items()]
-        return sorted(edited + linked + removed, key=lambda change: change.path)
+        made = [Change(path, None, b"", directory=True, attributes=each) for path, each in self._directories.items()]
+        return sorted(edited + linked + removed + made, key=lambda change: change.path)
+
+    def _gone(self) -> list[str]:
+        files = [path for path, after in self._after.items() if after is None and self._before[path] is not None]
+        return [*files, *(path for path in self._removed if path not in self._links)]
 
     def _set(self, path: str, data: bytes | None) -> None:
         if self._after.get(path) != data:

@@ -36,6 +36,8 @@ def folder(tmp_path_factory):
     image.unlink()
     private_copy("iso-debian", here).rename(here / "debian.iso")
     (here / "motd").write_text("Welcome\n")
+    (here / "pw").write_text("correct horse\n")
+    (here / "id_ed25519.pub").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIETtd6RtNhTLDVC ada\n")
     (here / "preseed.cfg").write_text("d-i debian-installer/locale string C\n")
     return here
 

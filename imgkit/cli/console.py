@@ -10,6 +10,7 @@ from imgkit.cli.compose import add_command, composed
 from imgkit.cli.options import AsJson, make_delivery, make_source
 
 if TYPE_CHECKING:
+    from imgkit.accounts.wanted import LoginOptions
     from imgkit.cli.options import Delivery
     from imgkit.configtext.options import EnableOptions
     from imgkit.editing import ImageSource
@@ -97,6 +98,13 @@ def enable(
     *,
     console: ConsoleSettings,
     options: EnableOptions,
+    login: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="USER[:FILE]",
+            help="Set a user's password too, in the same edit, as `login enable --password` does. Repeatable.",
+        ),
+    ] = None,
     delivery: Delivery,
     as_json: AsJson = False,
 ) -> None:
@@ -113,27 +121,47 @@ def enable(
     Examples:
       imgkit console enable debian.qcow2 --dry-run
       imgkit console enable debian.qcow2 --in-place --undo debian.undo
+      imgkit console enable cloud.qcow2 -o open.qcow2 --login root:password.txt
       imgkit console enable debian.qcow2 -o serial.qcow2 --timeout 5
       imgkit console enable debian-12-netinst.iso -o serial.iso
       imgkit console enable s3://bucket/a.iso -o s3://bucket/serial.iso
     """
     from imgkit.cli.delivery import delivering, judgement_fields, print_edited, print_edited_json, print_judgement
     from imgkit.cli.main import status_of_verdict
+    from imgkit.cli.render import note
     from imgkit.console.enabling import enable_console
 
+    accounts = _login(login) if login else None
     with delivering(source, delivery, as_json=as_json) as progress:
         enabled = enable_console(
-            source, delivery.destination, console=console, options=options, undo=delivery.undo, progress=progress
+            source,
+            delivery.destination,
+            console=console,
+            options=options,
+            login=accounts,
+            undo=delivery.undo,
+            progress=progress,
         )
     if as_json:
-        fields = judgement_fields(enabled.judgement)
+        fields = judgement_fields(enabled.judgement) | {"verdict": enabled.verdict}
+        if accounts is not None:
+            fields["login_failing"] = enabled.login_failing
         print_edited_json("console-enable", source, delivery, enabled.edited, console=enabled.console, **fields)
     else:
         told = f"serial console {enabled.console.port} enabled{' in part' if enabled.failing else ''}"
         unchanged = f"{told} already; nothing to change"
         print_edited(source, delivery, enabled.edited, done=told, unchanged=unchanged)
         print_judgement(enabled.judgement)
+        for sentence in enabled.login_failing:
+            note(f"NOT enabled: {sentence}")
     raise typer.Exit(status_of_verdict(enabled.verdict))
+
+
+def _login(words: list[str]) -> LoginOptions:
+    from imgkit.accounts.wanted import LoginOptions
+    from imgkit.cli.login import read_password
+
+    return LoginOptions(passwords=tuple(map(read_password, words)))
 
 
 @composed(source=make_source, console=make_console)

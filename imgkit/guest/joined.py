@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from imgkit.filesystem.base import FileSystem
+    from imgkit.tree import Attributes
 
 _MAX_LINKS = 40  # as Linux has it (path_resolution(7))
 
@@ -92,6 +93,12 @@ class JoinedTree:
         file_system, inner = self._to_edit(resolved)
         with naming(path):
             file_system.remove(inner)
+
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        """Set mode, owner and label."""
+        file_system, inner = self._to_edit(self.resolve(path))
+        with naming(path):
+            file_system.set_attributes(inner, attributes)
 
     def resolve(self, path: str, *, follow: bool = True, may_be_missing: bool = False) -> str:
         """The path without links, "." and ".."; "" is the root directory.

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.filesystem.base import FileSystem
-    from imgkit.tree import Stat
+    from imgkit.tree import Attributes, Stat
 
 
 class SubtreeFileSystem:
@@ -72,6 +72,10 @@ class SubtreeFileSystem:
     def remove(self, path: str, /) -> None:
         """Remove a file, a link, or an empty directory."""
         self._whole.remove(self._inner(path))
+
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        """Set mode, owner and label."""
+        self._whole.set_attributes(self._inner(path), attributes)
 
     def flush(self) -> None:
         """Bring everything that is staged onto the block device."""

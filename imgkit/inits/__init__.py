@@ -80,6 +80,25 @@ class InitSystem(Protocol):
         """Who asks for a login on the console, and what is wrong with it; at least one check."""
         ...
 
+    def autologin(self, edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine], user: str, /) -> bool:
+        """Have the user logged in on the console without a question; False where it is not known how.
+
+        Called after `enable`. Nothing is edited where it is not known how.
+        """
+        ...
+
+    def autologin_user(self, edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine], /) -> str:
+        """The user that is logged in on the console without a question; "" where a name is asked for."""
+        ...
+
+
+_AGETTY = ("/sbin", "/usr/sbin", "/usr/bin", "/bin")
+
+
+def agetty_folder(edits: TreeEdits) -> str | None:
+    """Where the guest has agetty, the getty that can log a user in by itself; None where it has none."""
+    return next((folder for folder in _AGETTY if edits.is_there(f"{folder}/agetty")), None)
+
 
 def module_for(init: Init) -> InitSystem:
     """The module for an init system."""

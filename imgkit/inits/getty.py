@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imgkit.configtext.text import Splice, lines, splice
+
 if TYPE_CHECKING:
     from imgkit.configtext.serial import SerialConsole
 
@@ -26,6 +28,8 @@ _DEVICE = re.compile(r"(?:[012]?[<>]{1,2}&?)?/dev/((?:tty|hvc|hvsi|xvc)[A-Za-z]*
 _KEEPS_SPEED = ("getty", "agetty", "start_getty", "nyagetty")
 _TERMINAL = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
 _WORD = re.compile(r"[^ \t\r\n]+")
+_AUTOLOGIN = re.compile(r"(?<!\S)(?:--autologin[ =]|-a ?)([^\s\"']+)")
+_LOGIN_OPTIONS = re.compile(r"(?<!\S)(?:-o|--login-options)[ =]?(?:'[^']*'|\"[^\"]*\"|\S+) ?")
 _SPEED_OPTION = "-s"  # mgetty's
 
 
@@ -112,3 +116,40 @@ def command(console: SerialConsole, path: str = "/sbin/getty", *, port_first: bo
     """A command for the console; -L says that the line has no modem. agetty and busybox take either order."""
     operands = (console.port, str(console.baud)) if port_first else (str(console.baud), console.port)
     return " ".join((path, "-L", *operands, console.terminal))
+
+
+def autologin_user(command: str) -> str:
+    """The user that a getty's command line logs in without asking; "" where it asks."""
+    match = _AUTOLOGIN.search(command)
+    return match[1] if match and (has_program(command[: match.start()]) or not has_program(command)) else ""
+
+
+def with_autologin(line: str, user: str, folder: str | None) -> str | None:
+    """A line with a getty's command, in which it logs `user` in; None where there is no agetty to do it.
+
+    `folder` is where the guest has agetty, None where it has none. The option -o, with which login asks all the same,
+    goes.
+    """
+    program = next((match for match in _WORD.finditer(line) if _PROGRAM.fullmatch(match[0])), None)
+    if program is None or folder is None:
+        return None
+    # In front of the path stand the other fields of an inittab's line, or what systemd gives a meaning to.
+    head, path = line[: program.start()], program[0]
+    fields, _, path = path.rpartition(":")
+    prefix = f"{fields}:" if fields else path[: len(path) - len(path.lstrip("-@+!:|"))]
+    rest = _LOGIN_OPTIONS.sub("", _AUTOLOGIN.sub("", line[program.end() :]))
+    return f"{head}{prefix}{folder}/agetty --autologin {user}{rest}"
+
+
+def without_autologin(options: str) -> str:
+    """A getty's options, without what logs a user in."""
+    return " ".join(_AUTOLOGIN.sub("", options).split())
+
+
+def in_command(text: str, user: str, folder: str | None) -> str | None:
+    """A job's file in which its first getty logs `user` in; None where there is none, or no agetty."""
+    for line in lines(text):
+        if not line.body.lstrip().startswith("#") and has_program(line.body):
+            new = with_autologin(line.body, user, folder)
+            return None if new is None else splice(text, [Splice(line.start, line.stop, new)])
+    return None

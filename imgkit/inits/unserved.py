@@ -38,6 +38,16 @@ def enable(_edits: TreeEdits, _console: SerialConsole, _kernels: Sequence[Kernel
     """Leave it as it is; the status names it."""
 
 
+def autologin(_edits: TreeEdits, _console: SerialConsole, _kernels: Sequence[KernelLine], _user: str) -> bool:
+    """It is not known how."""
+    return False
+
+
+def autologin_user(_edits: TreeEdits, _console: SerialConsole, _kernels: Sequence[KernelLine]) -> str:
+    """It is not known who."""
+    return ""
+
+
 def checks(edits: TreeEdits, console: SerialConsole, _kernels: Sequence[KernelLine]) -> Iterator[Check]:
     """One that fails, with the way out."""
     found = next((known for known in _KNOWN if edits.is_there(known[0])), None)

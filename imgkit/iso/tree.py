@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imgkit.iso.bootimages import FatImage
     from imgkit.iso.directory import Node
     from imgkit.iso.volume import IsoVolume
+    from imgkit.tree import Attributes
     from imgkit.units import ByteRange
 
 _MAX_LINKS = 40  # as Linux has it (path_resolution(7))
@@ -143,6 +144,9 @@ class IsoTree:
 
         _check_new(place, path)
         add_link(self.volume, place.path, target, now=self._now)
+
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        """Nothing: all of an ISO that is added belongs to root, and may be read by all."""
 
     def mkdir(self, path: str, /) -> None:
         """Make one directory."""

@@ -72,3 +72,32 @@ def test_one_getty_answers_every_login(name, prepare, tmp_path):
             guest.line.send("exit\n")
         assert guest.ask("ps -t ttyS0 -o args=").stdout.count("getty") <= 1
     shutil.rmtree(tmp_path)
+
+
+def test_a_closed_and_silent_system_lets_the_named_in(tmp_path):
+    """As a cloud image is: GPT, nothing on the line, and nobody with a password."""
+    image = private_copy("c", tmp_path)
+
+    def close(guest):
+        before = guest.tree.read("/etc/shadow")
+        return [Change("/etc/shadow", before, re.sub(rb"(?m)^root:[^:]*:", b"root:*:", before))]
+
+    edit_image(ImageSource(image), close, InPlace())
+    for name, text in (("pw", "hunter 22\n"), ("key.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIETtd6RtNhTLDVC x\n")):
+        (tmp_path / name).write_text(text)
+    imgkit("console", "enable", image, "--in-place", "--login", f"root:{tmp_path}/pw")
+    words = ("--user", "ada", "--password", f"ada:{tmp_path}/pw", "--ssh-key", f"ada:{tmp_path}/key.pub")
+    imgkit("login", "enable", image, "--in-place", *words, "--hostname", "web1", "--machine-id", "new")
+    imgkit("login", "status", image)
+    with boot(image) as guest:
+        guest.login("ada", "hunter 22")
+        assert guest.run("id -nG").stdout.split() == ["ada", "sudo"]
+        assert guest.run("stat -c '%a %U %n' . .ssh .ssh/*").stdout.split("\n")[:-1] == [
+            "755 ada .",
+            "700 ada .ssh",
+            "600 ada .ssh/authorized_keys",
+        ]
+        guest.line.send("exit\n")
+        guest.login("root", "hunter 22")
+        assert guest.run("hostname; pwck -qr; grpck -r; wc -c < /etc/machine-id").stdout == "web1\n33\n"
+    shutil.rmtree(tmp_path)

@@ -69,6 +69,7 @@ def check(document, name, *, whole=True):
 def test_every_command_is_documented():
     commands = {"inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"}
     commands |= {"console-enable", "console-status", "error", "inspect-iso", "iso-add", "iso-rm", "iso-extract"}
+    commands |= {"login-enable", "login-status"}
     commands |= {"location-inspect", "location-fetch", "verify"}
     commands |= {"vm-install", "vm-import", "vm-start", "vm-stop", "vm-list", "vm-remove", "vm-console"}
     commands |= {"batch-run", "batch-image", "batch-undo", "batch-report"}
@@ -88,6 +89,7 @@ def test_every_command_is_documented():
         ("edit", ["edit", "{}", "/etc/motd", "-o", "new.qcow2"]),
         ("console-enable", ["console", "enable", "{}", "--in-place"]),
         ("console-enable", ["console", "enable", "{}", "--dry-run"]),
+        ("login-enable", ["login", "enable", "{}", "--dry-run", "--hostname", "web1"]),
         ("recover", ["recover", "{}"]),
         ("exit-status", ["exit-status"]),
     ],
@@ -101,7 +103,8 @@ def test_the_document_of_a_command_that_succeeds(small, name, words):
 
 
 def test_documents_with_a_negative_answer(small):
-    for name, words in (("console-status", ["console", "status", small]), ("doctor", ["doctor"])):
+    told = (("console-status", ["console", "status", small]), ("login-status", ["login", "status", small]))
+    for name, words in (*told, ("doctor", ["doctor"])):
         done = imgkit(*words, "--json")
         assert done.status in (0, 1)
         assert done.stderr == ""

@@ -12,7 +12,7 @@ from imgkit.guest.engines import ENGINES
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.session import open_guest
 from imgkit.storage.output import InPlace, deliver
-from imgkit.tree import FileType
+from imgkit.tree import Attributes, FileType
 from tests.support import oracle
 from tests.support.guests import OS_RELEASE, Part, make_disk
 
@@ -203,6 +203,9 @@ def edit(tree):
     tree.write("/etc/default/grub", b"GRUB_TIMEOUT=9\nGRUB_TERMINAL=serial\n")
     tree.mkdir("/etc/default/grub.d")
     tree.write("/etc/default/grub.d/serial.cfg", b"new\n")
+    tree.set_attributes("/etc/default/grub.d", Attributes(0o2700, 1000, 70_000))
+    tree.set_attributes("/etc/default/grub.d/serial.cfg", Attributes(0o600, 1000, 70_000, "ssh_home_t"))
+    tree.set_attributes("/boot/efi/EFI/debian", Attributes(0o700, 1000, 1000))
     tree.write("/var/big", BIG[::-1] + b"longer")
     tree.write("/var/sparse", b"short")
     tree.symlink("/lib/systemd/system/getty@.service", "/etc/link")

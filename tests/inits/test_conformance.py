@@ -246,3 +246,30 @@ def test_what_is_not_served_is_named_with_the_way_out(guest):
 def test_patterns_of_kernel_arguments_name_one_argument_each(init):
     for pattern in module_for(init).unwanted(CONSOLES[0]):
         assert kernelargs.remove(kernelargs.new([pattern, "quiet"]), [pattern]) == kernelargs.new(["quiet"])
+
+
+WITHOUT_AUTOLOGIN = ("Debian's getty-run", "procd")  # the port is the kernel's; the line is a shell's
+
+
+@pytest.mark.parametrize("agetty", [True, False], ids=["agetty", "none"])
+@pytest.mark.parametrize("guest", [guest for guest in GUESTS if not guest.unserved], ids=ids)
+def test_a_user_is_logged_in_without_a_question_where_agetty_does_it(guest, agetty):
+    files = guest.files | ({"/usr/sbin/agetty": b"\x7fELF"} if agetty else {})
+    tree, module, console = MemoryGuest(files), module_for(guest.init), CONSOLES[0]
+    lines = kernels(console, guest.words)
+    edits = TreeEdits(tree)
+    module.enable(edits, console, lines)
+    assert module.autologin_user(edits, console, lines) == ""
+    before = edits.changes()
+    done = module.autologin(edits, console, lines, "ada")
+    by_settings = guest.init in (Init.OPENRC_INIT, Init.RUNIT)  # which name no program
+    assert done == ((agetty or by_settings) and ids(guest) not in WITHOUT_AUTOLOGIN)
+    if not done:
+        assert edits.changes() == before
+        return
+    assert module.autologin_user(edits, console, lines) == "ada"
+    tree.apply(edits.changes())
+    assert module.autologin_user(TreeEdits(tree), console, lines) == "ada"
+    assert all(check.ok for check in module.checks(TreeEdits(tree), console, lines))
+    assert module.autologin(again := TreeEdits(tree), console, lines, "bob")
+    assert module.autologin_user(again, console, lines) == "bob"

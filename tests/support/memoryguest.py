@@ -9,7 +9,7 @@ from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.filesystem.base import FileSystem
 from imgkit.guest.joined import JoinedTree
 from imgkit.guest.volume import GuestVolume
-from imgkit.tree import Change, FileType, Stat, apply_changes
+from imgkit.tree import Attributes, Change, FileType, Stat, apply_changes
 
 
 class MemoryFileSystem:
@@ -20,6 +20,7 @@ class MemoryFileSystem:
     def __init__(self, files: Mapping[str, bytes | str]) -> None:
         self.files: dict[str, bytes | str] = dict(files)
         self.folders = {"/"}
+        self.attributes: dict[str, Attributes] = {}
         for path in files:
             self.mkdir(posixpath.dirname(path))
 
@@ -63,6 +64,9 @@ class MemoryFileSystem:
         while path not in self.folders:
             self.folders.add(path)
             path = posixpath.dirname(path)
+
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        self.attributes[path] = attributes
 
     def remove(self, path: str, /) -> None:
         del self.files[path]

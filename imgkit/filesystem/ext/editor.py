@@ -161,6 +161,14 @@ class Editor:
                 offset = (extent.physical + logical - extent.logical) * self._volume.superblock.block_size
                 self._volume.device.write_at(offset + inside, bytes(self._volume.superblock.block_size - inside))
 
+    def set_owner(self, number: int, mode: int, uid: int, gid: int) -> None:
+        """Set permission bits, owner and group."""
+        fields = self._read_fields(number)
+        fields.mode = stat.S_IFMT(fields.mode) | stat.S_IMODE(mode)
+        fields.uid, fields.gid = uid, gid
+        fields.touch(self._now, modified=False)
+        self._write_inode(number, fields)
+
     def set_attribute(self, number: int, name: bytes, value: bytes) -> None:
         """Set an extended attribute to a value in on-disk form."""
         before = self._value_sectors(number)

@@ -26,7 +26,7 @@ from imgkit.filesystem.ext.superblock import GUESTFS_HINT
 from imgkit.filesystem.ext.volume import damaged_inode, modification_time, open_volume, read_inode
 from imgkit.filesystem.ext.xattr import attribute_value, attributes
 from imgkit.filesystem.paths import components
-from imgkit.tree import FileType, Stat, refuse_large
+from imgkit.tree import FileType, Stat, refuse_large, relabelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from imgkit.filesystem.ext.volume import ExtVolume, Inode
     from imgkit.storage.device import BlockDevice
     from imgkit.storage.overlay import Overlay
+    from imgkit.tree import Attributes
 
 _SELINUX = "security.selinux"
 _INLINE_DATA = "system.data"
@@ -248,6 +249,16 @@ class ExtFileSystem:
         if inode.type == stat.S_IFDIR and next(directory.iterate(self._volume, inode), None) is not None:
             raise TreeError("the directory is not empty", path=path)
         self._edit().unlink(parent, name, inode)
+
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        """Set mode, owner and, where there is one, the SELinux label's type."""
+        self._begin_edits()
+        inode = self._inode(path)
+        self._refuse_uneditable(inode, path)
+        self._edit().set_owner(inode.number, attributes.mode, attributes.uid, attributes.gid)
+        label = self._attribute(inode, _SELINUX) if attributes.label else None
+        if label:
+            self._edit().set_attribute(inode.number, _bytes(_SELINUX), relabelled(label, attributes.label))
 
     def _edit(self) -> Editor:
         """The editor, for an edit of what was found editable."""

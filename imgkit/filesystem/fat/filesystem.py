@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imgkit.filesystem.fat.directory import FatEntry
     from imgkit.filesystem.fat.volume import FatVolume
     from imgkit.storage.device import BlockDevice, BlockReader
+    from imgkit.tree import Attributes
 
 _CODE_PAGE = "cp437"
 _NAME_MAX = 255
@@ -143,6 +144,9 @@ class FatFileSystem:
         first = self._volume.boot.cluster_offset(entry.cluster)
         for offset in (first, first + ENTRY_SIZE):  # "." and ".."
             editor.stamp(self._volume.device, offset, self._now, created=True)
+
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        """Nothing: FAT has no owners, and no modes but one bit."""
 
     def remove(self, path: str, /) -> None:
         """Remove a file or an empty directory."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind
 from imgkit.configtext.text import Splice, splice
-from imgkit.inits import getty
+from imgkit.inits import agetty_folder, getty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,6 +68,24 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
     ok = command is None or command.has_speed_of(console)
     told = f"{name} asks for a login on {port}" if ok else f"{name} is not at {console.baud} baud"
     yield Check(CheckKind.GETTY, ok, _path(edits, name), 0, told)
+
+
+def autologin(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine], user: str) -> bool:
+    """Have the service's getty log the user in; the wrappers that some distributions bring cannot."""
+    name = _started(edits, console, kernels)
+    if name is None or getty.find(_command(edits, name)) is None:
+        return False
+    new = getty.in_command(edits.text(_path(edits, name)) or "", user, agetty_folder(edits))
+    if new is None:
+        return False
+    edits.put(f"{_FOLDERS[0]}/{name}", new)
+    return True
+
+
+def autologin_user(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> str:
+    """The user that the service's command names."""
+    name = _started(edits, console, kernels)
+    return getty.autologin_user(_command(edits, name)) if name is not None else ""
 
 
 def _started(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> str | None:

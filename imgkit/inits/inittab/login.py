@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind
+from imgkit.configtext.text import Splice, lines, splice
+from imgkit.inits import agetty_folder, getty
 from imgkit.inits.inittab import config as inittab
 from imgkit.inits.openrc import login as openrc
 from imgkit.treeedits import named
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from imgkit.configtext.checks import KernelLine
     from imgkit.configtext.serial import SerialConsole
+    from imgkit.configtext.text import Line
     from imgkit.inits.inittab.config import InittabFacts
     from imgkit.treeedits import TreeEdits
 
@@ -56,6 +59,33 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
     yield _getty(found, console)
     if found.misses_vga_getty(console):
         yield Check(CheckKind.GETTY, False, _PATH, 0, "no getty on the screen's terminals")
+
+
+def autologin(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine], user: str) -> bool:
+    """Have the line's agetty log the user in; busybox's getty cannot, unless agetty is there to take its place."""
+    if openrc.service(edits, console, kernels) is not None:
+        return openrc.autologin(edits, console, kernels, user)
+    line = _line_on(edits, console, kernels)
+    new = getty.with_autologin(line.body, user, agetty_folder(edits)) if line is not None else None
+    if line is None or new is None:
+        return False
+    edits.edit(_PATH, lambda text: splice(text, [Splice(line.start, line.stop, new)]))
+    return True
+
+
+def autologin_user(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> str:
+    """The user that the line's command names."""
+    if openrc.service(edits, console, kernels) is not None:
+        return openrc.autologin_user(edits, console, kernels)
+    line = _line_on(edits, console, kernels)
+    return getty.autologin_user(line.body) if line is not None else ""
+
+
+def _line_on(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> Line | None:
+    """The line that holds the console's port."""
+    found = _facts(edits, kernels)
+    entry = found.active(console) if found is not None else None
+    return next((line for line in lines(edits.text(_PATH) or "") if entry and line.number == entry.line), None)
 
 
 def _getty(found: InittabFacts, console: SerialConsole) -> Check:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _SCRIPTS, _SETTINGS, _RUNLEVELS = "/etc/init.d", "/etc/conf.d", "/etc/runlevels"
 _AGETTY = "agetty"
 _ALWAYS = ("sysinit", "boot")
-_SPEED = "baud"
+_SPEED, _OPTIONS = "baud", "agetty_options"
 
 
 def unwanted(_console: SerialConsole) -> tuple[str, ...]:
@@ -69,6 +69,30 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
             f"The guest has no {_SCRIPTS}/{_AGETTY}, which OpenRC brings: install it, or start a getty in another way."
         )
     yield Check(CheckKind.GETTY, False, folder, 0, f"no service {_AGETTY}.{port} in it", hint)
+
+
+def autologin(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine], user: str) -> bool:
+    """Set the options of agetty's service for the port."""
+    name = service(edits, console, kernels)
+    if name is None or not name.startswith(f"{_AGETTY}."):
+        return False
+    options = getty.without_autologin(_options(edits, name))
+    value = f"--autologin {user} {options}".strip()
+    edits.edit_or_create(f"{_SETTINGS}/{name}", partial(shellvars.set_variable, name=_OPTIONS, value=value))
+    return True
+
+
+def autologin_user(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> str:
+    """The user that the service's options name."""
+    name = service(edits, console, kernels)
+    return getty.autologin_user(_options(edits, name)) if name is not None else ""
+
+
+def _options(edits: TreeEdits, name: str) -> str:
+    path = f"{_SETTINGS}/{name}"
+    with named(path):
+        found = shellvars.evaluate([edits.text(path) or ""]).get(_OPTIONS)
+    return found.text if found is not None else ""
 
 
 def service(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> str | None:

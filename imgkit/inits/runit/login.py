@@ -31,7 +31,7 @@ _LEVELS = "/etc/runit/runsvdir"
 _GENERIC = "agetty-generic"
 _SERVICE = re.compile(r"(agetty|getty)-(.+)")
 _DEBIANS = "getty-ttyS0"  # takes its port from /proc/cmdline
-_SPEED = "BAUD_RATE"
+_SPEED, _ARGUMENTS = "BAUD_RATE", "GETTY_ARGS"
 _RATE = re.compile(r"(?<=\s)\d{4,7}(?:,\d{4,7})*(?=\s|$)")
 _FROM_NAME = "PWD##*-"
 
@@ -74,6 +74,33 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
     if _service(edits, console, kernels) is None and _generic(edits) is None:
         hint = f"The guest has no service directory for a getty on {port}: install one, such as Void's {_GENERIC}."
     yield Check(CheckKind.GETTY, False, folder, 0, f"no service in it asks for a login on {port}", hint)
+
+
+def autologin(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine], user: str) -> bool:
+    """Set the getty's arguments in the service's settings, which Void's run script reads."""
+    found = _running(edits, console, kernels)
+    if found is None or _ARGUMENTS not in (edits.text(f"{found}/run") or ""):
+        return False
+    value = f"--autologin {user} {getty.without_autologin(_arguments(edits, found))}".strip()
+    edits.edit_or_create(f"{found}/conf", partial(shellvars.set_variable, name=_ARGUMENTS, value=value))
+    return True
+
+
+def autologin_user(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> str:
+    """The user that the service's settings name, or its script."""
+    found = _running(edits, console, kernels)
+    if found is None:
+        return ""
+    script = edits.text(f"{found}/run") or ""
+    commands = (line.body for line in lines(script) if getty.has_program(line.body))
+    said = next(filter(None, map(getty.autologin_user, commands)), "")
+    return said or getty.autologin_user(_arguments(edits, found))
+
+
+def _arguments(edits: TreeEdits, folder: str) -> str:
+    with named(f"{folder}/conf"):
+        found = shellvars.evaluate([edits.text(f"{folder}/conf") or ""]).get(_ARGUMENTS)
+    return found.text if found is not None else ""
 
 
 def _level(edits: TreeEdits, kernels: Sequence[KernelLine]) -> str:

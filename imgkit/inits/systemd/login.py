@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind
-from imgkit.inits import getty
+from imgkit.inits import agetty_folder, getty
 from imgkit.inits.systemd import config as systemd
 from imgkit.inits.systemd import units
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from imgkit.inits.systemd.units import Unit
     from imgkit.treeedits import TreeEdits
 
+_AUTOLOGIN = "zz-imgkit-autologin.conf"  # read after the others
 _RESCUE = ("rescue.target", "emergency.target", "rescue.service", "emergency.service")
 
 
@@ -69,6 +70,27 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
         yield Check(CheckKind.GETTY, False, other.path, 0, told, hint)
     else:
         yield Check(CheckKind.GETTY, True, other.path, 0, f"{other.name} asks for a login on {console.port}")
+
+
+def autologin(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine], user: str) -> bool:
+    """Give serial-getty@ on the port a drop-in whose command logs the user in."""
+    unit = units.find(edits, systemd.getty_unit(console))
+    if unit is None or unit.is_masked or _substitute(edits, console, kernels) is not None:
+        return False
+    started = unit.values("ExecStart")
+    command = getty.with_autologin(started[-1], user, agetty_folder(edits)) if started else None
+    if command is None:
+        return False
+    path = f"{units.OWN}/{systemd.getty_unit(console)}.d/{_AUTOLOGIN}"
+    edits.put(path, f"[Service]\nExecStart=\nExecStart={command}\n")
+    return True
+
+
+def autologin_user(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> str:
+    """The user of the last command that the unit on the port starts."""
+    unit = _substitute(edits, console, kernels) or units.find(edits, systemd.getty_unit(console))
+    started = unit.values("ExecStart") if unit is not None else ()
+    return getty.autologin_user(started[-1]) if started else ""
 
 
 def _reason(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLine]) -> tuple[str, int, str]:

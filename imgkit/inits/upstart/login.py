@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind
+from imgkit.configtext.text import lines
+from imgkit.inits import agetty_folder, getty
 from imgkit.inits.upstart import config as upstart
 from imgkit.treeedits import named
 
@@ -54,6 +56,23 @@ def checks(edits: TreeEdits, console: SerialConsole, kernels: Sequence[KernelLin
         ok, told = False, f"the job for {console.port} is only started by hand"
         hint = f"Remove {_override(path)}."
     yield Check(CheckKind.GETTY, ok, path, job.line, told, hint)
+
+
+def autologin(edits: TreeEdits, console: SerialConsole, _kernels: Sequence[KernelLine], user: str) -> bool:
+    """Have the getty of the port's own job log the user in."""
+    path = None if edits.is_there(_RHEL_JOB) else _job(edits, console)
+    new = getty.in_command(edits.text(path) or "", user, agetty_folder(edits)) if path is not None else None
+    if path is None or new is None:
+        return False
+    edits.put(path, new)
+    return True
+
+
+def autologin_user(edits: TreeEdits, console: SerialConsole, _kernels: Sequence[KernelLine]) -> str:
+    """The user that the job's command names."""
+    path = _RHEL_JOB if edits.is_there(_RHEL_JOB) else _job(edits, console)
+    commands = (line.body for line in lines((path and edits.text(path)) or "") if getty.has_program(line.body))
+    return next(filter(None, map(getty.autologin_user, commands)), "")
 
 
 def _uses(console: SerialConsole, kernels: Sequence[KernelLine]) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from imgkit.errors import PathNotFoundError, TreeError
 from imgkit.guest.engines.guestfs.appliance import Appliance, translated
 from imgkit.guest.volume import SUBVOLUME_PREFIX, GuestVolume, check_mountable, disk_volumes, read_only_error
-from imgkit.tree import FileType, Stat, refuse_large
+from imgkit.tree import FileType, Stat, refuse_large, relabelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from imgkit.formats.image import Image
     from imgkit.partition.model import PartitionTable
+    from imgkit.tree import Attributes
 
 _PARTS = ("_member", "_LUKS")  # kinds of volumes that something is assembled from
 _CHUNK = 1 << 20
@@ -257,6 +258,17 @@ class GuestfsFileSystem:
         is_directory = self.stat(path).type is FileType.DIRECTORY
         with self._errors(path):
             (self._handle.rmdir if is_directory else self._handle.rm)(self._point + path)
+
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        """Set mode, owner and, where there is one, the SELinux label's type."""
+        inner = self._point + path
+        with self._errors(path):
+            self._handle.lchown(attributes.uid, attributes.gid, inner)
+            self._handle.chmod(attributes.mode, inner)
+            label = self._label(inner) if attributes.label else b""
+            if label:
+                label = relabelled(label, attributes.label)
+                self._handle.lsetxattr("security.selinux", label, len(label), inner)
 
     def flush(self) -> None:
         """Have Linux write everything to the layer."""

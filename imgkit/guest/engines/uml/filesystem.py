@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from imgkit.guest.engines.uml.machine import Machine
     from imgkit.guest.volume import GuestVolume
+    from imgkit.tree import Attributes
 
 _CHUNK = 1 << 20
 _TYPES = {
@@ -110,6 +111,11 @@ class UmlFileSystem:
     def remove(self, path: str, /) -> None:
         """Remove a file, a link, or an empty directory."""
         self._ask("remove", path)
+
+    def set_attributes(self, path: str, attributes: Attributes, /) -> None:
+        """Set mode, owner and, where there is one, the SELinux label's type."""
+        label = attributes.label.encode()
+        self._ask("attributes", path, attributes.mode, attributes.uid, attributes.gid, label)
 
     def flush(self) -> None:
         """Nothing to do: the engine unmounts before anybody looks at the disk."""

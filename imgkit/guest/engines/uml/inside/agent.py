@@ -263,6 +263,20 @@ def _remove(number: bytes, path: bytes) -> list[bytes]:
     return []
 
 
+def _attributes(number: bytes, path: bytes, mode: bytes, uid: bytes, gid: bytes, kind: bytes) -> list[bytes]:
+    """Set mode, owner and the type of the label; on FAT, which has none of them, nothing."""
+    full = _path(number, path)
+    try:
+        os.chown(full, int(uid), int(gid), follow_symlinks=False)
+    except PermissionError:
+        return []
+    os.chmod(full, int(mode))
+    parts = _label(full).split(b":", 3)
+    if kind and len(parts) > 3:  # noqa: PLR2004 - user:role:type:level
+        os.setxattr(full, _LABEL, b":".join((*parts[:2], kind, parts[3])), follow_symlinks=False)
+    return []
+
+
 def _settle(path: bytes) -> None:
     """Give something new its directory's owner, and the SELinux label of a file beside it, or of the directory."""
     parent = os.path.dirname(path)
@@ -314,6 +328,7 @@ VERBS: dict[bytes, Callable[..., list[bytes]]] = {
     b"symlink": _symlink,
     b"mkdir": _mkdir,
     b"remove": _remove,
+    b"attributes": _attributes,
 }
 
 if __name__ == "__main__":
