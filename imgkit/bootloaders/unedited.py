@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from imgkit.configtext.checks import Check, CheckKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from imgkit.treeedits import TreeEdits
 
@@ -35,6 +35,25 @@ _PLACES = {
         *("/boot/parmfile.debian", "/boot/parmfile.ubuntu", "/boot/s390x/zipl.map/parmfile"),
     ),
 }
+# What an installed system alone has.
+_PLACES_INSTALLED = {
+    "zIPL": ("/etc/zipl.conf",),
+    "Xen's EFI loader": ("/EFI/xen/xen.cfg", "/EFI/BOOT/xen.cfg"),
+    "the Raspberry Pi's firmware": ("/boot/firmware/cmdline.txt", "/boot/cmdline.txt", "/cmdline.txt"),
+    "U-Boot": (
+        *("/boot/armbianEnv.txt", "/boot/orangepiEnv.txt", "/boot/dietpiEnv.txt", "/boot/uEnv.txt", "/uEnv.txt"),
+        *("/boot/boot.scr", "/boot/boot.scr.uimg", "/boot.scr", "/boot/firmware/boot.scr"),
+    ),
+}
+_ROOTS_INSTALLED = ("/boot/efi", "/efi", "/boot")  # EFI system partitions
+_HINTS = {
+    "the Raspberry Pi's firmware": (
+        "Put console=serial0,115200 in front of the other arguments in {path} with `imgkit edit`,"
+        " and enable_uart=1 into config.txt beside it."
+    ),
+    "zIPL": "Add the console to parameters= in {path} and run zipl in the guest.",
+}
+_COMPILED = "It is compiled: add the console to bootargs in its source in the guest, and run mkimage."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +66,17 @@ class Unedited:
 
 def find_unedited(edits: TreeEdits, roots: Sequence[str] = ("",)) -> list[Unedited]:
     """The configurations of such boot loaders, in the tree and below each of `roots`."""
+    return _found(edits, ("", *roots), _PLACES)
+
+
+def find_in_system(edits: TreeEdits) -> list[Unedited]:
+    """The configurations of such boot loaders in an installed system, which matter where no other boot loader is."""
+    return _found(edits, ("", *_ROOTS_INSTALLED), {**_PLACES, **_PLACES_INSTALLED})
+
+
+def _found(edits: TreeEdits, roots: Sequence[str], places: Mapping[str, tuple[str, ...]]) -> list[Unedited]:
     found = {}
-    for root, (loader, paths) in product(dict.fromkeys(("", *roots)), _PLACES.items()):
+    for root, (loader, paths) in product(dict.fromkeys(roots), places.items()):
         for path in paths:
             spelled = edits.spelled(root.rstrip("/") + path)
             if spelled is not None and edits.size(spelled) is not None:
@@ -65,5 +93,12 @@ def checks(found: Sequence[Unedited]) -> Iterator[Check]:
             unedited.path,
             0,
             f"is read by {unedited.loader}, which imgkit does not edit",
-            hint=f"Add the console to the kernel arguments in {unedited.path} with `imgkit edit`.",
+            hint=_hint(unedited),
         )
+
+
+def _hint(unedited: Unedited) -> str:
+    if ".scr" in unedited.path:
+        return _COMPILED
+    usual = "Add the console to the kernel arguments in {path} with `imgkit edit`."
+    return _HINTS.get(unedited.loader, usual).format(path=unedited.path)

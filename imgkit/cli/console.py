@@ -31,7 +31,9 @@ def make_console(
         str | None,
         typer.Option(metavar="NAME", help="Linux's name of the port. [default: the architecture's, as ttyS0 on x86]"),
     ] = None,
-    baud: Annotated[int | None, typer.Option(metavar="RATE", help="Bits per second. [default: 115200]")] = None,
+    baud: Annotated[
+        int | None, typer.Option(metavar="RATE", help="Bits per second. [default: that of the image, or 115200]")
+    ] = None,
     parity: Annotated[str | None, typer.Option(metavar="n|o|e", help="Parity: none, odd or even. [default: n]")] = None,
     data_bits: Annotated[int | None, typer.Option(metavar="7|8", help="Bits of a character. [default: 8]")] = None,
     stop_bits: Annotated[int | None, typer.Option(metavar="1|2", help="Stop bits. [default: 1]")] = None,

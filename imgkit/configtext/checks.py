@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from imgkit.configtext.kernelargs import Arguments
 
 _OPTIONS = re.compile(r"([0-9]{1,9})([noe])?([78])?")
-_BARE = "9600"  # what `console=ttyS0` without options means
+BARE_RATE = 9600
+"""What `console=ttyS0` without options means, in bits per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +103,18 @@ def serving(links: Callable[[SerialConsole], Iterable[Check]], console: SerialCo
         yield alone if alone.ok else beside
 
 
-def console_in_use(kernels: Sequence[KernelLine]) -> SerialConsole | None:
-    """The serial console that the first of the kernels that has one uses; None where none has."""
+def console_in_use(kernels: Sequence[KernelLine], *, bare: int = BARE_RATE) -> SerialConsole | None:
+    """The serial console that the first of the kernels that has one uses; None where none has.
+
+    `bare` is the speed to take where an argument names none.
+    """
     for kernel in kernels:
         consoles = kernelargs.consoles(kernel.arguments)
         serial = [console for console in consoles if not console.is_vga]
         behind_xen = xen.serial_console(kernel.hypervisor)
         if behind_xen is not None and serial and serial[-1].port == "hvc0":
             return replace(behind_xen, keep_vga=any(console.is_vga for console in consoles))
-        match = _OPTIONS.fullmatch(serial[-1].options or _BARE) if serial else None
+        match = _OPTIONS.fullmatch(serial[-1].options or str(bare)) if serial else None
         if match is None:
             continue
         try:

@@ -37,19 +37,30 @@ def architecture(contents: Contents) -> str:
 def console_to_enable(contents: Contents, wanted: ConsoleWanted, edits: TreeEdits | None = None) -> SerialConsole:
     """The console, whole; what is left open is as usual for the architecture. `edits` remember what was read.
 
-    The port is kept where the kernels use another one of the same driver: a machine whose line is ttyS1 has it there.
-    Raises UsageError for values that nothing takes.
+    Port and speed are kept where the kernels, or else the menus, use another port of the same driver, or name a speed:
+    a machine whose line is ttyS1 at 9600 baud has it there. Raises UsageError for values that nothing takes.
     """
     if isinstance(wanted, SerialConsole):
         return wanted
     if callable(wanted):
         return wanted(architecture(contents))
     settings, usual = wanted or {}, default_console(architecture(contents))
-    if "port" not in settings:
-        used = status(contents, None, edits).console.port
-        if _driver(used) == _driver(usual.port):
-            usual = replace(usual, port=used)
+    used = _suggested(contents, edits, bare=usual.baud)
+    if _driver(used.port) == _driver(usual.port) and settings.get("port", used.port) == used.port:
+        usual = replace(usual, port=used.port)
+        if "baud" not in settings:
+            usual = replace(usual, baud=used.baud, parity=used.parity, data_bits=used.data_bits)
     return replace(usual, **settings)
+
+
+def _suggested(contents: Contents, edits: TreeEdits | None, *, bare: int) -> SerialConsole:
+    if isinstance(contents, IsoImage):
+        from imgkit.installers import status as installer  # noqa: PLC0415
+
+        return installer.suggested_console(edits or contents.tree, roots=contents.tree.boot_roots(), bare=bare)
+    from imgkit.console import status as installed  # noqa: PLC0415
+
+    return installed.suggested_console(edits or contents.tree, bare=bare)
 
 
 def _driver(port: str) -> str:

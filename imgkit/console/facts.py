@@ -57,8 +57,9 @@ def find_facts(tree: Tree) -> GuestFacts:
 
 
 def usual_kernels(edits: TreeEdits, facts: GuestFacts) -> list[KernelLine]:
-    """The kernel command lines of a system, without those of its recovery entries."""
-    return [kernel for kernel in loaders.kernel_lines(edits, facts.boot_files) if not kernel.is_recovery]
+    """The kernel command lines of a system, without those of its recovery entries, unless it has no others."""
+    kernels = list(loaders.kernel_lines(edits, facts.boot_files))
+    return [kernel for kernel in kernels if not kernel.is_recovery] or kernels
 
 
 def init_of(edits: TreeEdits, facts: GuestFacts) -> InitSystem:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
+from imgkit.bootloaders import unedited
 from imgkit.bootloaders.files import Loader
 from imgkit.configtext.options import DefaultEntry, EnableOptions
 from imgkit.console.facts import find_facts, init_of, usual_kernels
@@ -40,12 +41,14 @@ def enable(
         )
     edits = TreeEdits.of(tree)
     facts = find_facts(edits.tree)
-    _require_boot_loader(facts, console)
+    _require_boot_loader(edits, facts, console)
     init = init_of(edits, facts)
     options = replace(options or EnableOptions(), unwanted=init.unwanted(console))
+    only_recovery = all(kernel.is_recovery for kernel in usual_kernels(edits, facts))
+    in_menus = replace(options, recovery=options.recovery or only_recovery)
     for boot_file in facts.boot_files:
         with named(boot_file.path):
-            loaders.module_for(boot_file).enable(edits, boot_file.path, console, options)
+            loaders.module_for(boot_file).enable(edits, boot_file.path, console, in_menus)
     for generator in loaders.generators_of(edits):
         generator.enable(edits, console, options)
     init.enable(edits, console, usual_kernels(edits, facts))
@@ -59,8 +62,10 @@ def enable(
     return edits.changes()
 
 
-def _require_boot_loader(facts: GuestFacts, console: SerialConsole) -> None:
+def _require_boot_loader(edits: TreeEdits, facts: GuestFacts, console: SerialConsole) -> None:
     if not facts.boot_files:
+        for other in unedited.checks(unedited.find_in_system(edits)):
+            raise UnsupportedError(f"{other.file} {other.message}", hint=other.hint)
         raise UnsupportedError(
             "no known boot loader: no grub.cfg, loader entry, extlinux.conf or menu.lst was found",
             hint=f"If the kernel is loaded from outside the image, give it {console.kernel_argument()} there.",

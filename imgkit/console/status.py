@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
+from imgkit.bootloaders import consoles, unedited
 from imgkit.bootloaders.files import Loader
 from imgkit.configtext import kernelargs
-from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
-from imgkit.configtext.serial import SerialConsole, default_console
+from imgkit.configtext.checks import BARE_RATE, Check, CheckKind, Status, serving
 from imgkit.console.facts import find_facts, init_of, usual_kernels
 from imgkit.treeedits import TreeEdits, named
 
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imgkit.configtext.checks import KernelLine
+    from imgkit.configtext.serial import SerialConsole
     from imgkit.console.facts import GuestFacts
     from imgkit.tree import Tree
+
+_NO_ENTRY = (
+    "Add an entry that boots Linux to the menu; if the kernel comes from outside the image, set its console there."
+)
 
 
 def status(tree: Tree | TreeEdits, console: SerialConsole | None = None) -> Status:
@@ -34,8 +39,15 @@ def status(tree: Tree | TreeEdits, console: SerialConsole | None = None) -> Stat
     edits = TreeEdits.of(tree)
     facts = find_facts(edits.tree)
     kernels = usual_kernels(edits, facts)
-    console = console or console_in_use(kernels) or default_console(facts.arch)
+    console = console or consoles.suggested(edits, facts.boot_files, kernels, facts.arch)
     return Status(console, tuple(_links(edits, facts, kernels, console)))
+
+
+def suggested_console(tree: Tree | TreeEdits, *, bare: int = BARE_RATE) -> SerialConsole:
+    """The console that an installed system suggests; `bare` is the speed of a `console=` that names none."""
+    edits = TreeEdits.of(tree)
+    facts = find_facts(edits.tree)
+    return consoles.suggested(edits, facts.boot_files, usual_kernels(edits, facts), facts.arch, bare=bare)
 
 
 def _links(
@@ -46,9 +58,10 @@ def _links(
             yield from serving(partial(loaders.module_for(boot_file).checks, edits, boot_file.path), console)
     yield from (_kernel(kernel, console) for kernel in kernels)
     if not facts.boot_files:
-        yield Check(CheckKind.LOADER, False, "", 0, "no known boot loader")
+        others = list(unedited.checks(unedited.find_in_system(edits)))
+        yield from others or [Check(CheckKind.LOADER, False, "", 0, "no known boot loader")]
     elif not kernels and not any(boot_file.loader is Loader.UKI for boot_file in facts.boot_files):
-        yield Check(CheckKind.KERNEL, False, facts.boot_files[0].path, 0, "no Linux boot entry found")
+        yield Check(CheckKind.KERNEL, False, facts.boot_files[0].path, 0, "no Linux boot entry found", hint=_NO_ENTRY)
     yield from init_of(edits, facts).checks(edits, console, kernels)
     if edits.is_there("/etc/securetty"):
         from imgkit.accounts.securetty import login as securetty  # noqa: PLC0415 - for old releases only

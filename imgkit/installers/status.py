@@ -10,13 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
+from imgkit.bootloaders import consoles, unedited
 from imgkit.bootloaders import menus as defaults
-from imgkit.bootloaders import unedited
 from imgkit.bootloaders.bootmenu import Behaviour
 from imgkit.bootloaders.files import Loader
 from imgkit.bootloaders.grub_legacy import loader as grub_legacy
-from imgkit.configtext.checks import Check, CheckKind, Status, console_in_use, serving
-from imgkit.configtext.serial import default_console
+from imgkit.configtext.checks import BARE_RATE, Check, CheckKind, Status, serving
 from imgkit.installers import coreos
 from imgkit.installers.detection import find_installer
 from imgkit.installers.foreign import why_no_linux
@@ -49,13 +48,9 @@ def status(tree: Tree | TreeEdits, console: SerialConsole | None = None, *, root
     installer = find_installer(edits.tree)
     boots = find_menus(edits, roots)
     by_menu, errors = read_kernels(edits, boots)
-    kernels = by_menu
-    listed = {kernel.file for group in kernels for kernel in group}
-    if boots_normally(kernel for group in kernels for kernel in group):
-        kernels = [[kernel for kernel in group if not kernel.is_recovery] for group in kernels]
-    kernels = [*kernels, *([kernel] for kernel in coreos.kernels(edits) if kernel.file not in listed)]
-    used = console_in_use([kernel for group in kernels for kernel in group])
-    console = console or used or default_console(installer.arch if installer else "")
+    kernels = _usual(edits, by_menu)
+    if console is None:
+        console = _suggested(edits, boots, kernels, installer.arch if installer else "")
     unreadable = [error.path for error in errors]
     links = [link for boot in boots if boot.path not in unreadable for link in _menu_checks(edits, boot, console)]
     links += [
@@ -71,6 +66,35 @@ def status(tree: Tree | TreeEdits, console: SerialConsole | None = None, *, root
         links = [link for link in links if not why.file or link.file != why.file]  # said once
         links.append(Check(CheckKind.KERNEL, False, why.file, 0, why.message, hint=why.hint))
     return Status(console, tuple(links))
+
+
+def suggested_console(tree: Tree | TreeEdits, *, roots: Sequence[str] = (), bare: int = BARE_RATE) -> SerialConsole:
+    """The console that an installer suggests; `bare` is the speed of a `console=` that names none."""
+    edits = TreeEdits.of(tree)
+    installer = find_installer(edits.tree)
+    boots = find_menus(edits, roots)
+    kernels = _usual(edits, read_kernels(edits, boots)[0])
+    return _suggested(edits, boots, kernels, installer.arch if installer else "", bare=bare)
+
+
+def _suggested(
+    edits: TreeEdits,
+    boots: Sequence[BootFile],
+    kernels: Sequence[Sequence[KernelLine]],
+    arch: str,
+    *,
+    bare: int = BARE_RATE,
+) -> SerialConsole:
+    return consoles.suggested(edits, boots, [kernel for group in kernels for kernel in group], arch, bare=bare)
+
+
+def _usual(edits: TreeEdits, by_menu: Sequence[list[KernelLine]]) -> list[list[KernelLine]]:
+    """The kernels of each menu, and of areas that no menu names; those for rescue where there are no others."""
+    listed = {kernel.file for group in by_menu for kernel in group}
+    kernels = list(by_menu)
+    if boots_normally(kernel for group in kernels for kernel in group):
+        kernels = [[kernel for kernel in group if not kernel.is_recovery] for group in kernels]
+    return [*kernels, *([kernel] for kernel in coreos.kernels(edits) if kernel.file not in listed)]
 
 
 def _halves(

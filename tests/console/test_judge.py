@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+import imgkit
 from imgkit.configtext.checks import Check, CheckKind, Status
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
@@ -11,6 +14,7 @@ from imgkit.console.enabling import console_status, enable_console
 from imgkit.console.judge import Verdict, judge, require
 from imgkit.errors import PartlyEnabledError, UnsupportedError
 from imgkit.storage.output import InPlace
+from tests.support import cases
 from tests.support.disks import sha256
 from tests.support.guests import OS_RELEASE, Part, make_file_system
 
@@ -108,3 +112,46 @@ def test_a_port_of_the_same_driver_is_kept_unless_another_is_asked_for(tmp_path)
     assert enable_console(image, console={"baud": 9600}).console == SerialConsole(port="ttyS1", baud=9600)
     assert enable_console(image, console={"port": "ttyS0"}).console == SerialConsole()
     assert enable_console(image, console=SerialConsole(port="ttyS2")).console.port == "ttyS2"
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "wanted", "console"),
+    [
+        (cases.make_disk, "a speed in use", None, "console=ttyS0,9600n8"),
+        (cases.make_disk, "a speed in use", {"baud": 19200}, "console=ttyS0,19200n8"),
+        (cases.make_disk, "a speed in use", {"port": "ttyS1"}, "console=ttyS1,115200n8"),
+        (cases.make_disk, "a bare console", None, "console=ttyS0,115200n8"),
+        (cases.make_disk, "a port that only GRUB uses", None, "console=ttyS1,57600n8"),
+        (cases.make_disk, "a port that only GRUB uses", {"port": "ttyS0"}, "console=ttyS0,115200n8"),
+        (cases.make_disk, "GRUB legacy on another port", None, "console=ttyS1,38400n8"),
+        (cases.make_iso, "a port that only ISOLINUX uses", None, "console=ttyS1,38400n8"),
+        (cases.make_iso, "a port in use", None, "console=ttyS1,115200n8"),
+    ],
+)
+def test_port_and_speed_in_use_are_kept_unless_asked(make, name, wanted, console, tmp_path):
+    assert imgkit.enable_console(make(name, tmp_path), console=wanted).console.kernel_argument() == console
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "hint"),
+    [
+        ("LILO", "/etc/lilo.conf is read by LILO", "imgkit edit"),
+        ("Limine", "/boot/efi/limine.conf is read by Limine", "imgkit edit"),
+        ("U-Boot's script", "/boot/boot.scr is read by U-Boot", "mkimage"),
+        ("the Raspberry Pi's firmware", "/boot/firmware/cmdline.txt is read by the Raspberry Pi's", "enable_uart=1"),
+        ("Xen's EFI loader", "/boot/efi/EFI/xen/xen.cfg is read by Xen's EFI loader", "imgkit edit"),
+    ],
+)
+def test_boot_loaders_that_are_not_edited_are_named(name, told, hint, tmp_path):
+    image = cases.make_disk(name, tmp_path)
+    with pytest.raises(imgkit.UnsupportedError, match=re.escape(told)) as caught:
+        imgkit.enable_console(image)
+    assert hint in caught.value.hint
+    assert told in " ".join(f"{check.file} {check.message}" for check in imgkit.console_status(image).links)
+
+
+@pytest.mark.parametrize("name", ["only a rescue entry", "only an emergency shell", "a rest for init"])
+def test_a_system_that_boots_only_for_rescue_gets_its_console_and_has_no_login(name, tmp_path):
+    done = imgkit.enable_console(cases.make_disk(name, tmp_path))
+    assert done.verdict is Verdict.PARTLY
+    assert ["which has no login prompt" in check.message for check in done.failing] == [True]

@@ -1,7 +1,7 @@
 """Who asks for a login: inittab, Upstart, securetty, systemd; and the console itself."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgkit.accounts.securetty import config as securetty
@@ -240,6 +240,7 @@ def test_root_may_log_in_on_the_console(before, after):
 # -- systemd -----------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # a program is run each time
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=12))
 def test_unit_names_are_escaped_as_systemd_escapes_them(text):
     assert systemd.escape(text) == oracle.run("systemd-escape", "--", text).stdout.rstrip("\n")

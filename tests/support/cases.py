@@ -71,6 +71,10 @@ DISKS: dict[str, Files] = {
     "a paravirtual console in use": with_line(f"{LINUX} console=hvc0"),
     "a bare console": with_line(f"{LINUX} console=ttyS0"),
     "the screen last": with_line(f"{LINUX} console=ttyS0,115200n8 console=tty0"),
+    "a speed in use": with_line(f"{LINUX} console=tty0 console=ttyS0,9600"),
+    "a port that only GRUB uses": with_menu(
+        grub(f"/boot/vmlinuz {LINUX}", head="serial --unit=1 --speed=57600\nterminal_output serial\nset timeout=5\n")
+    ),
     "an odd speed": with_line(f"{LINUX} console=ttyS0,14400"),
     "a rest for init": with_line(f"{LINUX} -- single"),
     "a masked getty by argument": with_line(f"{LINUX} systemd.mask=serial-getty@ttyS0.service"),
@@ -83,6 +87,7 @@ DISKS: dict[str, Files] = {
     "only a rescue entry": with_menu(
         f"menuentry 'Debian (recovery mode)' {{\n\tlinux /boot/vmlinuz {LINUX} single\n}}\n".encode()
     ),
+    "only an emergency shell": with_line(f"{LINUX} systemd.unit=emergency.target"),
     "an empty menu": with_menu(b""),
     "a menu that cannot be parsed": with_menu(b"menuentry 'x' {\n linux /vmlinuz 'unbalanced\n"),
     "a menu with DOS line ends": with_menu(grub(f"/boot/vmlinuz {LINUX}").replace(b"\n", b"\r\n")),
@@ -107,6 +112,17 @@ DISKS: dict[str, Files] = {
     "a unified kernel image": BASE | SYSTEMD | {"/boot/efi/EFI/Linux/a.efi": b"MZ"},
     "GRUB beside a unified kernel image": DEBIAN | {"/boot/efi/EFI/Linux/a.efi": b"MZ"},
     "a sealed half": DEBIAN | {"/boot/efi/EFI/Linux/a.efi": b"MZ", "/boot/efi/loader/loader.conf": b"timeout 3\n"},
+    "GRUB legacy on another port": BASE
+    | SYSTEMD
+    | {
+        "/boot/grub/menu.lst": b"default saved\nserial --port=0x2f8 --speed=38400\nterminal serial\ntitle Linux\n"
+        + f"kernel /boot/vmlinuz {LINUX}\nsavedefault\n".encode()
+    },
+    "LILO": BASE | SYSTEMD | {"/etc/lilo.conf": b"image=/boot/vmlinuz\n\tlabel=Linux\n"},
+    "Limine": BASE | SYSTEMD | {"/boot/efi/limine.conf": b"/Linux\n\tprotocol: linux\n"},
+    "U-Boot's script": BASE | SYSTEMD | {"/boot/boot.scr": b"\x27\x05\x19\x56"},
+    "the Raspberry Pi's firmware": BASE | SYSTEMD | {"/boot/firmware/cmdline.txt": f"console=tty1 {LINUX}\n".encode()},
+    "Xen's EFI loader": BASE | SYSTEMD | {"/boot/efi/EFI/xen/xen.cfg": b"[global]\ndefault=linux\n"},
     "sysvinit": with_inittab(SYSV),
     "sysvinit with a comment": with_inittab(f"{SYSV}#T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100\n"),
     "start_getty": with_inittab(f"{SYSV}S0:12345:respawn:/bin/start_getty 115200 ttyS0 vt102\n"),
@@ -165,6 +181,7 @@ ISOS: dict[str, Files] = {
     "unattended": isolinux(INSTALL.format("auto=true preseed/file=/cdrom/preseed.cfg --- quiet")),
     "waits for ever": isolinux(INSTALL.format("--- quiet"), head="default install\nprompt 1\n"),
     "a port in use": isolinux(INSTALL.format("console=tty0 console=ttyS1,115200n8")),
+    "a port that only ISOLINUX uses": isolinux(INSTALL.format("quiet"), head="serial 1 38400\ndefault install\n"),
     "a unified kernel image": {"/EFI/Linux/a.efi": b"MZ"},
     "GRUB beside a unified kernel image": iso_grub(grub("/install/vmlinuz quiet")) | {"/EFI/Linux/a.efi": b"MZ"},
     "a sealed half": iso_grub(grub("/install/vmlinuz quiet"))

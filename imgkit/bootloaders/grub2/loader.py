@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders import menu_message
-from imgkit.bootloaders.grub2 import config
+from imgkit.bootloaders.grub2 import config, terminal
 from imgkit.bootloaders.grub2.follow import follow
 from imgkit.bootloaders.grub2.menu import shown_menus
 from imgkit.configtext import kernelargs
@@ -30,6 +30,12 @@ def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableO
 def edit_arguments(edits: TreeEdits, path: str, edit: Callable[[Arguments], Arguments], *, recovery: bool) -> None:
     """Edit the arguments of each kernel that the script leads to."""
     config.edit_arguments(edits, path, lambda arguments, _kernel: edit(arguments), recovery=recovery)
+
+
+def menu_console(edits: TreeEdits, path: str) -> SerialConsole | None:
+    """The serial console that the first of the menus to show on one shows on; None where none does."""
+    found = (terminal.in_use(menu.states) for menu in follow(edits, path).menus if menu.shows)
+    return next(filter(None, found), None)
 
 
 def only_leads_to(edits: TreeEdits, path: str, others: Collection[str]) -> bool:

@@ -13,12 +13,16 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from imgkit.configtext.serial import SerialConsole
+from imgkit.errors import UsageError
+
 if TYPE_CHECKING:
-    from imgkit.configtext.serial import SerialConsole
+    from collections.abc import Iterable
 
 _MAX_STATES = 256
 _OPTION = re.compile(r"--(unit|port|speed|word|parity|stop)=(\S+)|--(unit|port|speed|word|parity|stop)|-([upswrt])(.*)")
 _LETTERS = {"u": "unit", "p": "port", "s": "speed", "w": "word", "r": "parity", "t": "stop"}
+_ADDRESSES = {"0x3f8": 0, "0x2f8": 1, "0x3e8": 2, "0x2e8": 3}  # of the PC's ports
 _DEFAULTS = {"unit": "0", "speed": "9600", "word": "8", "parity": "no", "stop": "1"}
 
 TERMINAL_COMMANDS = ("terminal_input", "terminal_output", "terminal")
@@ -68,6 +72,26 @@ def serial_settings(operands: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
             option = match[3] or _LETTERS[match[4]]
             settings[option] = (match[5] if match[4] else "") or next(words, "")
     return tuple(sorted(settings.items()))
+
+
+def console_of(settings: Iterable[tuple[str, str]]) -> SerialConsole | None:
+    """The serial console that such settings are for; None where they are for no port that Linux calls ttyS.
+
+    The default speed is what nobody chose: then it is the usual one of a console.
+    """
+    values = dict(settings)
+    unit = _ADDRESSES.get(values["port"].lower()) if "port" in values else values["unit"]
+    try:
+        usual = SerialConsole(f"ttyS{unit}", parity=values["parity"][:1], data_bits=int(values["word"]))
+        return usual if values["speed"] == _DEFAULTS["speed"] else replace(usual, baud=int(values["speed"]))
+    except (ValueError, UsageError):
+        return None
+
+
+def in_use(states: Iterable[Terminals]) -> SerialConsole | None:
+    """The serial console that a menu shows on, on one of the paths to it; None where it shows on none."""
+    found = (each.serial for each in sorted(states, key=repr) if any(map(_is_serial, each.outputs)))
+    return next((console for serial in found if serial is not None and (console := console_of(serial))), None)
 
 
 def bounded(found: frozenset[Terminals]) -> frozenset[Terminals]:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.bootloaders.grub2.terminal import serial_settings
+from imgkit.bootloaders.grub2.terminal import console_of, serial_settings
 from imgkit.configtext import kernelargs
 from imgkit.configtext.text import Setting, Splice, insert_lines, lines, splice
 from imgkit.errors import ConfigError
@@ -55,6 +55,12 @@ class GrubLegacyFacts:
     settings: tuple[Setting, ...]
     entries: tuple[Setting, ...]
     kernels: tuple[Kernel, ...]
+
+    def console(self) -> SerialConsole | None:
+        """The serial console that the menu is on; None where it is on none."""
+        last = {setting.name: setting.value.split() for setting in self.settings}
+        is_on = "serial" in last and "serial" in last.get("terminal", [])
+        return console_of(serial_settings(tuple(last["serial"]))) if is_on else None
 
     def shows_menu_on(self, console: SerialConsole) -> bool:
         """Whether the menu is on the serial console, and on the VGA console or not, as asked."""

@@ -65,6 +65,12 @@ def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Chec
     yield Check(CheckKind.LOADER, shown, path, line, menu_message(console, shown=shown))
 
 
+def menu_console(edits: TreeEdits, path: str) -> SerialConsole | None:
+    """The serial console that the menu is on; None where it is on none."""
+    found = _facts(edits, path)
+    return found.console() if found else None
+
+
 def is_foreign(edits: TreeEdits, path: str) -> bool:
     """Whether the file is not in the language of GRUB legacy."""
     return _facts(edits, path) is None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders.syslinux.labels import (
@@ -37,17 +37,19 @@ from imgkit.bootloaders.syslinux.lines import (
     whole_line,
 )
 from imgkit.configtext import kernelargs, xen
+from imgkit.configtext.serial import SerialConsole
 from imgkit.configtext.text import Setting, Splice, append_lines, insert_lines, line_start, splice
+from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from imgkit.bootloaders.syslinux.labels import Kernel
     from imgkit.configtext.kernelargs import Arguments
-    from imgkit.configtext.serial import SerialConsole
 
 _UNITS = 4
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_SPEED = 9600  # of SERIAL that names none
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,19 @@ class SyslinuxFacts:
     def last(self, name: str) -> Setting | None:
         """The setting of this name that is in effect."""
         return next((setting for setting in reversed(self.settings) if setting.name == name), None)
+
+    def console(self) -> SerialConsole | None:
+        """The serial console that SYSLINUX talks on; None where it talks on none that Linux calls ttyS.
+
+        The default speed is what nobody chose: then it is the usual one of a console.
+        """
+        serial = self.last("serial")
+        port, baud = _serial_settings(serial.value) if serial else (-1, 0)
+        try:
+            usual = SerialConsole(f"ttyS{port}")
+            return usual if baud == _SPEED else replace(usual, baud=baud)
+        except UsageError:
+            return None
 
     def shows_menu_on(self, console: SerialConsole) -> bool:
         """Whether SYSLINUX talks on the serial console (U-Boot's own console is its firmware's business)."""
@@ -358,4 +373,4 @@ def _serial_operands(console: SerialConsole) -> str | None:
 def _serial_settings(value: str) -> tuple[int, int]:
     """(port, baud) of SERIAL's operands; (-1, baud) for an I/O address."""
     port, baud, *_ = [*value.split(), "", ""]
-    return (int(port) if _NUMBER.fullmatch(port) else -1, int(baud) if _NUMBER.fullmatch(baud) else 9600)
+    return (int(port) if _NUMBER.fullmatch(port) else -1, int(baud) if _NUMBER.fullmatch(baud) else _SPEED)

@@ -98,6 +98,11 @@ def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Chec
             yield Check(CheckKind.LOADER, False, item.file, item.label.line, message, hint=hint, entry=item.label.name)
 
 
+def menu_console(edits: TreeEdits, path: str) -> SerialConsole | None:
+    """The serial console that SYSLINUX talks on; None where it talks on none."""
+    return syslinux.facts(edits.text(path) or "").console()
+
+
 def menus_of(edits: TreeEdits, path: str) -> Iterator[syslinuxmenu.Menu]:
     """The menu at `path`, then those that replace it when they are chosen. What is missing is passed over."""
     seen = {path}

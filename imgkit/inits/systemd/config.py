@@ -60,6 +60,11 @@ def generator_is_off(arguments: Iterable[Argument]) -> bool:
     return bool(values) and values[-1] is not None and values[-1].lower() in _FALSE
 
 
+# The words that kernel-command-line(7) lists.
+_WORDS = {"1": "rescue.target", "s": "rescue.target", "S": "rescue.target", "single": "rescue.target"}
+_WORDS |= {"rescue": "rescue.target", "emergency": "emergency.target", "-b": "emergency.target"}
+
+
 def unit_to_start(arguments: Iterable[Argument]) -> str:
     """The unit that a kernel command line has systemd start: `systemd.unit=` or a runlevel; "" for the default one."""
     unit = ""
@@ -68,4 +73,6 @@ def unit_to_start(arguments: Iterable[Argument]) -> str:
             unit = argument.value if "." in argument.value else f"{argument.value}.service"
         elif argument.text in ("2", "3", "4", "5"):
             unit = f"runlevel{argument.text}.target"
+        else:
+            unit = _WORDS.get(argument.text, unit)
     return unit
