@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from imgkit.bootloaders.files import BootFile, Loader, Places, in_system, on_medium
+from imgkit.errors import ConfigError
 from imgkit.treeedits import named
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ LOADERS = {
     Loader.NIXOS: "nixos",
 }
 """The package of each boot loader, in the order in which their files are looked for and edited."""
+
+_MOST = 200  # configurations: each is read and judged for each of the others
 
 
 class BootLoader(Protocol):
@@ -97,14 +100,34 @@ def places(loader: Loader) -> Places:
 
 
 def find_installed(tree: Tree) -> Iterator[BootFile]:
-    """Every boot loader configuration of an installed system."""
+    """Every boot loader configuration of an installed system. ConfigError where they are more than any system has."""
+    yield from _bounded(_installed(tree))
+
+
+def find_on_medium(edits: TreeEdits, root: str) -> Iterator[BootFile]:
+    """Every boot loader configuration below a directory that is a root to firmware or a boot loader.
+
+    Raises ConfigError where they are more than any medium has.
+    """
+    yield from _bounded(_on_medium(edits, root))
+
+
+def _bounded(found: Iterator[BootFile]) -> Iterator[BootFile]:
+    for number, boot_file in enumerate(found):
+        if number == _MOST:
+            folder = boot_file.path.rpartition("/")[0]
+            told = f"more than {_MOST} configurations of boot loaders"
+            raise ConfigError(told, path=folder, hint="Remove those of old kernels.")
+        yield boot_file
+
+
+def _installed(tree: Tree) -> Iterator[BootFile]:
     for loader in LOADERS:
         for pattern in places(loader).installed:
             yield from (BootFile(loader, path) for path in in_system(tree, pattern))
 
 
-def find_on_medium(edits: TreeEdits, root: str) -> Iterator[BootFile]:
-    """Every boot loader configuration below a directory that is a root to firmware or a boot loader."""
+def _on_medium(edits: TreeEdits, root: str) -> Iterator[BootFile]:
     for loader in LOADERS:
         there = places(loader)
         for pattern in there.media:

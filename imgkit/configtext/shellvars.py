@@ -21,7 +21,7 @@ from imgkit.configtext.text import Splice, append_lines, insert_lines, line_numb
 from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from imgkit.configtext.kernelargs import Arguments
 
@@ -78,13 +78,20 @@ def parse(text: str) -> tuple[Assignment, ...]:
     return tuple(_Reader(text).assignments())
 
 
-def evaluate(files: Iterable[str]) -> dict[str, Variable]:
-    """The variables that a shell has after it sourced `files`, in this order, in an empty environment."""
+def evaluate(files: Iterable[str], paths: Sequence[str] = ()) -> dict[str, Variable]:
+    """The variables that a shell has after it sourced `files`, in this order, in an empty environment.
+
+    `paths` are theirs, as far as they are known: a `ConfigError` names its file.
+    """
     variables: dict[str, Variable] = {}
     for number, text in enumerate(files):
-        for assignment in parse(text):
-            value, is_certain = _value(assignment, variables)
-            variables[assignment.name] = Variable(value, is_certain, number, assignment.line)
+        try:
+            for assignment in parse(text):
+                value, is_certain = _value(assignment, variables)
+                variables[assignment.name] = Variable(value, is_certain, number, assignment.line)
+        except ConfigError as error:
+            error.path = error.path or (paths[number] if paths else "")
+            raise
     return variables
 
 

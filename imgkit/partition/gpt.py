@@ -6,6 +6,7 @@ Specification 2.10, section 5.3. Which copy counts when is kept in docs/decision
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -29,6 +30,7 @@ MAX_ARRAY_SIZE = 4 * MIB
 """Entries in bytes that are read at most, 32,768 entries of 128: the kernel's own limit on x86 (KMALLOC_MAX_SIZE)."""
 
 _PRIMARY_LBA = 1
+_MOST = 256  # the kernel numbers no more on a disk (DISK_MAX_PARTS)
 _UNUSED = bytes(16)
 _CRC_OFFSET = 16
 _LEGACY_BIOS_BOOTABLE = 1 << 2
@@ -193,11 +195,15 @@ def _table(copy: _Copy, sector_size: int, notices: list[str], *, recovered: bool
     if header.size_of_partition_entry != GPT_ENTRY_SIZE:
         size = header.size_of_partition_entry
         notices.append(f"The GPT's entries are {size} bytes long; the Linux kernel reads only those of 128 bytes.")
+    found = parse_array(copy.array, entry_size=header.size_of_partition_entry, sector_size=sector_size)
+    partitions = tuple(itertools.islice(found, _MOST))
+    if next(found, None) is not None:
+        notices.append(f"Only the first {_MOST} partitions of the GPT were read.")
     return PartitionTable(
         Scheme.GPT,
         sector_size,
         header.disk_guid.lower(),
-        tuple(parse_array(copy.array, entry_size=header.size_of_partition_entry, sector_size=sector_size)),
+        partitions,
         recovered_from_backup=recovered,
         notices=tuple(notices),
         usable=sectors_to_range(header.first_usable_lba, header.last_usable_lba, sector_size),

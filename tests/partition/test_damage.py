@@ -206,7 +206,7 @@ def test_unpaired_surrogates_in_a_label_can_be_printed() -> None:
 
 @pytest.mark.timeout(60)
 def test_the_largest_array_takes_bounded_time_and_memory() -> None:
-    """32,768 used entries, all overlapping, all of one GUID."""
+    """32,768 used entries, all overlapping, all of one GUID; Linux knows 256 of a disk."""
     one = disks.build_array([disks.gpt_partition(1, 20000, 20099)], sector_size=512, count=1)
     array = one * (MAX_ARRAY_SIZE // 128)
     count, sectors = MAX_ARRAY_SIZE // 128, 40000
@@ -217,8 +217,9 @@ def test_the_largest_array_takes_bounded_time_and_memory() -> None:
     started = time.process_time()
     table = read_table(device)
     assert time.process_time() - started < 20
-    assert len(table.partitions) == count
-    assert len(table.notices) == 21
+    assert len(table.partitions) == 256
+    assert table.notices[0] == "Only the first 256 partitions of the GPT were read."
+    assert len(table.notices) == 22
     assert table.notices[-1].endswith("more notices of this kind.")
 
 

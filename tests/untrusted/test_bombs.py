@@ -75,6 +75,57 @@ def test_a_menu_of_too_many_words_or_one_too_long(tmp_path, what, start):
     assert "/boot/grub/grub.cfg:" in ran.errors
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        "while true; do set a=$a$a; done\n" * 100,
+        "source /*/*/*/*/*\n" * 2000,
+        "".join(f"for x{n} in a b c d e f g h; do\n" for n in range(20)) + "echo\n" + "done\n" * 20,
+    ],
+    ids=["values that double", "patterns", "loops in loops"],
+)
+def test_a_menu_that_cannot_be_followed_to_its_end(tmp_path, start):
+    image = guest(tmp_path / "disk.img", config(tmp_path / "tree", "/boot/grub/grub.cfg", start + GRUB_CFG))
+    assert imgkit("console", "enable", image, "--dry-run").status in (0, 15)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "says"),
+    [
+        (
+            "/etc/default/grub",
+            "A=xxxxxxxx\n" + 'A="$A$A"\n' * 60,
+            "/etc/default/grub:15: the value of A grows too large",
+        ),
+        ("/boot/extlinux/extlinux.conf", "LABEL a\nKERNEL /v\nAPPEND x\n" * 30_000, "more than 20,000 directives"),
+    ],
+)
+def test_settings_that_grow(tmp_path, path, text, says):
+    image = guest(tmp_path / "disk.img", config(tmp_path / "tree", path, text))
+    for words in (("console", "status", image), ("console", "enable", image, "--dry-run")):
+        done = imgkit(*words)
+        assert (done.status, says in done.errors) == (12, True), done
+
+
+def test_more_boot_entries_than_any_system_has(tmp_path):
+    for number in range(3000):
+        folder = config(tmp_path / "tree", f"/boot/loader/entries/{number}.conf", "title x\nlinux /v\n")
+    options = "-t ext4 -b 1024 -N 6000 -O ^has_journal"
+    image = guest(tmp_path / "disk.img", folder, options, "24M")
+    for words in (("console", "enable", image, "--dry-run"), ("inspect", image)):
+        done = imgkit(*words)
+        assert done.status == 12
+        assert "more than 200 configurations of boot loaders" in done.errors
+
+
+def config(folder: Path, path: str, text: str) -> Path:
+    """The folder of a guest, with a file in it."""
+    file = folder / path[1:]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return folder
+
+
 def test_a_file_that_is_not_read_may_be_a_hole_and_is_replaced(tmp_path):
     tree = tmp_path / "tree/srv"
     tree.mkdir(parents=True)

@@ -94,7 +94,7 @@ def facts(files: Mapping[str, str]) -> DefaultGrubFacts:
     for path, text in files.items():
         with _naming(path):
             parse(text)
-    variables = evaluate(files.values())
+    variables = evaluate(files.values(), tuple(files))
     always, normal = (variables[name].text if name in variables else "" for name in (_ALL_ENTRIES, _NORMAL_ENTRIES))
     return DefaultGrubFacts(tuple(files), variables, _arguments(f"{always} {normal}"), _arguments(always))
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from imgkit.bootloaders.grub2.script import Block, Statement
     from imgkit.bootloaders.grub2.words import Cell, Word
 
-_MAX_COMMANDS = 50_000
+_MAX_COMMANDS = 15_000  # a menu of 200 kernels has 3,000; an edit follows it some ten times
 _MAX_FILES = 200
 _MAX_DEPTH = 100
 _MAX_ROUNDS = 5
@@ -337,6 +337,7 @@ class _Walker:
             name, equals, _ = word.value.partition("=")
             if equals and _NAME.fullmatch(name):
                 found = variables.value(source.text, word, Scope(state.variables, frame.arguments))
+                self.count += sum(map(len, found)) // _CHARACTERS_PER_COMMAND
                 values = frozenset(value.partition("=")[2] for value in found)
                 state.variables[name] = values
                 self.note_setting(source, name, values, word, frame)
@@ -382,7 +383,9 @@ class _Walker:
         return tuple(found)
 
     def expand(self, source: Source, words: Sequence[Word], frame: Frame, state: State) -> list[tuple[Field, ...]]:
-        return variables.expand(source.text, words, Scope(state.variables, frame.arguments))
+        lists = variables.expand(source.text, words, Scope(state.variables, frame.arguments))
+        self.count += sum(len(each.value) for fields in lists for each in fields) // _CHARACTERS_PER_COMMAND
+        return lists
 
     # -- files
 

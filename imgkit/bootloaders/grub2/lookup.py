@@ -52,6 +52,7 @@ class Lookup:
     def __init__(self, scripts: Scripts, start: str) -> None:
         self._scripts = scripts
         self._start = start
+        self._matched: dict[str, list[str]] = {}
 
     def find(self, name: str) -> str | None:
         """The file that GRUB means by an absolute name; None where there is none, or the name is not known."""
@@ -75,7 +76,11 @@ class Lookup:
         pattern = field.pattern[device.end() if device else 0 :]
         if not field.pattern or UNKNOWN in pattern:
             return [field.value]
-        return list(self._matches(pattern)) or [field.value] if pattern else [f"({UNKNOWN})"]
+        if not pattern:
+            return [f"({UNKNOWN})"]
+        if pattern not in self._matched:
+            self._matched[pattern] = list(self._matches(pattern))
+        return self._matched[pattern] or [field.value]
 
     def _matches(self, pattern: str) -> Iterator[str]:
         """Absolute names, as GRUB would spell them, that match a pattern, in order."""

@@ -29,6 +29,7 @@ _KNOWN = {
     *("ontimeout", "onerror", "prompt", "serial", "console", "noescape", "nocomplete", "allowoptions", "implicit"),
     *("display", "say", "font", "kbdmap", "ipappend", "sysappend", "text help", "path", "noboot"),
 }
+_MOST = 20_000  # directives of one file; a menu of a thousand entries has a fifth of that
 _SUBMENU = ("menu begin", "menu end", "menu separator")  # each ends the label before it
 # These set the whole menu, also behind a label, where Debian has its TIMEOUT and ONTIMEOUT.
 _GLOBAL = {
@@ -64,6 +65,7 @@ def read_directives(text: str) -> Iterator[Directive]:
     """The directives in order, also lines with an unknown keyword. Raises `ConfigError` where none is known."""
     is_known = in_help = False
     content = False
+    count = 0
     for line in lines(text):
         body = line.body.strip()
         match = _KEYWORD.match(line.body)
@@ -79,6 +81,9 @@ def read_directives(text: str) -> Iterator[Directive]:
         in_help = keyword == "text help"
         is_known |= keyword in _KNOWN or keyword.startswith("menu ")
         start = line.start + match.end()
+        count += 1
+        if count > _MOST:
+            raise ConfigError(f"more than {_MOST:,} directives", line=line.number)
         yield Directive(line.number, keyword, line.start + match.end(1), start, line.start + len(line.body.rstrip()))
     if content and not is_known:
         raise ConfigError("no line is a directive of SYSLINUX", hint="Name a configuration of SYSLINUX or EXTLINUX.")
