@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -123,6 +124,10 @@ def main() -> None:
     try:
         _check_words(sys.argv)
         app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # Typer's, for help: its status 1 means "no" here
+            raise SystemExit(128 + signal.SIGPIPE) from None
+        raise
     except errors.ReaderEnded as ended:  # the confined child has said everything
         sys.exit(ended.status)
     except errors.ImgkitError as error:
@@ -130,7 +135,8 @@ def main() -> None:
         sys.exit(status_of(error))
     except _Stopped as stopped:
         told = getattr(stopped, "__notes__", None) or ["no image is half edited"]
-        sys.stderr.write(f"imgkit: interrupted; {'; '.join(told)}\n")
+        with suppress(OSError):
+            sys.stderr.write(f"imgkit: interrupted; {'; '.join(told)}\n")
         sys.exit(128 + stopped.number)
     except Exception as error:  # noqa: BLE001 - the last net
         sys.exit(_unexpected(error))
@@ -145,7 +151,8 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and (known := translated(error)) is not None:
         _report(known)
         return status_of(known)
-    report_bug(error, BUG, as_json="--json" in sys.argv)
+    with suppress(OSError):
+        report_bug(error, BUG, as_json="--json" in sys.argv)
     return BUG
 
 
@@ -199,4 +206,5 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 def _report(error: errors.ImgkitError) -> None:
     from imgkit.cli.render import print_error
 
-    print_error(error, status_of(error), as_json="--json" in sys.argv)
+    with suppress(OSError):  # where nothing can be said, the status says it
+        print_error(error, status_of(error), as_json="--json" in sys.argv)

@@ -75,6 +75,15 @@ def test_standard_output_that_takes_nothing(image, words, how):
     assert "Exception ignored" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [["cat", "IMAGE", "/etc/motd"], ["--help"], ["console", "-h"], ["exit-status"]])
+def test_the_status_is_never_a_no_where_nothing_can_be_said(image, words):
+    words = [image if word == "IMAGE" else word for word in words]
+    full = imgkit(*words, through=["sh", "-c", 'exec "$@" >/dev/full 2>/dev/full', "sh"])
+    assert full.status == 8
+    left = imgkit(*words, through=["bash", "-c", 'set -o pipefail; "$@" | true', "bash"])
+    assert (left.status, left.stderr) in ((141, ""), (0, ""))  # 0: all was written before the reader left
+
+
 def test_all_standard_streams_may_be_closed(image):
     before = snapshot(image.parent)
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
