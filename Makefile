@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 # libguestfs needs no libvirt, and finds KVM or does without it.
 export LIBGUESTFS_BACKEND := direct
 
-.PHONY: demo dev quick room record test unattended lint bench scale harden bounds clean
+.PHONY: demo dev quick room record test unattended lint bench scale harden fuzz bounds clean
 
 demo: ## build a Debian image, enable its serial console, boot it
 	@.ci/setup
@@ -57,6 +57,12 @@ HOURS := 1
 harden: ## kills, faults, signals, power cuts and mutated images for HOURS=1, with the counts
 	@.ci/setup
 	$(PYTHON) -m tests.hardening --hours $(HOURS) $(AREAS)
+
+MINUTES := 1
+fuzz: ## each parser for MINUTES=1, guided by coverage (PARSERS="MBR GPT" for some of them)
+	@.ci/setup
+	$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[fuzz]'
+	$(PYTHON) -m tests.hardening.fuzz --minutes $(MINUTES) $(PARSERS)
 
 bounds: ## the tests of what stands on a dependency, with the oldest ones that pyproject.toml allows and no libguestfs
 	@.ci/setup --system

@@ -11,7 +11,7 @@ import functools
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imgkit.accounts.securetty import config as securetty
@@ -41,7 +41,7 @@ from imgkit.volumes.lvm2.group import parse_group
 from imgkit.volumes.model import Member
 from imgkit.volumes.registry import assemble
 from tests.filesystem.images import NOW
-from tests.hardening import checksums, seedimages
+from tests.hardening import checksums, seedimages, seeds
 from tests.hardening.walk import read_all
 from tests.support.memorydevice import MemoryDevice
 from tests.support.memorytree import MemoryTree
@@ -229,7 +229,7 @@ def _made(name: str) -> Callable[[], bytes]:
     return make
 
 
-PARSERS = {
+_WELL_FORMED = {
     "grub.cfg": Parser(_one(_GRUB), _tree(_enabled(grub2), "/boot/grub/grub.cfg")),
     "syslinux.cfg": Parser(_one(_SYSLINUX), _tree(_enabled(syslinux), "/boot/syslinux/syslinux.cfg")),
     "menu.lst": Parser(_one(_LEGACY), _tree(_enabled(grub_legacy), "/boot/grub/menu.lst")),
@@ -252,3 +252,12 @@ PARSERS = {
     "qcow2": _window(_made("qcow2"), 320 << 10, _feed_qcow2),
     "ISO": _window(_made("iso"), 80 << 10, _feed_iso, start=16 * 2048),
 }
+
+
+def _with_found(name: str, parser: Parser) -> Parser:
+    found = functools.cache(lambda: (*parser.seeds(), *seeds.load(name)))
+    return replace(parser, seeds=found)
+
+
+PARSERS = {name: _with_found(name, parser) for name, parser in _WELL_FORMED.items()}
+"""By name; the seeds are the well-formed inputs, then those that fuzzing has found."""
