@@ -26,7 +26,8 @@ class KernelLine:
     """One kernel command line: its file and line (0: the file has none), the entry's title, the arguments.
 
     Where the line refers to GRUB's `kernelopts`, what that stands for is among the arguments. `hypervisor` holds the
-    arguments of the Xen that starts this kernel, None where it starts by itself.
+    arguments of the Xen that starts this kernel, None where it starts by itself. `hint` says what to do where the line
+    lacks a console and cannot be edited, "" where it can.
     """
 
     file: str
@@ -35,11 +36,15 @@ class KernelLine:
     arguments: Arguments
     is_recovery: bool
     hypervisor: tuple[str, ...] | None = None
+    hint: str = ""
 
     def has_console(self, console: SerialConsole, *, installer: bool = False) -> bool:
         """Whether the kernel uses `console` as asked, by way of Xen where Xen has the port."""
         wanted = xen.dom0_console(self.hypervisor, console)
         has_it = kernelargs.has_console(self.arguments, wanted, installer=installer)
+        if self.hint and not has_it:  # what cannot be edited serves with the screen, or without it
+            other = replace(wanted, keep_vga=not wanted.keep_vga)
+            has_it = kernelargs.has_console(self.arguments, other, installer=installer)
         return has_it and xen.uses_console(self.hypervisor, console)
 
     def wanted(self, console: SerialConsole) -> tuple[str, ...]:
@@ -106,7 +111,7 @@ def serving(links: Callable[[SerialConsole], Iterable[Check]], console: SerialCo
 def console_in_use(kernels: Sequence[KernelLine], *, bare: int = BARE_RATE) -> SerialConsole | None:
     """The serial console that the first of the kernels that has one uses; None where none has.
 
-    `bare` is the speed to take where an argument names none.
+    `bare` is the speed to take where an argument names none, and could be edited.
     """
     for kernel in kernels:
         consoles = kernelargs.consoles(kernel.arguments)
@@ -114,7 +119,7 @@ def console_in_use(kernels: Sequence[KernelLine], *, bare: int = BARE_RATE) -> S
         behind_xen = xen.serial_console(kernel.hypervisor)
         if behind_xen is not None and serial and serial[-1].port == "hvc0":
             return replace(behind_xen, keep_vga=any(console.is_vga for console in consoles))
-        match = _OPTIONS.fullmatch(serial[-1].options or str(bare)) if serial else None
+        match = _OPTIONS.fullmatch(serial[-1].options or str(BARE_RATE if kernel.hint else bare)) if serial else None
         if match is None:
             continue
         try:

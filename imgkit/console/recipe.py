@@ -78,6 +78,8 @@ def _require_boot_loader(edits: TreeEdits, facts: GuestFacts, console: SerialCon
             "systemd-boot has no entries: there is no kernel command line to change",
             hint="Install a kernel in the guest first: kernel-install add-all.",
         )
+    if usual_kernels(edits, facts):
+        return  # its own command line has a serial console
     raise UnsupportedError(
         f"{sealed} is a unified kernel image: its command line is sealed inside",
         hint=f"In the guest, add {console.kernel_argument()} to /etc/kernel/cmdline and have the image built anew.",

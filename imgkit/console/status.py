@@ -77,4 +77,5 @@ def _kernel(kernel: KernelLine, console: SerialConsole) -> Check:
     told = f"has {' '.join(used)}" if used else "has no console="
     wanted = "" if ok else f", wants {' '.join(kernel.wanted(console))}"
     message = f"{kernel.title or 'kernel'} {told}{wanted}"
-    return Check(CheckKind.KERNEL, ok, kernel.file, kernel.line, message, entry=kernel.title)
+    hint = "" if ok else kernel.hint
+    return Check(CheckKind.KERNEL, ok, kernel.file, kernel.line, message, hint, entry=kernel.title)

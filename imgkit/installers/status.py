@@ -188,7 +188,7 @@ def _kernel_checks(kernels: Sequence[KernelLine], console: SerialConsole) -> Ite
             titles = ", ".join(_title(kernel) for kernel in lacking[:_MAX_NAMED])
             more = f" and {len(lacking) - _MAX_NAMED} more" if len(lacking) > _MAX_NAMED else ""
             message = f"{len(lacking)} of {len(kernels)} kernels want {wanted}: {titles}{more}"
-        yield Check(CheckKind.KERNEL, False, first.file, first.line, message, entry=first.title)
+        yield Check(CheckKind.KERNEL, False, first.file, first.line, message, first.hint, entry=first.title)
 
 
 def _title(kernel: KernelLine) -> str:

@@ -7,6 +7,7 @@ import re
 import pytest
 
 import imgkit
+from imgkit.bootloaders import efi
 from imgkit.configtext.checks import Check, CheckKind, Status
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
@@ -14,9 +15,11 @@ from imgkit.console.enabling import console_status, enable_console
 from imgkit.console.judge import Verdict, judge, require
 from imgkit.errors import PartlyEnabledError, UnsupportedError
 from imgkit.storage.output import InPlace
-from tests.support import cases
+from imgkit.treeedits import TreeEdits
+from tests.support import cases, oracle
 from tests.support.disks import sha256
 from tests.support.guests import OS_RELEASE, Part, make_file_system
+from tests.support.memorytree import MemoryTree
 
 CONSOLE = SerialConsole()
 KERNEL = Check(CheckKind.KERNEL, True, "/isolinux/isolinux.cfg", 3, "has it")
@@ -155,3 +158,38 @@ def test_a_system_that_boots_only_for_rescue_gets_its_console_and_has_no_login(n
     done = imgkit.enable_console(cases.make_disk(name, tmp_path))
     assert done.verdict is Verdict.PARTLY
     assert ["which has no login prompt" in check.message for check in done.failing] == [True]
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "verdict"),
+    [
+        (cases.make_disk, "a unified kernel image with the console", Verdict.ENABLED),
+        (cases.make_disk, "a unified kernel image with a bare console", Verdict.ENABLED),
+        (cases.make_disk, "a unified kernel image with a silent profile", Verdict.PARTLY),
+        (cases.make_disk, "an entry for a unified kernel image with the console", Verdict.ENABLED),
+        (cases.make_disk, "an entry for a kernel with a stub", Verdict.ENABLED),
+        (cases.make_iso, "a unified kernel image with the console", Verdict.ENABLED),
+    ],
+)
+def test_a_sealed_command_line_counts_where_it_has_the_console(make, name, verdict, tmp_path):
+    done = imgkit.enable_console(make(name, tmp_path))
+    assert done.verdict is verdict
+    assert all("sealed inside" in check.message and "/etc/kernel/cmdline" in check.hint for check in done.failing)
+
+
+def test_a_sealed_command_line_is_not_promised_for_another_port(tmp_path):
+    image = cases.make_disk("a unified kernel image with the console", tmp_path)
+    with pytest.raises(imgkit.UnsupportedError, match=r"wants console=tty0 console=ttyS1,115200n8") as caught:
+        imgkit.enable_console(image, console={"port": "ttyS1"})
+    assert "/etc/kernel/cmdline" in caught.value.hint
+
+
+def test_command_lines_are_read_as_binutils_wrote_them(tmp_path):
+    line = tmp_path / "cmdline"
+    line.write_bytes(b"root=/dev/sda1 console=ttyS0,115200\n\0")
+    oracle.run(
+        *("objcopy", "--add-section", f".cmdline={line}", "--change-section-vma", ".cmdline=0x30000"),
+        *("/usr/lib/ipxe/snponly.efi", tmp_path / "a.efi"),
+    )
+    edits = TreeEdits(MemoryTree({"/a.efi": (tmp_path / "a.efi").read_bytes()}))
+    assert efi.command_lines(edits, "/a.efi") == ["root=/dev/sda1 console=ttyS0,115200"]

@@ -27,6 +27,19 @@ def grub(*entries: str, head: str = "set default=0\nset timeout=5\nterminal_outp
     return (head + "".join(lines) + tail).encode()
 
 
+def uki(*command_lines: str) -> bytes:
+    """A unified kernel image of these command lines: a PE header, its table of sections, and what those hold."""
+    held = [(b".linux", b"\0" * 16), *((b".cmdline", line.encode() + b"\0") for line in command_lines)]
+    header = b"MZ".ljust(0x3C, b"\0") + (0x40).to_bytes(4, "little")
+    header += b"PE\0\0" + bytes(2) + len(held).to_bytes(2, "little") + bytes(16)
+    start, table, data = len(header) + 40 * len(held), b"", b""
+    for name, content in held:
+        numbers = (len(content), 0, len(content), start + len(data))
+        table += name.ljust(8, b"\0") + b"".join(n.to_bytes(4, "little") for n in numbers) + bytes(16)
+        data += content
+    return header + table + data
+
+
 BASE: Files = {"/etc/os-release": OS_RELEASE.encode(), "/etc/fstab": b"", "/bin/sh": ELF}
 SYSTEMD: Files = {
     "/sbin/init": "/lib/systemd/systemd",
@@ -110,6 +123,27 @@ DISKS: dict[str, Files] = {
     | {"/boot/grub/menu.lst": f"default 0\ntimeout 5\ntitle Linux\nkernel /boot/vmlinuz {LINUX}\n".encode()},
     "a foreign menu.lst beside GRUB 2": DEBIAN | {"/boot/grub/menu.lst": b"title Find\nfind --set-root /bootmgr\n"},
     "a unified kernel image": BASE | SYSTEMD | {"/boot/efi/EFI/Linux/a.efi": b"MZ"},
+    "a unified kernel image with the console": BASE
+    | SYSTEMD
+    | {"/boot/efi/EFI/Linux/a.efi": uki(f"{LINUX} console=tty0 console=ttyS0,115200n8")},
+    "a unified kernel image with a bare console": BASE
+    | SYSTEMD
+    | {"/boot/efi/EFI/Linux/a.efi": uki(f"{LINUX} console=ttyS0"), "/boot/efi/loader/loader.conf": b"timeout 3\n"},
+    "a unified kernel image with a silent profile": BASE
+    | SYSTEMD
+    | {"/boot/efi/EFI/Linux/a.efi": uki(f"{LINUX} console=ttyS0,115200n8", LINUX)},
+    "an entry for a unified kernel image with the console": BASE
+    | SYSTEMD
+    | {
+        "/boot/efi/loader/entries/a.conf": b"title Linux\nefi /EFI/Linux/a.efi\n",
+        "/boot/efi/EFI/Linux/a.efi": uki(f"{LINUX} console=ttyS0,115200n8"),
+    },
+    "an entry for a kernel with a stub": BASE
+    | SYSTEMD
+    | {
+        "/boot/efi/loader/entries/a.conf": f"title Linux\nefi /debian/vmlinuz.efi\noptions {LINUX}\n".encode(),
+        "/boot/efi/debian/vmlinuz.efi": b"MZ".ljust(0x202, b"\0") + b"HdrS",
+    },
     "GRUB beside a unified kernel image": DEBIAN | {"/boot/efi/EFI/Linux/a.efi": b"MZ"},
     "a sealed half": DEBIAN | {"/boot/efi/EFI/Linux/a.efi": b"MZ", "/boot/efi/loader/loader.conf": b"timeout 3\n"},
     "GRUB legacy on another port": BASE
@@ -183,6 +217,7 @@ ISOS: dict[str, Files] = {
     "a port in use": isolinux(INSTALL.format("console=tty0 console=ttyS1,115200n8")),
     "a port that only ISOLINUX uses": isolinux(INSTALL.format("quiet"), head="serial 1 38400\ndefault install\n"),
     "a unified kernel image": {"/EFI/Linux/a.efi": b"MZ"},
+    "a unified kernel image with the console": {"/EFI/Linux/a.efi": uki("console=ttyS0,115200n8 quiet")},
     "GRUB beside a unified kernel image": iso_grub(grub("/install/vmlinuz quiet")) | {"/EFI/Linux/a.efi": b"MZ"},
     "a sealed half": iso_grub(grub("/install/vmlinuz quiet"))
     | {"/EFI/Linux/a.efi": b"MZ", "/loader/loader.conf": b"timeout 3\n"},

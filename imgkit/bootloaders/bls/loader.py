@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from imgkit.bootloaders import efi
 from imgkit.bootloaders.bls import config as bls
 from imgkit.bootloaders.grub2 import kernelopts
-from imgkit.bootloaders.uki.loader import SEALED_HINT
+from imgkit.bootloaders.uki import loader as uki
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
@@ -48,11 +49,20 @@ def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:
 def checks(edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Check]:
     """An entry has no menu of its own; one that starts a unified kernel image is named."""
     entry = bls.facts(edits.text(path) or "")
-    if entry.uki:
-        told = (
-            f"{entry.title or 'an entry'} starts {entry.uki}, a unified kernel image: its command line is sealed inside"
-        )
-        yield Check(CheckKind.KERNEL, False, path, 0, told, SEALED_HINT, entry=entry.title)
+    if not entry.uki:
+        return
+    title = entry.title or "an entry"
+    program = edits.spelled(path.rpartition("/loader/entries/")[0] + entry.uki)
+    if program is None:
+        told, hint = f"{title} starts {entry.uki}, which was not found", "Put it there, or remove the entry."
+    elif efi.identify(edits.head(program, efi.HEAD)) is efi.EfiProgram.KERNEL and entry.is_linux:
+        return  # its EFI stub takes the options of the entry
+    elif uki.brings_console(edits, program):
+        return  # told of the image itself
+    else:
+        told = f"{title} starts {entry.uki}, a unified kernel image: its command line is sealed inside"
+        hint = uki.SEALED_HINT
+    yield Check(CheckKind.KERNEL, False, path, 0, told, hint, entry=entry.title)
 
 
 def _variables(edits: TreeEdits) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""Unified kernel images: the command line is sealed inside, mostly signed; it is neither read nor changed here."""
+"""Unified kernel images: the command line is sealed inside, mostly signed; it is read here, and never changed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders import efi
+from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
@@ -32,9 +33,14 @@ def enable(_edits: TreeEdits, _path: str, _console: SerialConsole, _wishes: Enab
     """Leave it as it is; the recipe refuses a system that has nothing else."""
 
 
-def kernels(_edits: TreeEdits, _path: str) -> Iterator[KernelLine]:
-    """None that can be read."""
-    return iter(())
+def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:
+    """The command lines that have a serial console, sealed as they are; `checks` tells of those that have none."""
+    if _is_beside_grub(edits, path):
+        return
+    for line in map(kernelargs.new, map(str.split, efi.command_lines(edits, path))):
+        if _has_serial(line):
+            hint = f"{SEALED_HINT} {_SMBIOS}"
+            yield KernelLine(path, 0, "unified kernel image", line, kernelargs.is_recovery(line), hint=hint)
 
 
 def edit_arguments(_edits: TreeEdits, _path: str, _edit: Callable[[Arguments], Arguments], *, recovery: bool) -> None:
@@ -47,8 +53,20 @@ def checks(edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Che
         told = "a unified kernel image: its command line is sealed inside; GRUB boots this system and does not start it"
         yield Check(CheckKind.KERNEL, True, path, 0, told, firmware="UEFI")
         return
+    if brings_console(edits, path):
+        return  # the kernels' own checks
     message, hint = sealed(edits, path)
     yield Check(CheckKind.KERNEL, False, path, 0, message, hint=hint, firmware="UEFI")
+
+
+def brings_console(edits: TreeEdits, path: str) -> bool:
+    """Whether the kernel has a serial console by its sealed command line, in each of the image's profiles."""
+    lines = efi.command_lines(edits, path)
+    return bool(lines) and all(_has_serial(kernelargs.new(line.split())) for line in lines)
+
+
+def _has_serial(arguments: Arguments) -> bool:
+    return any(not console.is_vga for console in kernelargs.consoles(arguments))
 
 
 def sealed(edits: TreeEdits, path: str) -> tuple[str, str]:
