@@ -81,7 +81,7 @@ def fetch(
 
 def _document(tree: InstallTree) -> dict[str, object]:
     """A tree for a program, with no password in its location."""
-    from imgkit.installers.trees import shown
+    from imgkit.remote.url import shown
 
     return {
         "location": shown(tree.location),

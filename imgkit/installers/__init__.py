@@ -22,10 +22,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import re
+    from collections.abc import Iterator, Mapping
 
     from imgkit.configtext.kernelargs import Arguments
-    from imgkit.installers.trees import InstallTree, Layout, TreeSource
+    from imgkit.installers.trees import Finder, InstallTree, Layout
 
 
 class Family(StrEnum):
@@ -63,12 +64,28 @@ does not: there they are Anaconda's.
 class InstallerFamily(Protocol):
     """The contract of a family's module.
 
-    `tree` is an install tree, None where only the family is known. None of the functions reaches beyond `source`.
+    `tree` is an install tree, None where only the family is known. None of the functions looks at anything but what it
+    is given.
     """
 
     @property
     def MARKS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of each module
         """Absolute paths on the family's media, any of which gives it away; the most telling first."""
+        ...
+
+    @property
+    def MARK_TEXTS(self) -> Mapping[str, re.Pattern[str]]:  # noqa: N802
+        """What a file has to hold to be the family's mark, by those of the paths that media of others have too."""
+        ...
+
+    @property
+    def PREFIX(self) -> str:  # noqa: N802
+        """How the names of arguments begin that its installer alone has, for media without its marks; "" for none."""
+        ...
+
+    @property
+    def FINDERS(self) -> tuple[Finder, ...]:  # noqa: N802
+        """What finds install trees that say what they are in the family's way; none for those that do not."""
         ...
 
     @property
@@ -98,12 +115,11 @@ class InstallerFamily(Protocol):
         """The kernel arguments that name an answer file; none if the family has none. May raise UnsupportedError."""
         ...
 
-    def find_described(self, source: TreeSource, location: str, architecture: str | None, /) -> InstallTree | None:
-        """The tree that says what it is in the family's way; None if it does not. Raises LocationError."""
-        ...
-
     def layouts(self, machine: str, location: str, /) -> Iterator[Layout]:
-        """Where the family keeps kernel and initial RAM disk in folders without a description."""
+        """Where the family keeps kernel and initial RAM disk in folders without a description.
+
+        Of all families' layouts, the clearer come first; among those of one clarity, the order is that of `INSTALLERS`.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
-from imgkit.installers import module_for
+from imgkit.installers import members, module_for
 
 if TYPE_CHECKING:
     from imgkit.bootloaders.files import BootFile
@@ -19,21 +19,28 @@ if TYPE_CHECKING:
 
 def ask_in_text(edits: TreeEdits, boot: BootFile, family: Family | None, *, recovery: bool) -> None:
     """Put the family's arguments for a text installer on each kernel that starts one; None: a family not known."""
-    edit = module_for(family).in_text if family else _anaconda_by_its_arguments
-
     loaders.module_for(boot).edit_arguments(
         edits,
         boot.path,
-        lambda arguments: edit(arguments) if arguments and not _is_live(arguments) else arguments,
+        lambda arguments: _in_text(arguments, family) if arguments and not _is_live(arguments) else arguments,
         recovery=recovery,
     )
 
 
-def _anaconda_by_its_arguments(arguments: Arguments) -> Arguments:
-    """Media that somebody made over may lack the family's files; its arguments give Anaconda away as well."""
-    from imgkit.installers.families import anaconda  # noqa: PLC0415 - for such media only
+def _in_text(arguments: Arguments, family: Family | None) -> Arguments:
+    """Media that somebody made over may lack the family's files; arguments that its installer alone has tell as well.
 
-    return anaconda.in_text(arguments) if anaconda.has_prefix(arguments) else arguments
+    That counts where the family's own needs no argument to ask in text.
+    """
+    module = module_for(family) if family else None
+    if module is None or not module.in_text(()):
+        named = (other for _, other in members() if other.PREFIX and _has_any(arguments, other.PREFIX))
+        module = next(named, module)
+    return module.in_text(arguments) if module else arguments
+
+
+def _has_any(arguments: Arguments, prefix: str) -> bool:
+    return any(argument.name.startswith(prefix) for argument in arguments)
 
 
 def _is_live(arguments: Arguments) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,9 +27,6 @@ class Installer:
     evidence: str
 
 
-# Others than Anaconda have a .treeinfo too, such as XenServer's installer: without a word on Anaconda's images.
-_TREEINFO = "/.treeinfo"
-_IMAGES = re.compile(r"^\[(?:images-|stage2|tree|variant|checksums)", re.MULTILINE)
 _UEFI_LOADERS = {
     "bootx64.efi": "x86_64",
     "bootaa64.efi": "aarch64",
@@ -54,7 +50,8 @@ def find_installer(tree: Tree) -> Installer | None:
     for family, module in members():
         for mark in module.MARKS:
             found = edits.spelled(mark)
-            if found is not None and (mark != _TREEINFO or _IMAGES.search("\n".join(_lines(edits, mark)))):
+            wanted = module.MARK_TEXTS.get(mark)
+            if found is not None and (wanted is None or wanted.search("\n".join(_lines(edits, mark)))):
                 return Installer(family, _name(edits), _architecture(edits), found)
     return None
 

@@ -1,13 +1,20 @@
-"""What an install tree is, and what the detection of every family asks of the place where one may be."""
+"""What an install tree is, and what the detection of every family asks of the place where one may be.
+
+`sha256sum` and `md5sum` write "DIGITS  ./path"; SUSE's CHECKSUMS is the same, and its older file `content` has lines
+"HASH SHA256 DIGITS  path".
+"""
 
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from imgkit.errors import LocationError
+from imgkit.remote.url import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +22,10 @@ if TYPE_CHECKING:
     from imgkit.installers import Family
 
 _MAX_TEXT = 8 << 20
+# No two repetitions of the same characters meet in these: a list may be made to take for ever.
+_SUM = re.compile(r"^([0-9a-f]{32,128}) [ *](?:\./)?(.+)$", re.MULTILINE)
+_HASH = re.compile(r"^HASH[ \t]+(MD5|SHA1|SHA256|SHA512)[ \t]+([0-9a-f]{32,128})[ \t]+(\S+)", re.MULTILINE)
+_BY_DIGITS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
 _ARCHITECTURES = {
     "amd64": "x86_64",
     "x64": "x86_64",
@@ -65,11 +76,42 @@ class InstallTree:
     needs_iso: bool = False
 
 
+class Evidence(IntEnum):
+    """What a tree says of itself, from what tells most to what takes most requests of a server to find."""
+
+    TREEINFO = 1
+    PRODUCTS = 2
+    DISK_INFO = 3
+    DISCINFO = 4
+    MANIFEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Looks for a tree by one kind of evidence: in these files, at this location, for a machine, None for any.
+
+    None is no such tree. LocationError is raised for one that does not hold what it should, NoTreeError for one that
+    has no kernel, or none for that machine.
+    """
+
+    by: Evidence
+    find: Callable[[TreeSource, str, str | None], InstallTree | None]
+
+
+class Clarity(IntEnum):
+    """How much places alone tell: the name of the folder, those of kernel and initial RAM disk, or next to nothing."""
+
+    FOLDER = 1
+    NAMES = 2
+    LITTLE = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where a family keeps a kernel and an initial RAM disk in a folder without a description, and for which machine.
 
-    `arguments` are what this kernel has to hear to find the rest of its system; `needs_iso` as for `InstallTree`.
+    `arguments` are what this kernel has to hear to find the rest of its system; `more` are those that only other files
+    of the folder tell; `needs_iso` as for `InstallTree`.
     """
 
     family: Family
@@ -79,28 +121,13 @@ class Layout:
     initrd: str
     arguments: tuple[str, ...] = ()
     needs_iso: bool = False
+    clarity: Clarity = Clarity.NAMES
+    more: Callable[[TreeSource], tuple[str, ...]] | None = None
 
 
 def architecture_name(word: str) -> str:
     """A machine as `uname -m` names it, from any distribution's word for it."""
     return _ARCHITECTURES.get(word, word)
-
-
-def shown(location: str) -> str:
-    """A location for a message: without user, password, and the query, where tokens are kept."""
-    if "://" not in location:
-        return location
-    parts = urlsplit(location)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
-
-
-def below(location: str, path: str) -> str:
-    """Address of a file of a location; a query stays at the end."""
-    if "://" not in location:
-        return f"{location.rstrip('/')}/{path}"
-    parts = urlsplit(location)
-    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 
 
 def address(tree: InstallTree | None) -> str:
@@ -158,6 +185,21 @@ def checksums(
             if all(name in found for name in wanted):
                 return {name: found[name] for name in wanted}, path
     return {}, ""
+
+
+def sums(text: str, *, folder: str = "") -> dict[str, str]:
+    """Checksums ("sha256:…") by path below the tree; `folder`, ending in "/", is where the list itself is."""
+    found = _SUM.findall(text)
+    return {
+        folder + path.rstrip(): f"{_BY_DIGITS[len(digits)]}:{digits}"
+        for digits, path in found
+        if len(digits) in _BY_DIGITS
+    }
+
+
+def content_hashes(text: str) -> dict[str, str]:
+    """Checksums of SUSE's `content`, by path."""
+    return {path: f"{algorithm.lower()}:{digits}" for algorithm, digits, path in _HASH.findall(text)}
 
 
 def inner_path(path: str, *, named_by: str) -> str:

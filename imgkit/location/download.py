@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imgkit.errors import ChecksumError, LocationError, OutputError
-from imgkit.installers.trees import is_web_page, shown
+from imgkit.installers.trees import is_web_page
 from imgkit.location.source import CHUNK, InterruptedTransferError, too_large
 from imgkit.remote.object import RetryPolicy
+from imgkit.remote.url import shown
 from imgkit.storage.durable import no_space, sync_directory, write_all
 from imgkit.storage.syscalls import start_writing
 

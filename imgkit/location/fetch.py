@@ -7,15 +7,18 @@ distributions are not looked at.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.installers.trees import below, inner_path
+from imgkit.errors import LocationError
+from imgkit.installers.trees import inner_path
 from imgkit.location.download import LIMITS, Wanted, download
-from imgkit.location.model import BootFiles, checksum
 from imgkit.location.opening import open_source
 from imgkit.location.source import missing, parent_and_name
+from imgkit.remote.url import below
 from imgkit.storage.copy import no_progress
 
 if TYPE_CHECKING:
@@ -24,6 +27,22 @@ if TYPE_CHECKING:
     from imgkit.installers.trees import InstallTree
     from imgkit.location.download import Limits
     from imgkit.storage.copy import Progress
+
+_CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):([0-9a-f]{32,128})")
+
+
+@dataclass(frozen=True, slots=True)
+class BootFiles:
+    """Kernel and initial RAM disk on this host, and their SHA-256.
+
+    `verified` says that both agree with checksums that were at hand.
+    """
+
+    kernel: Path
+    initrd: Path
+    kernel_sha256: str
+    initrd_sha256: str
+    verified: bool
 
 
 def default_cache() -> Path:
@@ -136,3 +155,14 @@ def _fetch(both: Sequence[Wanted], cache: Path, *, insecure: bool, progress: Pro
 
 def _from(progress: Progress, before: int, total: int) -> Callable[[int], None]:
     return lambda done: progress(before + done, total)
+
+
+def checksum(text: str) -> str:
+    """A checksum in its one form, "sha256:…" in lower case. Raises LocationError for anything else."""
+    lowered = text.strip().lower()
+    if _CHECKSUM.fullmatch(lowered) is None:
+        raise LocationError(
+            f"{text[:80]!r} is not a checksum that imgkit knows",
+            hint="Write it as sha256:DIGITS; md5, sha1 and sha512 are known too.",
+        )
+    return lowered

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from imgkit.errors import LocationError
-from imgkit.installers.trees import below, shown
 from imgkit.location.source import InterruptedTransferError, Stream, missing, too_large
+from imgkit.remote.url import below, shown
 
 if TYPE_CHECKING:
     import socket

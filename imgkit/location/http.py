@@ -12,9 +12,9 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import ReadTimeoutError
 
 from imgkit.errors import LocationError
-from imgkit.installers.trees import below, shown
 from imgkit.location.source import CHUNK, InterruptedTransferError, Stream, missing, too_large
 from imgkit.remote import web
+from imgkit.remote.url import below, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

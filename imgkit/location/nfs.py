@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from imgkit.errors import EngineError
-from imgkit.installers.trees import below, shown
 from imgkit.location.source import CHUNK, InterruptedTransferError, Stream, missing, too_large
+from imgkit.remote.url import below, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

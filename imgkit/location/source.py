@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from imgkit.errors import LocationError
-from imgkit.installers.trees import TreeSource, shown
+from imgkit.installers.trees import TreeSource
+from imgkit.remote.url import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

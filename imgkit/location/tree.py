@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
-from imgkit.installers import Family, members
-from imgkit.installers.trees import InstallTree, NoTreeError, architecture_name, shown
+from imgkit.installers import members
+from imgkit.installers.trees import InstallTree, NoTreeError, architecture_name
 from imgkit.location.opening import open_source
 from imgkit.location.source import EXAMPLE
+from imgkit.remote.url import shown
 
 if TYPE_CHECKING:
     from imgkit.installers.trees import Layout, TreeSource
@@ -40,10 +41,9 @@ def find_tree(location: str, *, architecture: str | None = None) -> InstallTree:
 
 def _described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The tree that describes itself in the way of one of the families; None where it does not."""
-    # A tree with .treeinfo has said all, whoever made it.
-    ordered = sorted(members(), key=lambda member: member[0] is not Family.ANACONDA)
-    found = (module.find_described(source, location, architecture) for _, module in ordered)
-    return next(filter(None, found), None)
+    finders = (finder for _, module in members() for finder in module.FINDERS)
+    ordered = sorted(finders, key=lambda finder: finder.by)
+    return next(filter(None, (finder.find(source, location, architecture) for finder in ordered)), None)
 
 
 def _bare(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
@@ -52,19 +52,15 @@ def _bare(source: TreeSource, location: str, architecture: str | None) -> Instal
         return None  # a server that answers everything with a page for people
     machines = [architecture] if architecture else [architecture_name(platform.machine()), "x86_64"]
     for machine in dict.fromkeys(machines):
-        for _, module in members():
-            for layout in module.layouts(machine, location):
-                if source.size(layout.kernel) is not None and source.size(layout.initrd) is not None:
-                    return _tree(source, location, layout)
+        layouts = (layout for _, module in members() for layout in module.layouts(machine, location))
+        for layout in sorted(layouts, key=lambda layout: layout.clarity):
+            if source.size(layout.kernel) is not None and source.size(layout.initrd) is not None:
+                return _tree(source, location, layout)
     return None
 
 
 def _tree(source: TreeSource, location: str, layout: Layout) -> InstallTree:
-    iso: tuple[str, ...] = ()
-    if layout.needs_iso:
-        from imgkit.installers.families import ubuntu  # noqa: PLC0415 - the only one
-
-        iso = ubuntu.iso_arguments(source)
+    more = layout.more(source) if layout.more else ()
     return InstallTree(
         location,
         layout.family,
@@ -73,6 +69,6 @@ def _tree(source: TreeSource, location: str, layout: Layout) -> InstallTree:
         layout.machine,
         layout.kernel,
         layout.initrd,
-        arguments=layout.arguments + iso,
+        arguments=layout.arguments + more,
         needs_iso=layout.needs_iso,
     )

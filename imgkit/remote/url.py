@@ -10,13 +10,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from imgkit.errors import UsageError
 
 _URL = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://"
 )  # fsspec chains its file systems with ::
+_LINK = re.compile(r"::(?=[A-Za-z0-9][A-Za-z0-9+.-]*(?:::|://))")  # not the :: in a host's IPv6 address
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Url:
         return name if self.scheme == "s3" else unquote(name)
 
     def __str__(self) -> str:
-        return "::".join(_shown(part) for part in self.secret.split("::"))
+        return shown(self.secret)
 
 
 Address: TypeAlias = Path | Url
@@ -59,6 +60,19 @@ def parse_address(text: str) -> Address:
     if parts.scheme.lower() == "file" and parts.netloc in ("", "localhost"):
         return _path(unquote(parts.path))
     return Url(text)
+
+
+def shown(address: str) -> str:
+    """An address for a message: without user, password, query and fragment, where tokens are kept; a path as it is."""
+    return "::".join(_shown(part) for part in _LINK.split(address))
+
+
+def below(address: str, path: str) -> str:
+    """The address of a file below another address or a path; a query stays at the end."""
+    if "://" not in address:
+        return f"{address.rstrip('/')}/{path}"
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{path}", parts.query, ""))
 
 
 def _path(text: str) -> Path:

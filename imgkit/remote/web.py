@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 
 from imgkit import __version__
 from imgkit.errors import UsageError
+from imgkit.remote.url import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,7 @@ class WebSession(requests.Session):
         if urlsplit(complete).scheme.lower() not in allowed:
             resp.close()
             raise WebError(
-                f"the server redirects to {_shown(complete)}, which is less secure",
+                f"the server redirects to {shown(complete)}, which is less secure",
                 "Use that address directly if you trust it.",
             )
         return target
@@ -200,8 +201,3 @@ def _cause(error: BaseException) -> str:
         reason = getattr(seen, "reason", None) or (seen.args[0] if seen.args else None)
         seen = reason if isinstance(reason, BaseException) else seen.__cause__ or seen.__context__
     return ""
-
-
-def _shown(address: str) -> str:
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

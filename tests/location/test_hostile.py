@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imgkit.errors import ImgkitError
-from imgkit.installers import sums
+from imgkit.installers import trees as sums
 from imgkit.location.tree import find_tree
 from tests.location import trees
 

@@ -7,11 +7,11 @@ import os
 import pytest
 
 from imgkit.errors import EngineError, LocationError
-from imgkit.installers.trees import below
 from imgkit.location.fetch import fetch
 from imgkit.location.opening import open_source
 from imgkit.location.source import InterruptedTransferError
 from imgkit.location.tree import find_tree
+from imgkit.remote.url import below
 from tests.location import servers, trees
 
 KERNEL, INITRD = os.urandom(300_000), os.urandom(700_001)

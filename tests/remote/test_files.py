@@ -257,6 +257,9 @@ def test_addresses(tmp_path):
     assert str(url) == "https://host:8443/a/b%20c.iso"
     assert url.name == "b c.iso"
     assert "hush" not in repr(url)
+    assert str(parse_address("https://anne:secret@[2001:db8::1]:8443/a.iso?token=hush")) == (
+        "https://[2001:db8::1]:8443/a.iso"
+    )
     chained = parse_address("simplecache::s3://key:secret@bucket/x.iso")
     assert str(chained) == "simplecache::s3://bucket/x.iso"
 

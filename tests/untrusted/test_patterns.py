@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import imgkit
-from imgkit.location import debian
+from imgkit.installers.families import debian
 
 METHODS = ("match", "fullmatch", "search", "finditer", "findall", "sub", "subn", "split")
 SHORTEST, LONGEST = 1 << 12, 1 << 17
@@ -32,7 +32,7 @@ SUSPICIOUS = 0.002  # of the shortest text: a hundred times what it takes to loo
 SUFFIXES = ("", "\n", "\x01", "x")
 # Those that take longer, and how long a text they are given: the caller cuts it, or the store takes no longer keys and
 # the pattern is the user's own.
-BOUNDED = {"imgkit.location.debian._DISK_INFO[0]": debian._MAX_INFO, "imgkit.remote.s3place._PART[0]": 1024}
+BOUNDED = {"imgkit.installers.families.debian._DISK_INFO[0]": debian._MAX_INFO, "imgkit.remote.s3place._PART[0]": 1024}
 KINDS = {codes.CATEGORY_SPACE: " ", codes.CATEGORY_DIGIT: "1", codes.CATEGORY_WORD: "b", codes.CATEGORY_NOT_SPACE: "b"}
 REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 LOOKING = (codes.ASSERT, codes.ASSERT_NOT)

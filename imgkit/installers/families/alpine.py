@@ -9,17 +9,21 @@ import re
 from typing import TYPE_CHECKING
 
 from imgkit.installers import Family
-from imgkit.installers.trees import Layout, below
+from imgkit.installers.trees import Layout
+from imgkit.remote.url import below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imgkit.configtext.kernelargs import Arguments
-    from imgkit.installers.trees import InstallTree, TreeSource
+    from imgkit.installers.trees import Finder, InstallTree
 
 MARKS = ("/.alpine-release", "/apks")
+MARK_TEXTS: dict[str, re.Pattern[str]] = {}
+PREFIX = ""
 FIRST_PAGE = r"login: "
 ANSWERS = ""
+FINDERS: tuple[Finder, ...] = ()
 KEPT_BEHIND = ""
 _FLAVORS = ("lts", "virt", "standard", "rpi")
 _RELEASE = re.compile(r"/(v[0-9][0-9.]*|edge)/releases/([a-z0-9_]+)(?:/|$)")
@@ -40,11 +44,6 @@ def answered(_tree: InstallTree | None, _answers: str, *, is_url: bool) -> tuple
     """None: setup-alpine takes its answer file as its own argument."""
     del is_url
     return ()
-
-
-def find_described(_source: TreeSource, _location: str, _architecture: str | None) -> InstallTree | None:
-    """None: it carries no description."""
-    return None
 
 
 def layouts(machine: str, location: str) -> Iterator[Layout]:

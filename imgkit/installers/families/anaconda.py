@@ -7,6 +7,7 @@ Arguments: https://anaconda-installer.readthedocs.io/en/latest/user-guide/boot-o
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,15 +15,17 @@ from imgkit.configtext import kernelargs
 from imgkit.errors import LocationError
 from imgkit.installers import Family
 from imgkit.installers.trees import (
+    Evidence,
+    Finder,
     InstallTree,
     address,
     architecture_name,
     first_pair,
     inner_path,
     no_kernel,
-    shown,
     text,
 )
+from imgkit.remote.url import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from imgkit.installers.trees import Layout, TreeSource
 
 MARKS = ("/.discinfo", "/.treeinfo", "/images/install.img", "/images/pxeboot", "/LiveOS/squashfs.img")
+# Others than Anaconda have a .treeinfo too, such as XenServer's installer: without a word on Anaconda's images.
+MARK_TEXTS = {"/.treeinfo": re.compile(r"^\[(?:images-|stage2|tree|variant|checksums)", re.MULTILINE)}
+PREFIX = "inst."
 FIRST_PAGE = r"anaconda [0-9]|Starting installer|Text mode provides"
 ANSWERS = "/ks.cfg"
 KEPT_BEHIND = ""
@@ -56,13 +62,9 @@ def in_text(arguments: Arguments) -> Arguments:
     arguments = kernelargs.remove(arguments, ("inst.graphical",))
     if any(argument.name in _TEXT_MODES for argument in arguments):
         return arguments
+    has_prefix = any(argument.name.startswith(PREFIX) for argument in arguments)
     # Before Fedora 17 and RHEL 7 its arguments had no prefix; from then on its menus have at least inst.stage2.
-    return kernelargs.add(arguments, ("inst.text" if has_prefix(arguments) else "text",))
-
-
-def has_prefix(arguments: Arguments) -> bool:
-    """Whether one of the arguments is the installer's, since they have a prefix."""
-    return any(argument.name.startswith("inst.") for argument in arguments)
+    return kernelargs.add(arguments, (f"{PREFIX}text" if has_prefix else "text",))
 
 
 def arguments(tree: InstallTree | None, given: set[str]) -> list[str]:
@@ -100,12 +102,7 @@ def layouts(_machine: str, _location: str) -> Iterator[Layout]:
     return iter(())
 
 
-def find_described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
-    """The tree that .treeinfo describes, or the older .discinfo."""
-    return find_treeinfo(source, location, architecture) or find_discinfo(source, location, architecture)
-
-
-def find_treeinfo(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+def _find_treeinfo(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The tree that .treeinfo describes; None without one.
 
     Raises LocationError where it does not hold what it should, or describes a tree without a kernel.
@@ -175,7 +172,7 @@ def _section(info: ConfigParser, architecture: str | None, default: str) -> str:
     return next((name for name in complete if architecture_name(name.removeprefix("images-")) == wanted), "")
 
 
-def find_discinfo(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+def _find_discinfo(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The tree of a CD with .discinfo alone: a time, the distribution, the architecture, each on a line."""
     written = text(source, ".discinfo")
     lines = [line.strip(' "') for line in (written or "").splitlines()]
@@ -202,3 +199,6 @@ def _first(info: ConfigParser, *places: tuple[str, str]) -> str:
 
 def _pairs(info: ConfigParser, section: str) -> dict[str, str]:
     return dict(info.items(section)) if info.has_section(section) else {}
+
+
+FINDERS = (Finder(Evidence.TREEINFO, _find_treeinfo), Finder(Evidence.DISCINFO, _find_discinfo))

@@ -11,14 +11,18 @@ from imgkit.installers import Family
 from imgkit.installers.trees import Layout
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     from imgkit.configtext.kernelargs import Arguments
-    from imgkit.installers.trees import InstallTree, TreeSource
+    from imgkit.installers.trees import Finder, InstallTree
 
 MARKS = ("/arch/version", "/arch/boot", "/loader/entries/01-archiso-linux.conf")
+MARK_TEXTS: dict[str, re.Pattern[str]] = {}
+PREFIX = ""
 FIRST_PAGE = r"login: "
 ANSWERS = ""
+FINDERS: tuple[Finder, ...] = ()
 KEPT_BEHIND = ""
 
 
@@ -36,11 +40,6 @@ def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[
     """A script, by its URL or its path in the live system."""
     del is_url
     return (f"script={answers}",)
-
-
-def find_described(_source: TreeSource, _location: str, _architecture: str | None) -> InstallTree | None:
-    """None: it carries no description."""
-    return None
 
 
 def layouts(machine: str, location: str) -> Iterator[Layout]:

@@ -8,14 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
     from imgkit.configtext.kernelargs import Arguments
-    from imgkit.installers.trees import InstallTree, Layout, TreeSource
+    from imgkit.installers.trees import Finder, InstallTree, Layout
 
 MARKS = ("/coreos", "/images/ignition.img")
+MARK_TEXTS: dict[str, re.Pattern[str]] = {}
+PREFIX = ""
 FIRST_PAGE = r"login: "
 ANSWERS = ""
+FINDERS: tuple[Finder, ...] = ()
 KEPT_BEHIND = ""
 
 
@@ -33,11 +37,6 @@ def answered(_tree: InstallTree | None, _answers: str, *, is_url: bool) -> tuple
     """None: its Ignition files are put onto the medium by coreos-installer."""
     del is_url
     return ()
-
-
-def find_described(_source: TreeSource, _location: str, _architecture: str | None) -> InstallTree | None:
-    """None: it is installed from its medium."""
-    return None
 
 
 def layouts(_machine: str, _location: str) -> Iterator[Layout]:

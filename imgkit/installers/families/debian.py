@@ -14,8 +14,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.installers import Family
-from imgkit.installers.sums import sums
-from imgkit.installers.trees import InstallTree, Layout, architecture_name, checksums, first_pair, no_kernel, text
+from imgkit.installers.trees import (
+    Clarity,
+    Evidence,
+    Finder,
+    InstallTree,
+    Layout,
+    architecture_name,
+    checksums,
+    first_pair,
+    no_kernel,
+    sums,
+    text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +35,8 @@ if TYPE_CHECKING:
     from imgkit.installers.trees import TreeSource
 
 MARKS = ("/.disk/cd_type", "/.disk/udeb_include", "/.disk/mini-info", "/install.amd", "/.disk/info")
+MARK_TEXTS: dict[str, re.Pattern[str]] = {}
+PREFIX = ""
 FIRST_PAGE = r"Select a language|Choose language"
 ANSWERS = "/preseed.cfg"
 KEPT_BEHIND = "---"
@@ -62,27 +75,19 @@ def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[
     return ("auto=true", "priority=critical", f"preseed/{'url' if is_url else 'file'}={answers}")
 
 
-def find_described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
-    """A CD's tree, by .disk/info; or a mirror's, a daily build's or the folder `images`, by its MANIFEST."""
-    return find_cd(source, location, architecture) or find_netboot(source, location, architecture)
-
-
 def layouts(machine: str, _location: str) -> Iterator[Layout]:
-    """Unpacked netboot.tar.gz and small ISOs, from the most telling: "linux" and "initrd.gz" alone say little."""
-    yield from unpacked(Family.DEBIAN, "Debian", machine)
+    """Unpacked netboot.tar.gz, also of Ubuntu's time with this installer, and small ISOs, whose names say little."""
+    name = NAMES.get(machine, machine)
+    for kin, title in ((Family.DEBIAN, "Debian"), (Family.UBUNTU, "Ubuntu")):
+        for above in ("", f"netboot/{name}/", "netboot/"):
+            folder = f"{above}{kin}-installer/{name}/"
+            for kernel in ("linux", "vmlinux"):
+                yield Layout(kin, title, machine, f"{folder}{kernel}", f"{folder}initrd.gz", clarity=Clarity.FOLDER)
     for kernel in ("linux", "vmlinuz", "vmlinux"):
-        yield Layout(Family.DEBIAN, "Debian", machine, kernel, "initrd.gz")
+        yield Layout(Family.DEBIAN, "Debian", machine, kernel, "initrd.gz", clarity=Clarity.LITTLE)
 
 
-def unpacked(kin: Family, name: str, machine: str) -> Iterator[Layout]:
-    """Where netboot.tar.gz of Debian's installer has its files, as Debian and as Ubuntu built it."""
-    debian = NAMES.get(machine, machine)
-    for above in ("", f"netboot/{debian}/", "netboot/"):
-        folder = f"{above}{kin}-installer/{debian}/"
-        yield from (Layout(kin, name, machine, f"{folder}{k}", f"{folder}initrd.gz") for k in ("linux", "vmlinux"))
-
-
-def find_netboot(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+def _find_netboot(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The network installer of a mirror, a daily build, or the folder `images`; None where there is no MANIFEST."""
     told = next((word for match in _IN_ADDRESS.finditer(location) for word in match.groups() if word), None)
     machine = architecture or architecture_name(told or platform.machine())
@@ -136,7 +141,7 @@ def _netboot_pairs(kin: str, machine: str) -> list[tuple[str, str]]:
     ]
 
 
-def find_cd(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+def _find_cd(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The installer of a CD's files; None without .disk/info, which Debian and Ubuntu have."""
     info = text(source, ".disk/info")
     if info is None:
@@ -172,3 +177,6 @@ def _cd_pairs(machine: str, *, is_ubuntu: bool) -> list[tuple[str, str]]:
         for z in ("", ".gz", ".lz")
     ]
     return [*pairs, *live, *((kernel + ".efi", initrd) for kernel, initrd in live if ".efi" not in kernel)]
+
+
+FINDERS = (Finder(Evidence.DISK_INFO, _find_cd), Finder(Evidence.MANIFEST, _find_netboot))

@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING
 
 from imgkit.configtext import kernelargs
 from imgkit.installers import Family
-from imgkit.installers.sums import content_hashes, sums
-from imgkit.installers.trees import InstallTree, address, architecture_name, checksums, first_pair, text
+from imgkit.installers.trees import (
+    Evidence,
+    Finder,
+    InstallTree,
+    address,
+    architecture_name,
+    checksums,
+    content_hashes,
+    first_pair,
+    sums,
+    text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +31,8 @@ if TYPE_CHECKING:
     from imgkit.installers.trees import Layout, TreeSource
 
 MARKS = ("/media.1", "/boot/x86_64/loader", "/boot/x86_64/root", "/boot/aarch64/root", "/suse")
+MARK_TEXTS: dict[str, re.Pattern[str]] = {}
+PREFIX = ""
 FIRST_PAGE = r"linuxrc|YaST|Main Menu"
 ANSWERS = "/autoinst.xml"
 KEPT_BEHIND = ""
@@ -57,7 +69,7 @@ def layouts(_machine: str, _location: str) -> Iterator[Layout]:
     return iter(())
 
 
-def find_described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
+def _find_products(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The tree of SUSE's installer; None where nothing says that there is one."""
     content = text(source, "content")
     if content is not None and ("DESCRDIR" in content or "DISTRO" in content):
@@ -117,3 +129,6 @@ def _machines(fields: dict[str, str], architecture: str | None) -> list[str]:
     words = words or [word for word in _IN_REPOID if word in repository] or [fields.get("DEFAULTBASE", "x86_64")]
     machines = dict.fromkeys(architecture_name(word) for word in words)
     return sorted(machines, key=lambda machine: machine != "x86_64")
+
+
+FINDERS = (Finder(Evidence.PRODUCTS, _find_products),)

@@ -17,11 +17,14 @@ from imgkit.installers.trees import Layout, text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.installers.trees import InstallTree, TreeSource
+    from imgkit.installers.trees import Finder, InstallTree, TreeSource
 
 MARKS = ("/casper",)
+MARK_TEXTS: dict[str, re.Pattern[str]] = {}
+PREFIX = ""
 FIRST_PAGE = r"Continue in (rich|basic) mode|[Ss]elect your language|login: "
 ANSWERS = debian.ANSWERS
+FINDERS: tuple[Finder, ...] = ()
 KEPT_BEHIND = debian.KEPT_BEHIND
 # Menus in which netboot folders name the ISO that their kernel loads.
 _MENUS = ("grub/grub.cfg", "pxelinux.cfg/default")
@@ -43,20 +46,15 @@ def answered(tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[s
     return ("autoinstall", f"ds=nocloud-net;s={answers.rstrip('/')}/")
 
 
-def find_described(_source: TreeSource, _location: str, _architecture: str | None) -> InstallTree | None:
-    """None: its descriptions are those of Debian's installer, which tells the two apart."""
-    return None
-
-
 def layouts(machine: str, _location: str) -> Iterator[Layout]:
-    """Unpacked netboot.tar.gz, and the netboot folders of live systems."""
-    yield from debian.unpacked(Family.UBUNTU, "Ubuntu", machine)
+    """The netboot folders of live systems: an initial RAM disk that is not called initrd.gz, as Debian's is."""
     name = debian.NAMES.get(machine, machine)
     for folder in (f"{name}/", f"netboot/{name}/", ""):
-        yield Layout(Family.UBUNTU, "Ubuntu", machine, f"{folder}linux", f"{folder}initrd", needs_iso=True)
+        kernel, initrd = f"{folder}linux", f"{folder}initrd"
+        yield Layout(Family.UBUNTU, "Ubuntu", machine, kernel, initrd, needs_iso=True, more=_iso_arguments)
 
 
-def iso_arguments(source: TreeSource) -> tuple[str, ...]:
+def _iso_arguments(source: TreeSource) -> tuple[str, ...]:
     """The ISO that a netboot folder's own boot menus name; none where they do not."""
     for path in _MENUS:
         found = _ISO.search(text(source, path) or "")

@@ -16,9 +16,10 @@ from imgkit.configtext import kernelargs
 from imgkit.configtext.serial import default_console
 from imgkit.errors import MachineError, UnsupportedError, UsageError
 from imgkit.installers.commandline import answer_file, installer_arguments
-from imgkit.installers.trees import NoTreeError, architecture_name, shown
+from imgkit.installers.trees import NoTreeError, architecture_name
 from imgkit.location.fetch import default_cache, fetch, fetch_files, fetch_inner, would_fetch
 from imgkit.location.tree import find_tree
+from imgkit.remote.url import shown
 from imgkit.storage.host import is_file, no_such_file, real_path
 from imgkit.vm.connection import host_of, translated
 from imgkit.vm.disks import users_of_images
@@ -34,13 +35,10 @@ if TYPE_CHECKING:
 
     from imgkit.console.judge import Judgement
     from imgkit.installers.trees import InstallTree
-    from imgkit.location.model import BootFiles
+    from imgkit.location.fetch import BootFiles
     from imgkit.storage.copy import Progress
     from imgkit.vm.domain import Host
     from imgkit.vm.spec import VmSpec
-
-# Where each family's installer looks for its answers when it is told so with a path.
-
 
 _LOCATION_PART = re.compile(r",(kernel|initrd)=([^,]+)$")
 
