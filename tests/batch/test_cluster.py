@@ -94,7 +94,9 @@ def test_a_scheduler_that_vanishes_with_a_result_on_its_way_is_noticed(cluster):
             pool.submit(eval, late).result(timeout=100)
 
 
-@pytest.mark.parametrize(("version", "says"), [("99.0", "has imgkit 99.0 on Python"), (None, "have not this imgkit")])
+@pytest.mark.parametrize(
+    ("version", "says"), [("99.0", "has imgkit 99.0 on Python"), (None, "cannot import this imgkit")]
+)
 def test_workers_of_another_version_are_refused(disks, cluster, tmp_path_factory, version, says):
     other = tmp_path_factory.mktemp("other") / "imgkit"
     if version is None:  # the unrelated project of that name

@@ -228,7 +228,7 @@ def test_a_list_names_urls_too(store, plan, tmp_path):
         ('inputs = ["s3://images/in/*"]\noutput = "s3://images/x"', None),
         ('inputs = ["s3://images/in/**"]\noutput = "s3://images/x"', "is the output of both"),
         ('inputs = ["s3://images/a", "s3://images/a"]\noutput = "{name}"', "is named twice"),
-        ('inputs = ["s3://images/a"]\noutput = "{sha256}"', "would have to be fetched"),
+        ('inputs = ["s3://images/a"]\noutput = "{sha256}"', "would need a download"),
         ('inputs = ["s3://images/a"]\noutput = "https://127.0.0.1/{name}"', "writing is not supported over https"),
         ('inputs = ["s3://nobucket/*"]\noutput = "{name}"', "no such bucket"),
     ],

@@ -65,7 +65,7 @@ def test_ctrl_c_twice_stops_at_once_and_harms_nothing(disks):
         for worker in workers(running.pid):
             os.kill(worker, signal.SIGSTOP)  # what is in work does not end by itself
         running.send_signal(signal.SIGINT)
-        assert b"finishing the images in work" in running.stderr.readline()
+        assert b"finishing the images in progress" in running.stderr.readline()
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=60)
     assert running.returncode == 130, told
@@ -223,7 +223,7 @@ def test_a_ledger_with_a_row_that_no_batch_writes_is_refused(disks, column, valu
         done = imgkit("batch", *words)
         assert done.status == 4, (words, done.stderr)
         assert "ledger.sqlite" in done.stderr
-        assert "Move the folder away" in done.stderr
+        assert "Move the directory away" in done.stderr
 
 
 @pytest.mark.parametrize(

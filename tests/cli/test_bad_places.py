@@ -137,7 +137,7 @@ def test_output_that_is_the_input(small, tmp_path, spelling, force):
 def test_output_in_a_directory_that_does_not_exist(small, tmp_path):
     out = tmp_path / "no" / "such" / "new.qcow2"
     says = f"{out.parent}: no such directory"
-    assert_refused(tmp_path, *ENABLE, small, "-o", out, status=8, says=says, hint="Make it first")
+    assert_refused(tmp_path, *ENABLE, small, "-o", out, status=8, says=says, hint="Create it first")
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "device", "dangling link"])

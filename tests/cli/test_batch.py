@@ -73,7 +73,7 @@ def test_what_is_wrong_is_refused(small, plan):
         folder, "batch", "run", folder / "none.toml", status=2, says="no such file", hint="lists what exists"
     )
     plan.write_text(PLAN + "colour = 1\n")
-    assert_refused(folder, "batch", "run", plan, status=12, says="plan.toml:5: unknown key 'colour'", hint="Known here")
+    assert_refused(folder, "batch", "run", plan, status=12, says="plan.toml:5: unknown key 'colour'", hint="Known keys")
 
 
 @pytest.mark.parametrize(("pragma", "says"), [("user_version = 99", "version 99"), ("application_id = 1", "another")])
@@ -82,11 +82,13 @@ def test_a_ledger_that_is_not_ours_is_refused(small, plan, pragma, says):
     database = sqlite3.connect(small.parent / "plan.batch" / "ledger.sqlite")
     database.execute(f"PRAGMA {pragma}")
     database.close()
-    assert_refused(small.parent, "batch", "run", plan, status=5, says=says, hint="plan" if "app" in pragma else "anew")
+    assert_refused(
+        small.parent, "batch", "run", plan, status=5, says=says, hint="plan" if "app" in pragma else "start over"
+    )
 
 
 def test_a_ledger_that_is_no_database_is_refused(small, plan):
     ledger = small.parent / "plan.batch" / "ledger.sqlite"
     (ledger.parent / "undo").mkdir(parents=True)
     ledger.write_bytes(b"no database at all" * 100)
-    assert_refused(small.parent, "batch", "run", plan, status=4, says="file is not a database", hint="anew")
+    assert_refused(small.parent, "batch", "run", plan, status=4, says="file is not a database", hint="start over")

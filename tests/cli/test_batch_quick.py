@@ -41,7 +41,7 @@ def test_a_batch_without_a_plan_is_told_and_goes_on_by_its_ledgers_name(folder):
     (folder / "isos" / "broken.iso").write_bytes(good)
     again = imgkit("batch", "retry", "serial.batch", cwd=folder)
     assert again.stderr.endswith("imgkit: 2 done\n")
-    assert "images whose boot default or timeout changed: 1; `imgkit batch report" in again.stderr, (
+    assert "images whose boot default or timeout changed: 1; see `imgkit batch report" in again.stderr, (
         "broken.iso, at once"
     )
     listed = imgkit("batch", "status", "serial.batch", cwd=folder).text
@@ -97,8 +97,8 @@ def test_what_is_wrong_is_refused(folder):
         cwd=folder,
     )
     assert_refused(folder, *words, "--in-place", "--baud", "12345", status=2, says="12345", hint="115200", cwd=folder)
-    assert_refused(folder, *words, "--out", "disks", status=2, says="replace an input", hint="folder", cwd=folder)
-    assert_refused(folder, *words, "--out", "{x}", status=2, says="stands for nothing", hint="{stem}", cwd=folder)
+    assert_refused(folder, *words, "--out", "disks", status=2, says="overwrite an input", hint="directory", cwd=folder)
+    assert_refused(folder, *words, "--out", "{x}", status=2, says="unknown placeholder", hint="{stem}", cwd=folder)
     assert_refused(folder, "batch", "retry", "isos", status=2, says="contains no batch", hint="plan file", cwd=folder)
 
 

@@ -210,7 +210,7 @@ def test_undo_refuses_what_is_not_as_the_commit_left_it(small, tmp_path):
     before, undo = sha256(small), tmp_path / "u"
     assert imgkit(*ENABLE, small, "--in-place", "--undo", undo).status == 0
     os.truncate(small, small.stat().st_size + 512)
-    assert_refused(tmp_path, "undo", small, undo, "--force", status=7, says="size is", hint="of use only before that")
+    assert_refused(tmp_path, "undo", small, undo, "--force", status=7, says="size is", hint="only works before that")
     os.truncate(small, small.stat().st_size - 512)
     small = small.rename(small.with_name("renamed.qcow2"))
     assert_refused(tmp_path, "undo", small, undo, status=7, says="not of 'renamed.qcow2'", hint="use --force")

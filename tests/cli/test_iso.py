@@ -177,7 +177,7 @@ def test_extract_stays_in_its_folder(tmp_path):
     # "file" becomes a name that would lead out; the volume has it once in plain and once in Rock Ridge form.
     image.write_bytes(image.read_bytes().replace(b"NM\x09\x01\x00file", b"NM\x09\x01\x00../a"))
     words = ["iso", "extract", image, tmp_path / "other"]
-    assert_refused(tmp_path, *words, status=4, says=str(image), hint="get it again")
+    assert_refused(tmp_path, *words, status=4, says=str(image), hint="download it again")
     assert_refused(tmp_path, *words, "/nothing", status=11, says="/nothing", hint="imgkit ls")
 
 
