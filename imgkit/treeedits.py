@@ -211,9 +211,10 @@ class TreeEdits:
 
 @contextmanager
 def named(path: str) -> Iterator[None]:
-    """Give a ConfigError that passes the path of the file that it speaks of."""
+    """Give a ConfigError that passes the path of the file that it speaks of, and a hint if it has none."""
     try:
         yield
     except ConfigError as error:
         error.path = error.path or path
+        error.hint = error.hint or f"Correct {error.path} with `imgkit edit`."
         raise

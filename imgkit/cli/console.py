@@ -170,6 +170,8 @@ def _login(words: list[str]) -> LoginOptions:
 def status(source: ImageSource, *, console: ConsoleSettings, as_json: AsJson = False) -> None:
     """Tell whether the serial console is enabled (exit status 0) or not (1), link by link.
 
+    Below a link that `console enable` does not mend stands what to do instead.
+
     Without options it is the console that the system's kernel uses, or the usual one for its architecture.
 
     Examples:
@@ -189,6 +191,8 @@ def status(source: ImageSource, *, console: ConsoleSettings, as_json: AsJson = F
                 f"{'ok     ' if link.ok else 'MISSING'} {link.kind:<12} {link.message}"
                 + (f"  [{where}]" if where else "")
             )
+            if link.hint and not link.ok:  # what enabling does not mend
+                out(f"        {link.hint}")
         out(f"serial console {found.console.port}: {'enabled' if found.enabled else 'not enabled'}")
     raise typer.Exit(0 if found.enabled else 1)
 

@@ -8,6 +8,7 @@ The archive: https://docs.kernel.org/driver-api/early-userspace/buffer-format.ht
 
 from __future__ import annotations
 
+import bz2
 import lzma
 import re
 import zlib
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from imgkit.bootloaders.bootmenu import BootMenu, Choice
     from imgkit.treeedits import TreeEdits
 
+_ZSTD, _BZIP2, _LZMA = b"\x28\xb5\x2f\xfd", b"BZh", b"\x5d\0\0"
 _GZIP, _XZ, _TRAILER, _ZEROS = b"\x1f\x8b", b"\xfd7zXZ\0", b"TRAILER!!!\0", bytes(64)
 _MAX_INITRD = 256 << 20
 _PIECE = 1 << 18
@@ -84,7 +86,7 @@ class Answers:
         """Whether an installer may find answers: on the medium, or in an initial RAM disk that it is started with.
 
         Those are read as a whole, some 300 MB a second: only for what is about to boot by itself instead, or sooner.
-        What is compressed otherwise than with gzip or xz is not looked into.
+        What is compressed with LZ4 or LZO is not looked into.
         """
         return self.file != "" or any(self._hold(path) for path in self._initrds(choice))
 
@@ -114,7 +116,11 @@ def _archive(edits: TreeEdits, path: str) -> Iterator[bytes]:
             at = len(data) - len(data[at:].lstrip(b"\0"))
         elif data.startswith(_GZIP, at):
             at = yield from _unpacked(zlib.decompressobj(wbits=31), data, at)
-        elif data.startswith(_XZ, at):
+        elif data.startswith(_ZSTD, at):
+            at = yield from _unpacked(_Zstandard(), data, at)
+        elif data.startswith(_BZIP2, at):
+            at = yield from _unpacked(bz2.BZ2Decompressor(), data, at)
+        elif data.startswith((_XZ, _LZMA), at):
             at = yield from _unpacked(lzma.LZMADecompressor(), data, at)
         else:
             end = data.find(_TRAILER, at)
@@ -123,13 +129,36 @@ def _archive(edits: TreeEdits, path: str) -> Iterator[bytes]:
             at = stop
 
 
+class _Zstandard:
+    """A `Decompressor` for one frame; what is damaged raises EOFError, as elsewhere."""
+
+    def __init__(self) -> None:
+        import zstandard  # noqa: PLC0415 - for such archives only
+
+        self._stream, self._error = zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+    def decompress(self, data: bytes, /) -> bytes:
+        try:
+            return self._stream.decompress(data)
+        except self._error as error:
+            raise EOFError from error
+
+
 def _unpacked(stream: Decompressor, data: bytes, at: int) -> Generator[bytes, None, int]:
     """The pieces of one compressed archive; returns where it ends. What is damaged ends it."""
     tail = b""
     while at < len(data) and not stream.eof:
         try:
             piece = stream.decompress(data[at : at + _PIECE])
-        except (zlib.error, lzma.LZMAError):
+        except (zlib.error, lzma.LZMAError, OSError, EOFError):  # OSError is bz2's
             return len(data)
         at = min(at + _PIECE, len(data))
         yield tail + piece

@@ -162,6 +162,13 @@ def test_the_commands_statuses_agree(name, status, tmp_path):
     assert ("error:" in strict.stderr) == (status != 0)
 
 
+def test_status_says_what_to_do_where_enabling_does_not_mend_it(tmp_path):
+    lines = command("console", "status", cases.make_disk("LILO", tmp_path)).text.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if "is read by LILO" in line]
+    assert lines[at + 1] == "        Add the console to the kernel arguments in /etc/lilo.conf with `imgkit edit`."
+    assert not [line for line in lines if line.startswith("        ")][1:]
+
+
 def test_what_is_enabled_in_part_is_told_with_what_to_do(tmp_path):
     image = cases.make_disk("a sealed half", tmp_path)
     done = command("console", "enable", image, "--dry-run", env={"COLUMNS": "80"})

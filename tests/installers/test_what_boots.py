@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 
 import pytest
+import zstandard
 
 from imgkit.bootloaders.bootmenu import BootMenu, Choice
 from imgkit.bootloaders.files import BootFile, Loader
@@ -198,6 +200,13 @@ def cpio(*names):
         (lzma.compress(cpio("./preseed.cfg")), True),
         (cpio("kernel/microcode") + bytes(300) + gzip.compress(cpio("init") + cpio("preseed.cfg")), True),
         (gzip.compress(cpio("init")) + bytes(100) + cpio("preseed.cfg"), True),
+        (zstandard.compress(cpio("init", "preseed.cfg")), True),
+        (zstandard.compress(cpio("init")) + zstandard.compress(cpio("preseed.cfg")), True),
+        (zstandard.compress(cpio("init")), False),
+        (zstandard.compress(cpio("init", "preseed.cfg"))[:9], False),
+        (bz2.compress(cpio("init", "preseed.cfg")), True),
+        (b"BZh9" + bytes(90), False),
+        (lzma.compress(cpio("init", "preseed.cfg"), format=lzma.FORMAT_ALONE), True),
         (gzip.compress(cpio("init", "lib/preseed.cfg", "preseed.cfg.old") + b"preseed.cfg\0"), False),
         (gzip.compress(cpio("init"))[:-20], False),
         (b"\x28\xb5\x2f\xfd" + cpio("init"), False),

@@ -213,6 +213,7 @@ ISOS: dict[str, Files] = {
     "local disk first": isolinux(LOCAL, INSTALL.format(WIPE)),
     "local disk first, GRUB": iso_grub(grub("exit", f"/install/vmlinuz {WIPE}")),
     "unattended": isolinux(INSTALL.format("auto=true preseed/file=/cdrom/preseed.cfg --- quiet")),
+    "Agama, unattended": iso_grub(grub("/boot/linux inst.auto=http://server/profile.json inst.finish=stop quiet")),
     "waits for ever": isolinux(INSTALL.format("--- quiet"), head="default install\nprompt 1\n"),
     "a port in use": isolinux(INSTALL.format("console=tty0 console=ttyS1,115200n8")),
     "a port that only ISOLINUX uses": isolinux(INSTALL.format("quiet"), head="serial 1 38400\ndefault install\n"),

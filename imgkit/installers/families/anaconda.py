@@ -45,6 +45,8 @@ KEPT_BEHIND = ""
 _MODES = ("text", "cmdline", "vnc", "rdp", "sshd")
 _TEXT_MODES = {*(f"inst.{mode}" for mode in _MODES), "text", "cmdline", "vnc"}
 _SOURCES = ("repo", "stage2", "method")
+# Agama, SUSE's installer, took over the prefix for its own.
+_OF_AGAMA = {f"inst.{name}" for name in ("auto", "auto_insecure", "script", "finish", "self_update", "install_url")}
 _PREFIX_SINCE = {Family.FEDORA: 17, Family.RHEL: 7}
 # Some content delivery networks have no files whose names begin with a dot; Anaconda looks for both as well.
 _NAMES = (".treeinfo", "treeinfo")
@@ -58,7 +60,9 @@ _PLACES = (
 
 
 def in_text(arguments: Arguments) -> Arguments:
-    """Its text mode, under the name of its time."""
+    """Its text mode, under the name of its time. Agama's entries stay: it has none."""
+    if any(argument.name in _OF_AGAMA for argument in arguments):
+        return arguments
     arguments = kernelargs.remove(arguments, ("inst.graphical",))
     if any(argument.name in _TEXT_MODES for argument in arguments):
         return arguments
