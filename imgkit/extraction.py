@@ -7,16 +7,15 @@ from directories one at a time, and symbolic links are made as they are stored b
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imgkit.errors import OutputError
+from imgkit.errors import OutputError, TreeError
 from imgkit.storage.durable import no_space
 from imgkit.storage.host import exists
 from imgkit.storage.output import umask
 from imgkit.storage.syscalls import rename_without_clobber
+from imgkit.storage.temporary import temporary_folder
 from imgkit.tree import FileType
 
 if TYPE_CHECKING:
@@ -46,16 +45,13 @@ def extract(tree: Tree, path: str, folder: Path) -> Extracted:
     if exists(folder):
         raise OutputError(f"{folder}: exists", hint="Name a directory that does not exist yet.")
     done = Extracted()
-    work = folder.with_name(f".{folder.name}.imgkit-new-{secrets.token_hex(8)}")
     try:
-        work.mkdir(mode=0o700)
-        _copy(tree, path, work, done)
-        work.chmod(0o777 & ~umask())
-        rename_without_clobber(work, folder)
+        with temporary_folder(folder) as work:
+            _copy(tree, path, work, done)
+            work.chmod(0o777 & ~umask())
+            rename_without_clobber(work, folder)
     except OSError as error:
         raise no_space(folder, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return done
 
 
@@ -78,13 +74,20 @@ def _copy(tree: Tree, path: str, work: Path, done: Extracted) -> None:
                 case FileType.FILE:
                     _copy_file(tree, here, stat, there, done)
                 case FileType.LINK:
-                    there.symlink_to(tree.readlink(here))
+                    there.symlink_to(_target(tree, here))
                 case _:
                     done.skipped = (*done.skipped, here)
     mask = umask()
     for there, stat in reversed(folders):  # last, or a folder without write permission could not be filled
         there.chmod(stat.mode & _FOLDER_BITS & ~mask | 0o700)
         os.utime(there, (stat.mtime, stat.mtime))
+
+
+def _target(tree: Tree, path: str) -> str:
+    target = tree.readlink(path)
+    if not target or "\0" in target:
+        raise TreeError(f"leads to {target!r}, which no link can", path=path)
+    return target
 
 
 def _copy_file(tree: Tree, path: str, stat: Stat, there: Path, done: Extracted) -> None:

@@ -51,6 +51,43 @@ def temporary_file(target: Path) -> Iterator[tuple[int, Path]]:
         yield fd, temporary
 
 
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` that only we may enter; gone afterwards unless it was renamed.
+
+    As with `temporary_file`, one that a kill has left behind goes first, and a lock tells it from one in use.
+    """
+    with ExitStack() as stack:
+        with uninterrupted(""):
+            fd, work = _open_new_folder(target)
+            stack.callback(os.close, fd)
+            stack.callback(_remove_folder, fd, work)
+        yield work
+
+
+def _open_new_folder(target: Path) -> tuple[int, Path]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    first = _first_name(target)
+    with suppress(OSError):  # none, or somebody else's
+        fd = os.open(first, flags)
+        try:
+            if os.fstat(fd).st_uid == os.geteuid() and _locks(fd):
+                _remove_folder(fd, first)
+        finally:
+            os.close(fd)
+    with suppress(FileExistsError):
+        first.mkdir(mode=0o700)
+        fd = os.open(first, flags)
+        if _locks(fd) and _is_at(fd, first):  # or it was taken for an abandoned one just now
+            return fd, first
+        os.close(fd)
+    other = first.with_name(first.name.removesuffix(_FIRST) + os.urandom(_RANDOM).hex())
+    other.mkdir(mode=0o700)
+    fd = os.open(other, flags)
+    lock(fd)
+    return fd, other
+
+
 def lock(fd: int) -> bool:
     """Take the lock of a file that is being written; False where another process has it. Where none are, go without."""
     try:
@@ -137,6 +174,14 @@ def _is_at(fd: int, path: Path) -> bool:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
+
+
+def _remove_folder(fd: int, path: Path) -> None:
+    """Remove a folder and what is in it, if that is the one that is open."""
+    from shutil import rmtree  # noqa: PLC0415 - few commands make folders
+
+    if _is_at(fd, path):
+        rmtree(path, ignore_errors=True)
 
 
 def _first_name(target: Path) -> Path:

@@ -1,5 +1,7 @@
 """ISOs through the same commands as disks: looked at, edited, taken back, refused."""
 
+import fcntl
+import os
 import shutil
 import subprocess
 
@@ -157,6 +159,33 @@ def test_extract(tmp_path):
     assert imgkit("iso", "extract", image, tmp_path / "one", "/.disk/info").status == 0
     assert (tmp_path / "one" / "info").read_text().startswith("Debian GNU/Linux 12")
     assert not list(tmp_path.glob(".*"))
+
+
+def test_extract_clears_what_a_killed_run_left_and_lets_a_running_one_be(tmp_path):
+    image = fixture("iso-debian")
+    for name in ("killed", "running"):
+        (tmp_path / f".{name}.imgkit-new-1").mkdir()
+        (tmp_path / f".{name}.imgkit-new-1/part").write_bytes(b"x")
+    held = os.open(tmp_path / ".running.imgkit-new-1", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    for name in ("killed", "running"):
+        assert imgkit("iso", "extract", image, tmp_path / name, "/.disk/info").status == 0
+    os.close(held)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".running.imgkit-new-1", "killed", "running"]
+    assert (tmp_path / ".running.imgkit-new-1/part").exists()
+
+
+def test_extract_refuses_a_link_that_no_system_takes(tmp_path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "link").symlink_to("QQQQQQ")
+    image = tmp_path / "links.iso"
+    oracle.run("xorriso", "-as", "mkisofs", "-quiet", "-r", "-o", image, tree)
+    image.write_bytes(image.read_bytes().replace(b"QQQQQQ", b"QQ\0\x1bQQ"))
+    done = imgkit("iso", "extract", image, tmp_path / "out")
+    assert (done.status, done.stderr.count("\n")) == (11, 1)
+    assert r"/link: leads to 'QQ\x00\x1bQQ', which no link can" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["links.iso", "tree"]
 
 
 def test_extract_stays_in_its_folder(tmp_path):

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 
 import pexpect
@@ -41,6 +42,24 @@ def test_a_copy_that_is_interrupted_leaves_nothing(raw, number, status):
     assert copying.returncode == status
     assert told == "imgkit: interrupted; no image is half edited\n"
     assert snapshot(raw.parent) == before
+
+
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from imgkit.__main__ import run
+run()
+"""
+
+
+def test_ctrl_c_while_the_program_is_loaded_says_nothing():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_a_signal_that_is_ignored_stays_ignored(raw):
