@@ -95,7 +95,7 @@ def test_an_installer_from_a_cd_gets_a_console_and_reaches_its_first_page(name):
     words = ("--cdrom", image, "--disk", "size=2G", "--memory", "1024", "--network", "none")
     done = patiently("vm", "install", name, *words, "--expect", FIRST_PAGE, "--timeout", PATIENCE)
     assert done.status == 0, done.stderr
-    assert "started from a copy that has one" in done.stderr
+    assert "booted from a copy that has one" in done.stderr
 
 
 def test_a_disk_gets_a_console_and_a_login_that_runs_a_command(name, tmp_path):

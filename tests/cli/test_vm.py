@@ -92,7 +92,7 @@ def test_a_machine_that_nobody_could_start_again_is_not_begun(home, kernel):
     words = ("install", "mine", *kernel, "--disk", f"path={home}/used.img", *MOCK)  # the mock is each process's own
     done = imgkit("vm", *words)
     assert done.status == 14
-    assert "nothing would start the machine again" in done.stderr
+    assert "no process could be started" in done.stderr
     assert list((home / "cache/imgkit/install").iterdir()) == []
 
 
@@ -174,7 +174,7 @@ def test_an_iso_is_started_from_a_copy_with_a_console(home):
     tried = imgkit(*words, "--dry-run")
     assert tried.status == 0, tried.stderr
     assert snapshot(home) == before_all
-    assert "dry run: nothing was made" in tried.stderr
+    assert "dry run: nothing was created" in tried.stderr
     (named,) = ET.fromstring(tried.text).findall("devices/disk[@device='cdrom']/source")
     assert f"{named.get('file')}, a copy of {image} with a serial console" in tried.stderr
     done = imgkit(*words)
@@ -226,9 +226,9 @@ def test_lists_of_the_mock():
         (["--location", "x"], "no disk to install to", "--disk size=8G"),
         (["--location", "x", "--disk", "8G"], "is not understood", "size=8G"),
         (["--cdrom", "x", "--disk", "size=1G", "--extra-args", "y"], "takes answers, files and arguments", "iso add"),
-        (["--location", "x", "--disk", "size=1G", "--network", "tap"], "no network", "bridge=NAME"),
+        (["--location", "x", "--disk", "size=1G", "--network", "tap"], "unknown network", "bridge=NAME"),
         (["--location", "x", "--disk", "size=1G", "--expect", "("], "regular expression", "Escape"),
-        (["--location", "x", "--disk", "size=1G", "--log", "/not/there/log"], "no such folder", "Make it"),
+        (["--location", "x", "--disk", "size=1G", "--log", "/not/there/log"], "no such directory", "Create it"),
         (["--kernel", "x", "--disk", "size=1G"], "--initrd", "both"),
     ],
 )
@@ -420,7 +420,7 @@ def endless():
 def test_an_endless_server(home):
     with endless() as address:
         words = ("install", "mine", "--location", address, "--disk", "size=1G", *MOCK)
-        refused(home, *words, status=13, says="larger than", hint="right place")
+        refused(home, *words, status=13, says="larger than", hint="Check the address")
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_an_endless_server(home):
     [
         ("qemu:///session", "/proc", "Set XDG_RUNTIME_DIR"),
         ("qemu+unix:///system?socket=/not/there", "", "libvirt-daemon"),
-        ("qemu+tcp://127.0.0.1:9/system", "", "the host is right"),
+        ("qemu+tcp://127.0.0.1:9/system", "", "the host name is right"),
     ],
 )
 def test_a_connection_that_does_not_come_about_has_a_way_out(home, uri, folder, hint):

@@ -334,7 +334,7 @@ def test_a_machine_that_goes_off_and_is_started_again_is_there_again(person):
     person.type("poweroff -f\r")
     person.read(f"{NAME} is off; waiting 10 seconds")
     virsh("start", NAME)
-    person.read("is on again")
+    person.read("is running again")
     person.read(PROMPT)
     answer(person, "echo $((9*9))", "81")
     assert person.process.poll() is None
