@@ -23,6 +23,8 @@ _HOMES = {
     "imgkit.library": ("EditedTree", "Image", "ImageKind", "edit", "open", "undo", "verify"),
     "imgkit.accounts.status": ("Account", "LoginStatus"),
     "imgkit.accounts.wanted": ("LoginOptions",),
+    "imgkit.console.answering": ("answer_iso",),
+    "imgkit.installers.answering": ("AnswerFile", "AnswerKind"),
     "imgkit.console.login": ("EnabledLogin", "enable_login", "login_status"),
     "imgkit.console.enabling": ("EnabledConsole", "console_status", "enable_console"),
     "imgkit.console.judge": ("Verdict",),

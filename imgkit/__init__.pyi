@@ -9,6 +9,7 @@ from imgkit.configtext.checks import Status as Status
 from imgkit.configtext.options import DefaultEntry as DefaultEntry
 from imgkit.configtext.options import EnableOptions as EnableOptions
 from imgkit.configtext.serial import SerialConsole as SerialConsole
+from imgkit.console.answering import answer_iso as answer_iso
 from imgkit.console.enabling import EnabledConsole as EnabledConsole
 from imgkit.console.enabling import console_status as console_status
 from imgkit.console.enabling import enable_console as enable_console
@@ -42,6 +43,8 @@ from imgkit.formats.image import Format as Format
 from imgkit.guest.engines.choice import EngineChoice as EngineChoice
 from imgkit.inspection import Inspection as Inspection
 from imgkit.inspection import IsoInspection as IsoInspection
+from imgkit.installers.answering import AnswerFile as AnswerFile
+from imgkit.installers.answering import AnswerKind as AnswerKind
 from imgkit.library import EditedTree as EditedTree
 from imgkit.library import Image as Image
 from imgkit.library import ImageKind as ImageKind

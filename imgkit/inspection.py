@@ -77,6 +77,7 @@ class IsoInspection:
     """One ISO. `installer` is None where none is known; `menus` are the files that its boot loaders read, in order.
 
     `problem` says why the console is not known; `hint` is the way out. `map` is None where it was not asked for.
+    `unattended` are the titles of menu entries that may install, and erase, without a question.
     """
 
     path: Address
@@ -90,6 +91,7 @@ class IsoInspection:
     hint: str
     notices: tuple[str, ...]
     map: LayoutMap | None = None
+    unattended: tuple[str, ...] = ()
 
 
 def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoInspection:
@@ -144,6 +146,8 @@ def inspect(source: ImageSource, *, with_map: bool = False) -> Inspection | IsoI
 
 
 def _inspect_iso(image: Image, medium: IsoImage, *, with_map: bool) -> IsoInspection:
+    from imgkit.bootloaders.bootmenu import Behaviour  # noqa: PLC0415
+    from imgkit.bootloaders.menus import boot_menus  # noqa: PLC0415
     from imgkit.installers.detection import find_installer  # noqa: PLC0415
     from imgkit.installers.menufiles import find_starts  # noqa: PLC0415
     from imgkit.iso.description import describe  # noqa: PLC0415
@@ -152,9 +156,15 @@ def _inspect_iso(image: Image, medium: IsoImage, *, with_map: bool) -> IsoInspec
 
     console: Status | None = None
     menus: tuple[BootFile, ...] = ()
+    unattended: tuple[str, ...] = ()
     problem = hint = ""
     try:
-        menus = find_starts(TreeEdits(medium.tree), medium.tree.boot_roots())
+        edits = TreeEdits(medium.tree)
+        menus = find_starts(edits, medium.tree.boot_roots())
+        shown = [menu for boot in menus for menu in boot_menus(edits, boot)]
+        choices = [choice for menu in shown for choice in menu.choices]
+        found = (choice.full_title for choice in choices if choice.behaviour() is Behaviour.UNATTENDED)
+        unattended = tuple(dict.fromkeys(found))
         console = console_of(medium, None)
     except (ConfigError, UnsupportedError) as error:
         problem, hint = str(error), error.hint or ""
@@ -170,6 +180,7 @@ def _inspect_iso(image: Image, medium: IsoImage, *, with_map: bool) -> IsoInspec
         hint=hint,
         notices=(*medium.notices, *filter(None, [image.pending])),
         map=iso_map(medium.tree) if with_map else None,
+        unattended=unattended,
     )
 
 

@@ -67,6 +67,12 @@ def number(value: str) -> int | None:
     return int(value) if _NUMBER.fullmatch(value) else None
 
 
+def of_words(words: Iterable[str]) -> Behaviour:
+    """What a kernel with these arguments and initial RAM disks does, whether or not it asks."""
+    words = tuple(words)
+    return next((kind for kind, mark in _MARKS if any(map(mark.fullmatch, words))), Behaviour.INSTALLER)
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One line of a menu: where it stands, its title, and what it loads; `kernel` is "" where that is no Linux.
@@ -98,8 +104,7 @@ class Choice:
             return Behaviour.UNATTENDED
         if self.is_recovery:
             return Behaviour.RESCUE
-        words = (*self.arguments, *self.initrds)
-        return next((kind for kind, mark in _MARKS if any(map(mark.fullmatch, words))), Behaviour.INSTALLER)
+        return of_words((*self.arguments, *self.initrds))
 
     def unfitness(self) -> str:
         """Why another choice could be better where nothing but a serial line is there; "" where none could."""

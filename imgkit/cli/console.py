@@ -123,7 +123,7 @@ def enable(
     Examples:
       imgkit console enable debian.qcow2 --dry-run
       imgkit console enable debian.qcow2 --in-place --undo debian.undo
-      imgkit console enable cloud.qcow2 -o open.qcow2 --login root:password.txt
+      imgkit console enable cloud.qcow2 -o open.qcow2 --login root:pw.txt
       imgkit console enable debian.qcow2 -o serial.qcow2 --timeout 5
       imgkit console enable debian-12-netinst.iso -o serial.iso
       imgkit console enable s3://bucket/a.iso -o s3://bucket/serial.iso

@@ -61,6 +61,7 @@ def inspect(
 
 
 _NAME_WIDTH = 12
+_TITLES = 6
 
 
 def _lines(found: Inspection) -> Iterator[str]:
@@ -136,4 +137,7 @@ def _iso_lines(found: IsoInspection) -> Iterator[str]:
         yield f"  installer: {installer.name or installer.family} ({installer.family}), {installer.arch}"
     menus = ", ".join(f"{menu.loader} {menu.path}" for menu in found.menus)
     yield f"  boot menus: {menus or 'none known'}"
+    if found.unattended:
+        more = f" and {len(found.unattended) - _TITLES:,} more" if len(found.unattended) > _TITLES else ""
+        yield f"  MAY ERASE DISKS WITHOUT A QUESTION: {', '.join(map(repr, found.unattended[:_TITLES]))}{more}"
     yield from _console(found.console)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imgkit.cli.compose import add_command, composed
+from imgkit.cli.console import ConsoleSettings, make_console, make_options
 from imgkit.cli.options import AsJson, Delivery, make_delivery, make_source, unconfined
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from imgkit.configtext.options import EnableOptions
     from imgkit.editing import ImageSource
 
 app = typer.Typer(no_args_is_help=True, help="Edit installer ISOs.")
@@ -79,6 +81,84 @@ def rm(
     print_all("iso-rm", source, delivery, edited, as_json=as_json)
 
 
+@composed(source=make_source, console=make_console, options=make_options, delivery=make_delivery)
+def answers(
+    source: ImageSource,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            readable=False,
+            help="A preseed, kickstart, autoinstall (user-data) or AutoYaST file.",
+            show_default=False,
+        ),
+    ],
+    *,
+    console: ConsoleSettings,
+    options: EnableOptions,
+    delivery: Delivery,
+    meta_data: Annotated[
+        Path | None, typer.Option(metavar="FILE", readable=False, help="The meta-data beside an autoinstall file.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an answer file on the ISO.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Have the distribution's own validator check FILE first, if installed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have an installer's ISO answer its questions by itself, from a file that is put on it.
+
+    THE RESULT ERASES DISKS WITHOUT A QUESTION, as the answers say; `inspect` says so of it too. Every menu entry that
+    installs is told of the file, and keeps what it had; rescue entries and live systems are left alone. Which entry
+    boots by itself, and after how long, stays: --default and --timeout change it. The serial console is enabled too.
+
+    The kind of the file is told by its contents, and has to be one that this installer reads.
+
+    Examples:
+      imgkit iso answers netinst.iso preseed.cfg -o auto.iso --default Install
+      imgkit iso answers rocky.iso ks.cfg -o auto.iso --check
+      imgkit iso answers ubuntu.iso user-data --dry-run
+    """
+    from imgkit.cli.delivery import delivering, judgement_fields, print_edited, print_edited_json, print_judgement
+    from imgkit.cli.main import status_of_verdict
+    from imgkit.cli.render import note
+    from imgkit.cli.validators import validate
+    from imgkit.console.answering import answer_iso
+    from imgkit.installers.answering import AnswerFile
+
+    answer = AnswerFile(_read(file), _read(meta_data) if meta_data else b"", replace)
+    if check:
+        note(validate(answer.kind, file))
+    with delivering(source, delivery, as_json=as_json) as progress:
+        done = answer_iso(
+            source,
+            delivery.destination,
+            answer,
+            console=console,
+            options=options,
+            undo=delivery.undo,
+            progress=progress,
+        )
+    if as_json:
+        fields = judgement_fields(done.judgement)
+        print_edited_json(
+            "iso-answers", source, delivery, done.edited, answers=answer.kind, console=done.console, **fields
+        )
+    else:
+        print_edited(source, delivery, done.edited, done=f"{answer.kind} added", unchanged="nothing to change")
+        print_judgement(done.judgement)
+    raise typer.Exit(status_of_verdict(done.verdict))
+
+
+def _read(path: Path) -> bytes:
+    from imgkit.storage.host import unreadable
+
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 @composed(source=make_source)
 def extract(
     source: ImageSource,
@@ -111,4 +191,5 @@ def extract(
 
 add_command(app, add, "add")
 add_command(app, rm, "rm")
+add_command(app, answers, "answers")
 add_command(app, extract, "extract")

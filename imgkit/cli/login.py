@@ -94,8 +94,8 @@ def enable(
 
     Examples:
       imgkit login enable debian.qcow2 --password root --in-place
-      imgkit login enable debian.qcow2 --user ada --ssh-key ada:id_ed25519.pub --password ada:pw -o ada.qcow2
-      imgkit login enable cloud.img --cloud-init user-data --hostname web1 --machine-id new --dry-run
+      imgkit login enable a.qcow2 --user ada --ssh-key ada:id.pub -o b.qcow2
+      imgkit login enable cloud.img --cloud-init user-data --in-place
     """
     from imgkit.cli.delivery import delivering, print_edited, print_edited_json
     from imgkit.cli.main import status_of_verdict

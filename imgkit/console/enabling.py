@@ -109,10 +109,12 @@ def staged_console(
     undo: Path | None = None,
     progress: Progress = no_progress,
     on_staged: Callable[[Staged, Judgement], None] | None = None,
+    prepare: Callable[[Contents, TreeEdits], Callable[[], None]] | None = None,
 ) -> Iterator[Callable[[], EnabledConsole]]:
     """The first half of `enable_console`: all is staged and judged; the value, called once or not at all, commits it.
 
-    `on_staged` is shown what will be done, and the judgement, before anything is.
+    `on_staged` is shown what will be done, and the judgement, before anything is. `prepare` edits before the console is
+    enabled; what it returns is called after that, to announce what has come of both.
     """
     source, options = as_source(source), options or EnableOptions()
     announcements: list[str] = []
@@ -123,8 +125,12 @@ def staged_console(
 
     def edit(contents: Contents) -> list[Change]:
         edits = TreeEdits(contents.tree)  # what the one reads, the other need not read again
+        conclude = prepare(contents, edits) if prepare is not None else None
         wanted.append(consoles.console_to_enable(contents, console, edits))
         changes = consoles.enable(contents, wanted[0], options, edits, announce=announcements.append)
+        if conclude is not None:
+            conclude()
+            announcements.extend(each for each in edits.announcements if each not in announcements)
         if login is None or login.is_empty:
             return changes
         if isinstance(contents, IsoImage):

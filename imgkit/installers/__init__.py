@@ -115,6 +115,13 @@ class InstallerFamily(Protocol):
         """The kernel arguments that name an answer file; none if the family has none. May raise UnsupportedError."""
         ...
 
+    def on_medium(self, kind: str, path: str, label: str, /) -> tuple[str, ...]:
+        """The kernel arguments that name an answer file of its own medium; none for a kind that it does not read.
+
+        `kind` is an `answering.AnswerKind`, `path` absolute on the medium, and `label` the medium's volume label.
+        """
+        ...
+
     def layouts(self, machine: str, location: str, /) -> Iterator[Layout]:
         """Where the family keeps kernel and initial RAM disk in folders without a description.
 

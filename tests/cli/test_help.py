@@ -35,7 +35,8 @@ def examples(name):
 
 def test_all_commands_are_there():
     plain = ["inspect", "ls", "cat", "write", "edit", "undo", "recover", "verify", "doctor", "exit-status"]
-    grouped = ["console enable", "console status", "iso add", "iso rm", "iso extract"]
+    grouped = ["console enable", "console status", "login enable", "login status"]
+    grouped += ["iso add", "iso rm", "iso extract", "iso answers"]
     grouped += ["location inspect", "location fetch"]
     grouped += ["vm install", "vm import", "vm start", "vm stop", "vm list", "vm remove", "vm console"]
     grouped += ["batch run", "batch retry", "batch status", "batch undo", "batch report"]

@@ -69,7 +69,7 @@ def check(document, name, *, whole=True):
 def test_every_command_is_documented():
     commands = {"inspect", "ls", "cat", "write", "edit", "undo", "recover", "doctor", "exit-status"}
     commands |= {"console-enable", "console-status", "error", "inspect-iso", "iso-add", "iso-rm", "iso-extract"}
-    commands |= {"login-enable", "login-status"}
+    commands |= {"login-enable", "login-status", "iso-answers"}
     commands |= {"location-inspect", "location-fetch", "verify"}
     commands |= {"vm-install", "vm-import", "vm-start", "vm-stop", "vm-list", "vm-remove", "vm-console"}
     commands |= {"batch-run", "batch-image", "batch-undo", "batch-report"}

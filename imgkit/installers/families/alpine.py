@@ -46,6 +46,11 @@ def answered(_tree: InstallTree | None, _answers: str, *, is_url: bool) -> tuple
     return ()
 
 
+def on_medium(_kind: str, _path: str, _label: str) -> tuple[str, ...]:
+    """None: it has no answer file that it looks for on its medium."""
+    return ()
+
+
 def layouts(machine: str, location: str) -> Iterator[Layout]:
     """Netboot folders, and the folder `boot` of a medium."""
     for folder in ("", "boot/", "netboot/"):

@@ -101,6 +101,12 @@ def answered(tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[s
     return (f"{_prefix(tree)}ks={answers if is_url else 'file:' + answers}",)
 
 
+def on_medium(kind: str, path: str, label: str) -> tuple[str, ...]:
+    """A kickstart file on the volume of this label, be it a CD or a USB stick; udev writes blanks so."""
+    volume = label.replace(" ", r"\x20")
+    return (f"inst.ks=hd:LABEL={volume}:{path}",) if kind == "kickstart" else ()
+
+
 def layouts(_machine: str, _location: str) -> Iterator[Layout]:
     """None: its trees describe themselves."""
     return iter(())

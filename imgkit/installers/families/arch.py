@@ -42,6 +42,11 @@ def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[
     return (f"script={answers}",)
 
 
+def on_medium(_kind: str, _path: str, _label: str) -> tuple[str, ...]:
+    """None: it has no answer file that it looks for on its medium."""
+    return ()
+
+
 def layouts(machine: str, location: str) -> Iterator[Layout]:
     """The medium's folder `arch`, or what is below it."""
     for top in ("arch/", ""):

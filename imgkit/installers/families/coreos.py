@@ -39,6 +39,11 @@ def answered(_tree: InstallTree | None, _answers: str, *, is_url: bool) -> tuple
     return ()
 
 
+def on_medium(_kind: str, _path: str, _label: str) -> tuple[str, ...]:
+    """None: coreos-installer puts its Ignition files into an area of their own."""
+    return ()
+
+
 def layouts(_machine: str, _location: str) -> Iterator[Layout]:
     """None: it is installed from its medium."""
     return iter(())

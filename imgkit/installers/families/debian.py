@@ -75,6 +75,11 @@ def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[
     return ("auto=true", "priority=critical", f"preseed/{'url' if is_url else 'file'}={answers}")
 
 
+def on_medium(kind: str, path: str, _label: str) -> tuple[str, ...]:
+    """A preseed file; the medium is mounted at /cdrom."""
+    return answered(None, f"/cdrom{path}", is_url=False) if kind == "preseed" else ()
+
+
 def layouts(machine: str, _location: str) -> Iterator[Layout]:
     """Unpacked netboot.tar.gz, also of Ubuntu's time with this installer, and small ISOs, whose names say little."""
     name = NAMES.get(machine, machine)

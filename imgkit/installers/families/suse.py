@@ -64,6 +64,11 @@ def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[
     return (f"autoyast={answers if is_url else 'file://' + answers}",)
 
 
+def on_medium(kind: str, path: str, _label: str) -> tuple[str, ...]:
+    """An AutoYaST profile on the CD."""
+    return (f"autoyast=cd:{path}",) if kind == "AutoYaST profile" else ()
+
+
 def layouts(_machine: str, _location: str) -> Iterator[Layout]:
     """None: its trees describe themselves."""
     return iter(())

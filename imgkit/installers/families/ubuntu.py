@@ -46,6 +46,13 @@ def answered(tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[s
     return ("autoinstall", f"ds=nocloud-net;s={answers.rstrip('/')}/")
 
 
+def on_medium(kind: str, path: str, label: str) -> tuple[str, ...]:
+    """A folder with user-data for the live system's; before 20.04 a preseed file."""
+    if kind == "autoinstall":
+        return ("autoinstall", f"ds=nocloud;s=/cdrom{path.rpartition('/')[0]}/")
+    return debian.on_medium(kind, path, label)
+
+
 def layouts(machine: str, _location: str) -> Iterator[Layout]:
     """The netboot folders of live systems: an initial RAM disk that is not called initrd.gz, as Debian's is."""
     name = debian.NAMES.get(machine, machine)

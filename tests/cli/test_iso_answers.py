@@ -1,0 +1,58 @@
+"""`iso answers`: Debian's own installer, told by every menu; `inspect` warns, checksums hold, undo brings all back."""
+
+import shutil
+
+import pytest
+
+from tests.cli.command import assert_refused, imgkit
+from tests.cli.test_json import check
+from tests.support import oracle
+from tests.support.disks import sha256
+from tests.support.images import private_copy
+
+PRESEED = """#_preseed_V1
+d-i debian-installer/locale string C
+d-i passwd/root-password password secret
+"""
+
+
+@pytest.fixture
+def iso(tmp_path):
+    return private_copy("iso-debian", tmp_path)
+
+
+def test_a_medium_that_answers_and_back(iso, tmp_path):
+    before, undo, preseed = sha256(iso), tmp_path / "undo", tmp_path / "preseed.cfg"
+    preseed.write_text(PRESEED)
+    assert "WITHOUT A QUESTION: 'Advanced options>" in imgkit("inspect", iso).text.replace("Automated install", "")
+    words = ("iso", "answers", iso, preseed, "--in-place", "--undo", undo, "--check", "--default", "Install")
+    done = imgkit(*words)
+    assert done.status == 0, done.stderr
+    assert "debconf-set-selections accepts it" in done.stderr
+    assert "This medium now ERASES disks without a question" in done.stderr
+    assert "'Install' is the default, and erases" in done.stderr
+    assert "secret" not in done.stderr
+    assert "'Install'" in next(line for line in imgkit("inspect", iso).text.splitlines() if "MAY ERASE" in line)
+    assert imgkit("cat", iso, "/preseed.cfg").text == PRESEED
+    for menu in ("/boot/grub/grub.cfg", "/isolinux/txt.cfg"):
+        assert "auto=true priority=critical preseed/file=/cdrom/preseed.cfg" in imgkit("cat", iso, menu).text
+    oracle.run("xorriso", "-osirrox", "on", "-indev", iso, "-extract", "/", tmp_path / "tree")
+    oracle.run("sh", "-c", f"cd {tmp_path}/tree && md5sum --quiet -c md5sum.txt")
+    again = imgkit("iso", "answers", iso, preseed, "--in-place", "--default", "Install", "--json")
+    assert again.json["changed"] is False
+    assert again.json["answers"] == "preseed"
+    check(again.json, "iso-answers/1", whole=False)
+    assert imgkit("undo", iso, undo).status == 0
+    assert sha256(iso) == before
+    shutil.rmtree(tmp_path / "tree")
+
+
+def test_the_wrong_kind_and_a_broken_file_are_refused(iso, tmp_path):
+    file = tmp_path / "ks.cfg"
+    file.write_text("rootpw secret\nclearpart --all\n")
+    words = ("iso", "answers", iso, file, "--in-place")
+    assert_refused(tmp_path, *words, status=5, says="is a kickstart, which", hint="this distribution's installer")
+    file.write_text("hello\n")
+    assert_refused(tmp_path, *words, status=2, says="neither a preseed", hint="told by its contents")
+    file.write_text("d-i broken\n")
+    assert_refused(tmp_path, *words, "--check", status=2, says="debconf-set-selections refuses it", hint="omit --check")
