@@ -238,7 +238,7 @@ def test_words_that_make_no_sense(home, words, says, hint):
 
 def test_a_taken_name(home, kernel):
     words = ("install", "test", *kernel, "--disk", "size=1G", *MOCK)
-    refused(home, *words, status=14, says="there is a machine called test already", hint="vm remove test")
+    refused(home, *words, status=14, says="a machine called test already exists", hint="vm remove test")
 
 
 def test_more_memory_than_there_is(home, kernel):
@@ -390,7 +390,7 @@ def test_a_wrong_checksum_and_the_way_around_it(home, tmp_path_factory):
         words = ("install", "mine", "--location", f"{server.address}/", "--disk", "size=1G", *MOCK)
         done = imgkit("vm", *words)
         assert done.status == 13
-        assert "is checksum mismatch" in done.stderr
+        assert "checksum mismatch" in done.stderr
         assert "--insecure" in done.stderr
         assert not (home / "data").exists()
         taken = imgkit("vm", *words, "--insecure")
