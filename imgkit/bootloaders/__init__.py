@@ -15,7 +15,7 @@ from imgkit.errors import ConfigError
 from imgkit.treeedits import named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from imgkit.bootloaders.bootmenu import BootMenu, Choice
     from imgkit.configtext.checks import Check, KernelLine
@@ -63,6 +63,22 @@ class BootLoader(Protocol):
 
     def checks(self, edits: TreeEdits, path: str, console: SerialConsole, /) -> Iterator[Check]:
         """What the loader itself adds to the chain, its kernels left out."""
+        ...
+
+
+class SealedLoader(Protocol):
+    """What a module `loader` has beside `BootLoader` where its kernels' arguments are sealed."""
+
+    def sealed(self, edits: TreeEdits, path: str, /) -> tuple[str, str]:
+        """Why they cannot be changed, as the end of a sentence about the file, and what to do."""
+        ...
+
+
+class LeadingLoader(Protocol):
+    """What a module `loader` has beside `BootLoader` where a configuration may only lead to another one."""
+
+    def only_leads_to(self, edits: TreeEdits, path: str, others: Collection[str], /) -> bool:
+        """Whether the file does nothing itself but find one of the others, and go on there."""
         ...
 
 
@@ -139,6 +155,23 @@ def _on_medium(edits: TreeEdits, root: str) -> Iterator[BootFile]:
 def module_for(boot_file: BootFile) -> BootLoader:
     """The module that knows a boot loader's configuration."""
     return cast("BootLoader", import_module(f"{__name__}.{LOADERS[boot_file.loader]}.loader"))
+
+
+def sealed_by(edits: TreeEdits, boot_file: BootFile) -> tuple[str, str] | None:
+    """Why the arguments of a file's kernels cannot be changed, and what to do; None where they are not sealed."""
+    if not places(boot_file.loader).is_sealed:
+        return None
+    return cast("SealedLoader", module_for(boot_file)).sealed(edits, boot_file.path)
+
+
+def without_those_that_lead_on(edits: TreeEdits, boot_files: Iterable[BootFile]) -> list[BootFile]:
+    """The files without those that only lead to another one, of the same boot loader, that stays."""
+    found = list(boot_files)
+    for boot_file in [boot_file for boot_file in found if places(boot_file.loader).leads_on]:
+        others = [other.path for other in found if other.loader is boot_file.loader and other != boot_file]
+        if cast("LeadingLoader", module_for(boot_file)).only_leads_to(edits, boot_file.path, others):
+            found.remove(boot_file)
+    return found
 
 
 def menu_for(boot_file: BootFile) -> Menu | None:

@@ -13,6 +13,7 @@ from imgkit.tree import FileType
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from imgkit.configtext.checks import Check
     from imgkit.tree import Tree
     from imgkit.treeedits import TreeEdits
 
@@ -51,6 +52,12 @@ class Places:
     in the latter. `generated` are files by which what writes its configuration anew is known: its package then has a
     module `generator`. `has_menu`: its package has a module `menu`. `accepts` tells, for a file of a medium, whether it
     is really the boot loader's; without it, the path is enough.
+
+    `has_entries`: a configuration lists what it boots, with arguments that can be edited; without it, `is_sealed` says
+    whether they are in a program that cannot be changed, and its module `loader` says so: `SealedLoader`. `leads_on`:
+    some of its configurations only lead to others, and the module tells: `LeadingLoader`. `on_medium` are checks for
+    media alone. `bios_programs` are what BIOS firmware starts of it on a medium, and `uefi_folder`, in lower case, is a
+    part of the paths of those configurations that a program for UEFI reads; "" is any.
     """
 
     installed: tuple[str, ...] = ()
@@ -58,6 +65,12 @@ class Places:
     generated: tuple[str, ...] = ()
     has_menu: bool = False
     accepts: Callable[[TreeEdits, str], bool] | None = None
+    has_entries: bool = True
+    is_sealed: bool = False
+    leads_on: bool = False
+    on_medium: Callable[[TreeEdits, str], Iterator[Check]] | None = None
+    bios_programs: tuple[str, ...] = ()
+    uefi_folder: str = ""
 
 
 def in_system(tree: Tree, pattern: str) -> Iterator[str]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import unedited
-from imgkit.bootloaders.files import Loader
 from imgkit.configtext.options import DefaultEntry, EnableOptions
 from imgkit.console.facts import find_facts, init_of, usual_kernels
 from imgkit.errors import UnsupportedError, UsageError
@@ -70,9 +69,10 @@ def _require_boot_loader(edits: TreeEdits, facts: GuestFacts, console: SerialCon
             "no known boot loader: no grub.cfg, loader entry, extlinux.conf or menu.lst was found",
             hint=f"If the kernel is loaded from outside the image, give it {console.kernel_argument()} there.",
         )
-    if any(boot_file.loader not in (Loader.UKI, Loader.SYSTEMD_BOOT) for boot_file in facts.boot_files):
+    known = {boot_file.path: loaders.places(boot_file.loader) for boot_file in facts.boot_files}
+    if any(there.has_entries for there in known.values()):
         return
-    sealed = next((boot_file.path for boot_file in facts.boot_files if boot_file.loader is Loader.UKI), None)
+    sealed = next((path for path, there in known.items() if there.is_sealed), None)
     if sealed is None:
         raise UnsupportedError(
             "systemd-boot has no entries: there is no kernel command line to change",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import consoles, unedited
-from imgkit.bootloaders.files import Loader
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import BARE_RATE, Check, CheckKind, Status, serving
 from imgkit.console.facts import find_facts, init_of, usual_kernels
@@ -60,7 +59,7 @@ def _links(
     if not facts.boot_files:
         others = list(unedited.checks(unedited.find_in_system(edits)))
         yield from others or [Check(CheckKind.LOADER, False, "", 0, "no known boot loader")]
-    elif not kernels and not any(boot_file.loader is Loader.UKI for boot_file in facts.boot_files):
+    elif not kernels and not any(loaders.places(boot_file.loader).is_sealed for boot_file in facts.boot_files):
         yield Check(CheckKind.KERNEL, False, facts.boot_files[0].path, 0, "no Linux boot entry found", hint=_NO_ENTRY)
     yield from init_of(edits, facts).checks(edits, console, kernels)
     if edits.is_there("/etc/securetty"):

@@ -11,9 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imgkit import bootloaders as loaders
 from imgkit.bootloaders import unedited
-from imgkit.bootloaders.files import Loader
-from imgkit.bootloaders.uki import loader as uki
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,9 +106,9 @@ def why_no_linux(edits: TreeEdits, boots: Sequence[BootFile], roots: Sequence[st
     for other in unedited.checks(unedited.find_unedited(edits, roots)):
         return NoLinux(f"{other.file} {other.message}", other.file, other.hint)
     for boot in boots:
-        if boot.loader is Loader.UKI:
-            message, hint = uki.sealed(edits, boot.path)
-            return NoLinux(f"{boot.path} is {message}", boot.path, hint)
+        sealed = loaders.sealed_by(edits, boot)
+        if sealed is not None:
+            return NoLinux(f"{boot.path} is {sealed[0]}", boot.path, sealed[1])
     if boots:
         files = ", ".join([boot.path for boot in boots][:_MAX_NAMED])
         hint = "`imgkit inspect` shows what the image is; `imgkit edit` changes a boot menu that is not understood."

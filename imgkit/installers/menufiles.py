@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders import efi
-from imgkit.bootloaders.files import ARCHES, Loader
-from imgkit.bootloaders.grub2 import loader as grub
+from imgkit.bootloaders.files import ARCHES
 from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,13 +37,8 @@ def find_starts(edits: TreeEdits, roots: Sequence[str] = ()) -> tuple[BootFile, 
 
 
 def find_menus(edits: TreeEdits, roots: Sequence[str] = ()) -> tuple[BootFile, ...]:
-    """The files that boot loaders start with, without scripts of GRUB that only look for another one of them."""
-    found = {boot.path: boot for boot in find_starts(edits, roots)}
-    scripts = [boot.path for boot in found.values() if boot.loader is Loader.GRUB]
-    for path in scripts:
-        if grub.only_leads_to(edits, path, [other for other in scripts if other != path and other in found]):
-            del found[path]
-    return tuple(found.values())
+    """The files that boot loaders start with, without those that only look for another one of them."""
+    return tuple(loaders.without_those_that_lead_on(edits, find_starts(edits, roots)))
 
 
 def read_kernels(edits: TreeEdits, boots: Iterable[BootFile]) -> tuple[list[list[KernelLine]], list[ConfigError]]:

@@ -13,8 +13,6 @@ from imgkit import bootloaders as loaders
 from imgkit.bootloaders import consoles, unedited
 from imgkit.bootloaders import menus as defaults
 from imgkit.bootloaders.bootmenu import Behaviour
-from imgkit.bootloaders.files import Loader
-from imgkit.bootloaders.grub_legacy import loader as grub_legacy
 from imgkit.configtext.checks import BARE_RATE, Check, CheckKind, Status, serving
 from imgkit.installers import coreos
 from imgkit.installers.detection import find_installer
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from imgkit.tree import Tree
 
 _MAX_NAMED = 5
-_MENUS = (Loader.GRUB, Loader.EXTLINUX)
-_ISOLINUX = ("/isolinux/isolinux.bin", "/boot/isolinux/isolinux.bin", "/isolinux.bin", "/boot/syslinux/isolinux.bin")
 _BY_HAND = "Add the console to what it starts with `imgkit edit`, or start the image under the other firmware."
 
 
@@ -107,23 +103,24 @@ def _halves(
     """What BIOS or UEFI starts, and leads to no Linux that is known: the other one's menu does not make up for it."""
     unreadable = {error.path for error in errors}
     for boot, group in zip(boots, kernels, strict=True):
-        if boot.loader is Loader.GRUB_LEGACY and grub_legacy.is_foreign(edits, boot.path):
-            continue  # another loader's, which is told already
-        if boot.loader in _MENUS and not group and boot.path not in unreadable:
+        known = loaders.places(boot.loader)
+        if known.has_menu and known.has_entries and not group and boot.path not in unreadable:
             yield Check(CheckKind.LOADER, False, boot.path, 0, "has no entry that boots Linux", hint=_BY_HAND)
     program = next(efi_programs(edits, roots), None)
     if program is not None and not any(map(_is_for_uefi, boots)):
         message = "is started by UEFI firmware, and its menu was not found"
         yield Check(CheckKind.LOADER, False, program, 0, message, hint=_BY_HAND, firmware="UEFI")
-    binary = next((path for place in _ISOLINUX if (path := edits.spelled(place))), None)
-    if binary is not None and not any(boot.loader is Loader.EXTLINUX for boot in boots):
-        message = "is started by BIOS firmware, and its configuration was not found"
-        yield Check(CheckKind.LOADER, False, binary, 0, message, hint=_BY_HAND, firmware="BIOS")
+    there = {boot.loader for boot in boots}
+    for loader in (loader for loader in loaders.LOADERS if loader not in there):
+        programs = loaders.places(loader).bios_programs
+        for program in [path for place in programs if (path := edits.spelled(place))][:1]:
+            message = "is started by BIOS firmware, and its configuration was not found"
+            yield Check(CheckKind.LOADER, False, program, 0, message, hint=_BY_HAND, firmware="BIOS")
 
 
 def _is_for_uefi(boot: BootFile) -> bool:
     """Whether a program that UEFI starts may read it: SYSLINUX has one, which looks beside itself."""
-    return boot.loader is not Loader.EXTLINUX or "/efi/" in boot.path.lower()
+    return loaders.places(boot.loader).uefi_folder in boot.path.lower()
 
 
 def _once(groups: Iterable[list[KernelLine]]) -> Iterator[list[KernelLine]]:
@@ -136,11 +133,9 @@ def _once(groups: Iterable[list[KernelLine]]) -> Iterator[list[KernelLine]]:
 
 def _menu_checks(edits: TreeEdits, boot: BootFile, console: SerialConsole) -> Iterator[Check]:
     with named(boot.path):
-        if boot.loader is Loader.EXTLINUX:
-            from imgkit.bootloaders.syslinux import gfxboot  # noqa: PLC0415 - for this boot loader only
-
-            if line := gfxboot.line_of(edits, boot.path):
-                yield Check(CheckKind.LOADER, False, *line, "gfxboot shows its menu only on the screen")
+        on_medium = loaders.places(boot.loader).on_medium
+        if on_medium is not None:
+            yield from on_medium(edits, boot.path)
         yield from serving(partial(loaders.module_for(boot).checks, edits, boot.path), console)
         for found in defaults.boot_menus(edits, boot):
             yield _default_check(found)

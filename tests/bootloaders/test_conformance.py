@@ -138,6 +138,26 @@ def test_arguments_of_every_entry_are_edited(example):
     ] * example.kernels
 
 
+@of(EXAMPLES)
+def test_what_a_package_says_of_its_loader_is_so(example):
+    edits, boot = TreeEdits(MemoryGuest({example.path: example.text})), BootFile(example.loader, example.path)
+    known = loaders.places(example.loader)
+    assert known.has_entries == (example.kernels > 0)
+    assert known.is_sealed == example.sealed
+    sealed = loaders.sealed_by(edits, boot)
+    assert (sealed is not None and all(sealed)) == example.sealed
+    assert loaders.without_those_that_lead_on(edits, [boot]) == [boot]
+    assert known.on_medium is None or list(known.on_medium(edits, boot.path)) == []
+
+
+def test_a_script_that_only_leads_to_another_one_is_left_out():
+    files = {EXAMPLES[1].path: EXAMPLES[1].text, "/EFI/BOOT/grub.cfg": b"configfile /boot/grub/grub.cfg\n"}
+    edits = TreeEdits(MemoryGuest(files))
+    found = list(loaders.find_on_medium(edits, ""))
+    assert len(found) == 2
+    assert loaders.without_those_that_lead_on(edits, found) == [BootFile(Loader.GRUB, EXAMPLES[1].path)]
+
+
 @of([example for example in EXAMPLES if loaders.places(example.loader).has_menu])
 def test_a_menus_time_is_read_and_set(example):
     entry = {"/boot/loader/entries/a.conf": EXAMPLES[-1].text} if example.loader is Loader.SYSTEMD_BOOT else {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from imgkit.bootloaders.syslinux import chains, loader, menu
 from imgkit.bootloaders.syslinux import config as syslinux
-from imgkit.bootloaders.syslinux import loader, menu
 from imgkit.configtext.checks import CheckKind
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
@@ -131,8 +131,8 @@ def test_config_with_a_directory_changes_where_names_start():
     edits, after = enabled(RESCUE)
     assert set(after) == {"/isolinux/isolinux.cfg", "/live/boot/sys.cfg"}
     assert after["/live/boot/sys.cfg"].endswith(f"APPEND basedir=live {ARGUMENTS}\n")
-    menus = list(loader.menus_of(edits, "/isolinux/isolinux.cfg"))
-    assert [menu.files[0] for menu in loader.first_menus(edits, menus)] == ["/live/boot/sys.cfg"]
+    menus = list(chains.menus_of(edits, "/isolinux/isolinux.cfg"))
+    assert [menu.files[0] for menu in chains.first_menus(edits, menus)] == ["/live/boot/sys.cfg"]
     assert all(check.ok for check in loader.checks(edits, "/isolinux/isolinux.cfg", CONSOLE))
     inline = RESCUE | {"/isolinux/isolinux.cfg": "DEFAULT go\nLABEL go\n  CONFIG /live/boot/first.cfg /live\n"}
     assert set(enabled(inline)[1]) == set(after)

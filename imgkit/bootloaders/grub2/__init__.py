@@ -31,4 +31,5 @@ PLACES = Places(
     generated=("/etc/default/grub",),
     has_menu=True,
     accepts=_accepts,
+    leads_on=True,
 )

@@ -10,20 +10,20 @@ The commands: https://www.gnu.org/software/grub/manual/grub/html_node/Commands.h
 
 from __future__ import annotations
 
-import functools
 import posixpath
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imgkit.bootloaders.grub2 import environment, kernels, terminal, variables
+from imgkit.bootloaders.grub2 import kernels, terminal, variables
+from imgkit.bootloaders.grub2.evaluation import SETTINGS, Evaluator
 from imgkit.bootloaders.grub2.lookup import Lookup
-from imgkit.bootloaders.grub2.menus import Anchor, Assignment, Entry, Journey, Menu, Page, Problem, Step
+from imgkit.bootloaders.grub2.menus import Anchor, Entry, Journey, Menu, Page, Problem, Step
 from imgkit.bootloaders.grub2.script import Command, Function, If, Loop, commands
 from imgkit.bootloaders.grub2.source import Source, file_source, string_source
 from imgkit.bootloaders.grub2.state import Frame, Opening, State
 from imgkit.bootloaders.grub2.terminal import TERMINAL_COMMANDS, Terminals
-from imgkit.bootloaders.grub2.variables import NOT_KNOWN, UNKNOWN, Field, Scope, Values
+from imgkit.bootloaders.grub2.variables import UNKNOWN, Scope
 from imgkit.bootloaders.grub2.words import cells
 from imgkit.errors import ConfigError
 from imgkit.treeedits import TreeEdits
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
 
     from imgkit.bootloaders.grub2.lookup import Scripts
     from imgkit.bootloaders.grub2.script import Block, Statement
-    from imgkit.bootloaders.grub2.words import Cell, Word
+    from imgkit.bootloaders.grub2.words import Cell
 
 _MAX_COMMANDS = 15_000  # a menu of 200 kernels has 3,000; an edit follows it some ten times
 _MAX_FILES = 200
 _MAX_DEPTH = 100
 _MAX_ROUNDS = 5
-_CHARACTERS_PER_COMMAND = 20
 
 _ENTRIES = ("menuentry", "submenu", "hiddenentry")
 _SOURCES = ("source", ".", "extract_entries_source")
@@ -48,8 +47,6 @@ _FOREIGN = re.compile(r"(?:extract_)?(?:legacy|syslinux)_(?:entries_)?(?:source|
 # Menus of other boot loaders that are looked for under these names, and edited by what knows them.
 _FOUND_ANYWAY = ("isolinux.cfg", "syslinux.cfg", "extlinux.conf", "menu.lst", "grub.conf")
 _LOADER_ENTRIES = ("blscfg", "blsuki")
-_SETTINGS = ("default", "timeout", "timeout_style")
-_NAME = re.compile(r"[A-Za-z_]\w*")
 # What only GRUB's environment block sets, if there is one.
 _SAVED = ("saved_entry", "prev_saved_entry", "next_entry", "boot_once", "recordfail")
 
@@ -71,6 +68,7 @@ class _Walker:
     def __init__(self, scripts: Scripts, path: str) -> None:
         self.scripts = scripts
         self.lookup = Lookup(scripts, path)
+        self.values = Evaluator(scripts, self.lookup)
         self.path = path
         self.files: dict[str, Source | None] = {}
         self.strings: dict[tuple[Source, int, str], Source] = {}
@@ -78,7 +76,6 @@ class _Walker:
         self.menus: list[Menu | None] = []
         self.openings: dict[str, Opening] = {}
         self.again: dict[str, None] = {}
-        self.count = 0
 
     def journey(self) -> Journey:
         start = file_source(self.path, self.scripts.text(self.path) or "")
@@ -119,7 +116,7 @@ class _Walker:
         if not source.block:
             return
         page, state = Page(by_itself=opening.by_itself, switches=list(opening.switches)), opening.state.copy()
-        for name in _SETTINGS:
+        for name in SETTINGS:
             state.variables.pop(name, None)
         anchor = Anchor(source, source.block[0])
         frame = Frame(page, (), is_certain=True, anchor=anchor, own_anchor=anchor)
@@ -244,7 +241,7 @@ class _Walker:
             self.block(source, statement.body, frame._replace(is_certain=False), ran)
             state.become_one_of([state.copy(), ran])
             return
-        lists = self.expand(source, statement.words, frame, state)
+        lists = self.values.expand(source, statement.words, frame, state)
         fields = dict.fromkeys(field for fields in lists for field in fields)
         for field in fields:
             for value in self.lookup.expanded(field):
@@ -258,7 +255,7 @@ class _Walker:
 
     def command(self, source: Source, command: Command, frame: Frame, state: State) -> None:
         self.limit(frame)
-        operands = self.operands(source, command.words[1:], frame, state)
+        operands = self.values.operands(source, command.words[1:], frame, state)
         step = Step(source, command, operands, frame.anchor, frame.own_anchor, frame.is_certain)
         name = command.name
         if name in state.functions:
@@ -275,10 +272,10 @@ class _Walker:
         elif name == "eval":
             self.evaluate(source, command, frame, state)
         elif name == "load_env":
-            self.load(source, command, frame, state)
+            self.values.load(source, command, frame, state)
         else:
             frame.page.commands.append(step)
-            self.assign(source, command, frame, state)
+            self.values.assign(source, command, frame, state)
 
     def item(self, step: Step, frame: Frame) -> None:
         """Something that makes the menu show."""
@@ -293,7 +290,7 @@ class _Walker:
 
     def call(self, source: Source, command: Command, frame: Frame, state: State) -> None:
         definitions = state.functions[command.name]
-        calls = self.expand(source, command.words[1:], frame, state)
+        calls = self.values.expand(source, command.words[1:], frame, state)
         certain = frame.is_certain and len(definitions) == len(calls) == 1
         for fields in calls:
             for where, function in definitions:
@@ -321,7 +318,7 @@ class _Walker:
             self.lost(source, command, frame, f"what eval runs cannot be determined: {_written(source, command)}")
             return
         text = "".join(character for character, _ in pieces)
-        self.count += len(text) // _CHARACTERS_PER_COMMAND
+        self.values.spend(len(text))
         try:
             script = self.strings.setdefault((source, command.start, text), string_source(source, pieces))
         except ConfigError as error:
@@ -329,70 +326,12 @@ class _Walker:
             return
         self.block(script, script.block, frame._replace(depth=frame.depth + 1), state)
 
-    # -- variables
-
-    def assign(self, source: Source, command: Command, frame: Frame, state: State) -> None:
-        words = [word for word in command.words[1:] if command.name in ("set", "export")] or [command.words[0]]
-        for word in words:
-            name, equals, _ = word.value.partition("=")
-            if equals and _NAME.fullmatch(name):
-                found = variables.value(source.text, word, Scope(state.variables, frame.arguments))
-                self.count += sum(map(len, found)) // _CHARACTERS_PER_COMMAND
-                values = frozenset(value.partition("=")[2] for value in found)
-                state.variables[name] = values
-                self.note_setting(source, name, values, word, frame)
-        if variables.may_set(command.name, command.words[1:]):
-            lists = self.expand(source, command.words[1:], frame, state)
-            results = [variables.set_by(command.name, [field.value for field in fields]) for fields in lists]
-            for name in {name for result in results for name in result}:
-                each = [result.get(name, NOT_KNOWN) for result in results]
-                state.variables[name] = functools.reduce(variables.joined, each)
-
-    def note_setting(self, source: Source, name: str, values: Values, word: Word, frame: Frame) -> None:
-        if not frame.page.is_menu or name not in _SETTINGS:
-            return
-        first = next(iter(values))
-        value = first if len(values) == 1 and UNKNOWN not in first else word.value.partition("=")[2]
-        # GRUB versions without timeout_style have shown their menu already, behind a `sleep`.
-        if not (frame.after_sleep and value == "0"):
-            frame.page.settings.append(Assignment(source, name, value, word))
-
-    def load(self, source: Source, command: Command, frame: Frame, state: State) -> None:
-        words = list(self.operands(source, command.words[1:], frame, state))
-        named = words[words.index("-f") + 1 :][:1] if "-f" in words else []
-        named += [word.partition("=")[2] for word in words if word.startswith("--file=")]
-        prefixes = state.variables.get("prefix", NOT_KNOWN)
-        for name in named or [f"{prefix}/grubenv" for prefix in sorted(prefixes)]:
-            found = self.lookup.find(name)
-            try:
-                block = environment.facts(self.scripts.read(found) or b"") if found else {}
-            except ConfigError:  # GRUB complains and goes on
-                block = {}
-            state.variables |= {name: frozenset({value, UNKNOWN}) for name, value in block.items()}
-
-    def operands(self, source: Source, words: Sequence[Word], frame: Frame, state: State) -> tuple[str, ...]:
-        """The words' values: expanded where they are known, else as they are written."""
-        found: list[str] = []
-        for word in words:
-            if not word.is_dynamic:
-                found.append(word.value)
-                continue
-            lists = self.expand(source, [word], frame, state)
-            is_known = len(lists) == 1 and not any(UNKNOWN in field.value for field in lists[0])
-            found += [field.value for field in lists[0]] if is_known else [word.value]
-        return tuple(found)
-
-    def expand(self, source: Source, words: Sequence[Word], frame: Frame, state: State) -> list[tuple[Field, ...]]:
-        lists = variables.expand(source.text, words, Scope(state.variables, frame.arguments))
-        self.count += sum(len(each.value) for fields in lists for each in fields) // _CHARACTERS_PER_COMMAND
-        return lists
-
     # -- files
 
     def lead(self, source: Source, command: Command, frame: Frame, state: State) -> None:
         """`source`, `configfile` and the like."""
         words = [word for word in command.words[1:] if not word.value.startswith("--")][:1]
-        fields = (field for fields in self.expand(source, words, frame, state) for field in fields)
+        fields = (field for fields in self.values.expand(source, words, frame, state) for field in fields)
         for name in [name for field in fields for name in self.lookup.expanded(field)]:
             found = self.lookup.find(name)
             if not self.lookup.is_known(name):
@@ -426,8 +365,8 @@ class _Walker:
     # -- limits and problems
 
     def limit(self, frame: Frame) -> None:
-        self.count += 1
-        if self.count > _MAX_COMMANDS or frame.depth > _MAX_DEPTH:
+        self.values.count += 1
+        if self.values.count > _MAX_COMMANDS or frame.depth > _MAX_DEPTH:
             raise _TooLongError
 
     def lost(self, source: Source, command: Command, frame: Frame, message: str) -> None:

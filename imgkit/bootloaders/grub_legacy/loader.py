@@ -71,11 +71,6 @@ def menu_console(edits: TreeEdits, path: str) -> SerialConsole | None:
     return found.console() if found else None
 
 
-def is_foreign(edits: TreeEdits, path: str) -> bool:
-    """Whether the file is not in the language of GRUB legacy."""
-    return _facts(edits, path) is None
-
-
 def _facts(edits: TreeEdits, path: str) -> grublegacy.GrubLegacyFacts | None:
     """What the file sets; None where it is not GRUB legacy's."""
     try:

@@ -1,13 +1,27 @@
 """SYSLINUX, ISOLINUX and EXTLINUX: menus, includes, and the generators of extlinux.conf."""
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 from imgkit.bootloaders.files import ARCHES, Places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imgkit.configtext.checks import Check
+    from imgkit.treeedits import TreeEdits
 
 _FOLDERS = (
     *("/boot/isolinux", "/isolinux", "/boot/syslinux", "/syslinux", "", "/arch/boot/syslinux", "/EFI/BOOT"),
     *("/EFI/syslinux", "/boot/extlinux", *(f"/boot/{arch}/loader" for arch in ARCHES)),
 )
+
+
+def _on_medium(edits: "TreeEdits", path: str) -> "Iterator[Check]":
+    from imgkit.bootloaders.syslinux import gfxboot  # noqa: PLC0415 - media have it, installed systems do not
+
+    return gfxboot.checks(edits, path)
+
 
 PLACES = Places(
     installed=(
@@ -22,4 +36,9 @@ PLACES = Places(
         "/usr/sbin/u-boot-update",
     ),
     has_menu=True,
+    on_medium=_on_medium,
+    bios_programs=(
+        *("/isolinux/isolinux.bin", "/boot/isolinux/isolinux.bin", "/isolinux.bin", "/boot/syslinux/isolinux.bin"),
+    ),
+    uefi_folder="/efi/",
 )

@@ -10,9 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders.syslinux import config as syslinux
-from imgkit.bootloaders.syslinux import loader as extlinux
+from imgkit.bootloaders.syslinux.chains import menus_of
+from imgkit.configtext.checks import Check, CheckKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imgkit.configtext.text import Setting
     from imgkit.treeedits import TreeEdits
 
@@ -25,16 +28,17 @@ def drop(edits: TreeEdits, path: str) -> None:
         edits.edit(file, partial(syslinux.without, keywords=(setting.name,)))
 
 
-def line_of(edits: TreeEdits, path: str) -> tuple[str, int] | None:
-    """File and line that start gfxboot; None where nothing does."""
-    return next(((file, setting.line) for file, setting in _settings(edits, path)), None)
+def checks(edits: TreeEdits, path: str) -> Iterator[Check]:
+    """What starts gfxboot first, which no serial line shows; none where nothing does."""
+    for file, setting in _settings(edits, path)[:1]:
+        yield Check(CheckKind.LOADER, False, file, setting.line, "gfxboot shows its menu only on the screen")
 
 
 def _settings(edits: TreeEdits, path: str) -> list[tuple[str, Setting]]:
     """The settings that start it: UI, or, in old patched versions, a keyword of its own."""
     return [
         (scoped.file, scoped.setting)
-        for menu in extlinux.menus_of(edits, path)
+        for menu in menus_of(edits, path)
         for scoped in menu.settings
         if scoped.setting.name == "gfxboot" or (scoped.setting.name == "ui" and _PROGRAM.match(scoped.setting.value))
     ]

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 from imgkit.bootloaders import menu_message
 from imgkit.bootloaders.syslinux import config as syslinux
 from imgkit.bootloaders.syslinux import includes as syslinuxmenu
+from imgkit.bootloaders.syslinux.chains import first_menus, menus_of
 from imgkit.configtext import kernelargs
 from imgkit.configtext.checks import Check, CheckKind, KernelLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from imgkit.configtext.kernelargs import Arguments
     from imgkit.configtext.options import EnableOptions
     from imgkit.configtext.serial import SerialConsole
     from imgkit.treeedits import TreeEdits
-
-_MAX_CHAINED = 50
 
 
 def enable(edits: TreeEdits, path: str, console: SerialConsole, options: EnableOptions) -> None:
@@ -103,52 +102,9 @@ def menu_console(edits: TreeEdits, path: str) -> SerialConsole | None:
     return syslinux.facts(edits.text(path) or "").console()
 
 
-def menus_of(edits: TreeEdits, path: str) -> Iterator[syslinuxmenu.Menu]:
-    """The menu at `path`, then those that replace it when they are chosen. What is missing is passed over."""
-    seen = {path}
-    pending = [syslinuxmenu.Chain(path, path.rpartition("/")[0])]
-    while pending and len(seen) < _MAX_CHAINED:
-        chain = pending.pop(0)
-        menu = syslinuxmenu.read(chain.file, edits.text, edits.spelled, folder=chain.folder)
-        if menu.files:
-            yield menu
-        for item in menu.items:
-            for chained in _resolved(edits, syslinuxmenu.chains(menu, item)):
-                if chained.file not in seen and chained.file not in menu.files:
-                    seen.add(chained.file)
-                    pending.append(chained)
-
-
-def first_menus(edits: TreeEdits, menus: list[syslinuxmenu.Menu]) -> list[syslinuxmenu.Menu]:
-    """The menu that shows first; where that only goes on to others, by itself or by architecture, those."""
-    by_file = {menu.files[0]: menu for menu in menus}
-    found: dict[str, syslinuxmenu.Menu] = {}
-    pending = menus[:1]
-    while pending:
-        menu = pending.pop(0)
-        item = syslinuxmenu.default_item(menu)
-        reached = syslinuxmenu.targets(menu, item) if item else []
-        on = [chain for target in reached for chain in _resolved(edits, syslinuxmenu.chains(menu, target))]
-        after = [by_file[chain.file] for chain in on if chain.file in by_file]
-        if not after:
-            found[menu.files[0]] = menu
-        pending += [other for other in after if other.files[0] not in found and other is not menu][:_MAX_CHAINED]
-        by_file = {file: other for file, other in by_file.items() if other not in after}
-    return list(found.values())
-
-
-def menu_at(edits: TreeEdits, start: str, file: str) -> syslinuxmenu.Menu:
-    """The menu that begins with `file`, among those that `start` leads to."""
-    return next(menu for menu in menus_of(edits, start) if menu.files[0] == file)
-
-
 def _names_label(found: syslinux.SyslinuxFacts, line: int, names: Collection[str]) -> bool:
     setting = next(setting for setting in found.settings if setting.line == line)
     return setting.value.split()[0] in names
-
-
-def _resolved(edits: TreeEdits, chains: Iterable[syslinuxmenu.Chain]) -> list[syslinuxmenu.Chain]:
-    return [syslinuxmenu.Chain(edits.spelled(chain.file) or chain.file, chain.folder) for chain in chains]
 
 
 def _is_file(edits: TreeEdits, chain: syslinuxmenu.Chain) -> bool:

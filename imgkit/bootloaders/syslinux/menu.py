@@ -12,6 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from imgkit.bootloaders.bootmenu import BootMenu, Choice, number
+from imgkit.bootloaders.syslinux import chains
 from imgkit.bootloaders.syslinux import config as syslinux
 from imgkit.bootloaders.syslinux import includes as syslinuxmenu
 from imgkit.bootloaders.syslinux import loader as extlinux
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
 def read(edits: TreeEdits, path: str) -> Iterator[BootMenu]:
     """The menu that starts at `path`, or those that it leads to, where it only chooses between them."""
-    found = extlinux.first_menus(edits, list(extlinux.menus_of(edits, path)))
+    found = chains.first_menus(edits, list(chains.menus_of(edits, path)))
     return (_boot_menu(menu, path) for menu in found)
 
 
 def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
     """Have another label boot by itself. Enter follows, unless it boots something else that stays."""
-    found = extlinux.menu_at(edits, menu.start, menu.file)
+    found = chains.menu_at(edits, menu.start, menu.file)
     new = next(item for item in found.items if (item.file, item.label.name) == (choice.file, choice.name))
     old = syslinuxmenu.default_item(found)
     takes_enter = menu.on_enter is None or old == new or menu.text_twin(menu.on_enter) == choice
@@ -56,7 +57,7 @@ def set_default(edits: TreeEdits, menu: BootMenu, choice: Choice) -> None:
 
 def set_timeout(edits: TreeEdits, menu: BootMenu, seconds: int) -> None:
     """Have the menu wait for `seconds`."""
-    extlinux.set_timeout(edits, extlinux.menu_at(edits, menu.start, menu.file), seconds)
+    extlinux.set_timeout(edits, chains.menu_at(edits, menu.start, menu.file), seconds)
 
 
 def _boot_menu(menu: Menu, start: str) -> BootMenu:

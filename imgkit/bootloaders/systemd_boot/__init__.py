@@ -6,4 +6,5 @@ PLACES = Places(
     installed=("/efi/loader/loader.conf", "/boot/efi/loader/loader.conf", "/boot/loader/loader.conf"),
     media=("/loader/loader.conf", "/boot/loader/loader.conf"),
     has_menu=True,
+    has_entries=False,
 )

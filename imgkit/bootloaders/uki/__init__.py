@@ -21,4 +21,6 @@ PLACES = Places(
     installed=("/efi/EFI/Linux/*.efi", "/boot/efi/EFI/Linux/*.efi", "/boot/EFI/Linux/*.efi"),
     media=("/EFI/*/*.efi",),
     accepts=_accepts,
+    has_entries=False,
+    is_sealed=True,
 )
