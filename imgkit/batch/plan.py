@@ -257,7 +257,9 @@ class _Reader:
                 return at
         if start or not (table or key):
             return start
-        start_of = re.compile(rf"\s*\[*\s*{re.escape(table or key)}\b")  # an inline table, or a key that is a table
+        start_of = re.compile(
+            rf"\s*(?:\[+\s*)?{re.escape(table or key)}\b"
+        )  # an inline table, or a key that is a table
         return next((at for at, line in enumerate(self._lines, start=1) if start_of.match(line)), 0)
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from imgkit.errors import FormatError, ImgkitError, InUseError, UnsupportedError
 from imgkit.formats.image import open_image
+from imgkit.formats.qcow2.disk import Qcow2Disk
+from imgkit.units import ByteRange
 from tests.support import corpus, disks, oracle
 
 
@@ -283,3 +285,16 @@ def test_images_of_other_projects(tmp_path, name):
     with open_image(image) as opened:
         size = min(opened.disk.size, 64 << 20)
         assert opened.disk.read_at(0, size) == disks.read_back(image)[:size]
+
+
+def test_a_hole_of_a_pebibyte_is_one_step(tmp_path):
+    """What an image holds itself is found by the tables that are there, not by what its size would have room for."""
+    image = tmp_path / "disk.qcow2"
+    oracle.run("qemu-img", "create", "-q", "-f", "qcow2", image, "1P")
+    with open_image(image) as opened:
+        assert isinstance(opened.disk, Qcow2Disk)
+        assert list(opened.disk.own_ranges()) == []
+        far = (1 << 50) - 65536
+        opened.disk.write_at(far, b"x" * 65536)
+        assert list(opened.disk.own_ranges()) == [ByteRange(far, 1 << 50)]
+        assert opened.disk.read_at(far - 5, 10) == bytes(5) + b"x" * 5

@@ -88,6 +88,29 @@ def written_in_place(tree: ast.Module) -> Iterator[tuple[int, str, re.Pattern[An
                 yield node.lineno, method, re.compile(text, flags)  # type: ignore[type-var]
 
 
+def built_in_place(tree: ast.Module) -> Iterator[tuple[int, str, re.Pattern[Any]]]:
+    """Expressions that are made at run time, with a word in the place of each part that is not written there."""
+    called = calls(tree)
+    names = {
+        call: target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+        for call in ast.walk(node.value)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="re"), attr=method), args=[ast.JoinedStr(values=parts), *_]
+            ) if method in (*METHODS, "compile"):
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else "word" for part in parts)
+                flags = re.MULTILINE if "re.MULTILINE" in ast.unparse(node) else re.NOFLAG
+                methods = called.get(names.get(node, ""), {"search"}) if method == "compile" else {method}
+                for each in sorted(methods):
+                    yield node.lineno, each, re.compile(text, flags)
+
+
 def uses() -> list[Use]:
     trees = dict(modules())
     own = {name: calls(tree) for name, tree in trees.items()}
@@ -98,7 +121,8 @@ def uses() -> list[Use]:
                 elsewhere = set().union(*(each.get(variable, set()) for each in own.values()))
                 methods = own[name].get(variable) or elsewhere or {"match", "fullmatch"}
                 found += [Use(f"{name}.{variable}[{number}]", pattern, method) for method in sorted(methods)]
-        found += [Use(f"{name}:{line}", pattern, method) for line, method, pattern in written_in_place(tree)]
+        for line, method, pattern in (*written_in_place(tree), *built_in_place(tree)):
+            found.append(Use(f"{name}:{line}", pattern, method))
     return list({(use.pattern, use.method): use for use in found}.values())
 
 
@@ -207,6 +231,7 @@ def test_the_expressions_are_found():
     assert {"imgkit.bootloaders.grub2.words._TOKEN[0]", "imgkit.bootloaders.bootmenu._MARKS[0]"} <= {
         use.where for use in USES
     }
+    assert any(use.where.startswith("imgkit.configtext.shellvars:") for use in USES)  # it is built at run time
 
 
 def test_an_expression_that_is_not_linear_is_told():

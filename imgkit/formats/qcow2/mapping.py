@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imgkit.formats.qcow2.refcount import Refcounts
     from imgkit.storage.overlay import Overlay
 
+_L1_AT_ONCE = 4096
 ALL_ALLOCATED = (1 << layout.SUBCLUSTERS) - 1
 
 
@@ -132,6 +133,26 @@ class Mapping:
             self._device.write_at(position, struct.pack(">Q", entry.raw))
 
     def _pieces(self, offset: int, length: int) -> Iterator[Extent]:
+        """The extents of each cluster; one extent for all clusters of tables that are not there."""
+        reach = self._header.cluster_size * self._header.l2_entries
+        end = offset + length
+        while offset < end:
+            index = offset // reach
+            if empty := self._absent_tables(index, (end - 1) // reach + 1 - index):
+                stop = min((index + empty) * reach, end)
+                yield Extent(offset, stop - offset, self._kind(ClusterEntry()), 0)
+            else:
+                stop = min((index + 1) * reach, end)
+                yield from self._pieces_of_table(offset, stop - offset)
+            offset = stop
+
+    def _absent_tables(self, index: int, most: int) -> int:
+        """How many tables from `index` on, of the next `most` or less, are not there."""
+        count = max(min(most, _L1_AT_ONCE, self._header.l1_size - index), 0)
+        raw = self._device.read_at(self._header.l1_offset + 8 * index, 8 * count)
+        return (len(raw) - len(raw.lstrip(b"\0"))) // 8
+
+    def _pieces_of_table(self, offset: int, length: int) -> Iterator[Extent]:
         size = self._header.cluster_size
         first, last = offset // size, (offset + length - 1) // size
         for cluster, entry in enumerate(self.entries(first, last - first + 1), first):
