@@ -34,6 +34,8 @@ LOADERS = {
     Loader.BLS: "bls",
     Loader.ZIPL: "zipl",
     Loader.NIXOS: "nixos",
+    Loader.RASPBERRY_PI: "raspberry_pi",
+    Loader.ARMBIAN: "armbian",
 }
 """The package of each boot loader, in the order in which their files are looked for and edited."""
 

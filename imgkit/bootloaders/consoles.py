@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol, cast
 
 from imgkit import bootloaders as loaders
 from imgkit.bootloaders.files import Loader
 from imgkit.configtext.checks import BARE_RATE, console_in_use
-from imgkit.configtext.serial import default_console
+from imgkit.configtext.serial import FIRMWARES_OWN, default_console
 from imgkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def suggested(
     edits: TreeEdits, boots: Iterable[BootFile], kernels: Sequence[KernelLine], arch: str, *, bare: int = BARE_RATE
 ) -> SerialConsole:
     """The console that is in use, or the usual one for the architecture. `bare` is the speed of a bare `console=`."""
+    boots = tuple(boots)
     usual = default_console(arch)
+    if any(boot.loader is Loader.RASPBERRY_PI for boot in boots):
+        usual = replace(usual, port=f"{FIRMWARES_OWN}0")
     used = console_in_use(kernels, bare=bare)
     if used is None and usual.port.startswith("ttyS"):
         used = next(filter(None, (_of_menu(edits, boot) for boot in boots)), None)

@@ -33,6 +33,8 @@ class Loader(StrEnum):
     BLS = "bls"
     ZIPL = "zipl"
     NIXOS = "nixos"
+    RASPBERRY_PI = "raspberry-pi"
+    ARMBIAN = "armbian"
 
 
 @dataclass(frozen=True, slots=True)

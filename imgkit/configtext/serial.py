@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from imgkit.errors import UsageError
 
+FIRMWARES_OWN = "serial"
+"""The name, without its number, for which the Raspberry Pi's firmware puts that of a UART, by the model."""
+
 # A UART driver's port (ttyS, ttyAMA, ttyUSB, ttymxc, ...), or a paravirtual or mainframe console without line speed.
-_PORT = re.compile(r"(?:tty[A-Z]{1,4}|tty(?:mxc|sclp)|hvc|hvsi|xvc)\d{1,3}")
+_PORT = re.compile(r"(?:tty[A-Z]{1,4}|tty(?:mxc|sclp)|hvc|hvsi|xvc)\d{1,3}|serial[01]")
 _WITHOUT_SPEED = re.compile(r"(?:hvc|hvsi|xvc|ttysclp)\d+")
 _TERMINAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,30}")
 

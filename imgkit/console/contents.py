@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from imgkit.configtext.serial import SerialConsole, default_console
+from imgkit.bootloaders.files import Loader
+from imgkit.configtext.serial import FIRMWARES_OWN, SerialConsole, default_console
 from imgkit.iso.medium import IsoImage
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def console_to_enable(contents: Contents, wanted: ConsoleWanted, edits: TreeEdit
         return wanted(architecture(contents))
     settings, usual = wanted or {}, default_console(architecture(contents))
     used = _suggested(contents, edits, bare=usual.baud)
-    if _driver(used.port) == _driver(usual.port) and settings.get("port", used.port) == used.port:
+    counts = _driver(used.port) in (_driver(usual.port), FIRMWARES_OWN) or _is_board(contents)
+    if counts and settings.get("port", used.port) == used.port:
         usual = replace(usual, port=used.port)
         if "baud" not in settings:
             usual = replace(usual, baud=used.baud, parity=used.parity, data_bits=used.data_bits)
@@ -61,6 +63,15 @@ def _suggested(contents: Contents, edits: TreeEdits | None, *, bare: int) -> Ser
     from imgkit.console import status as installed  # noqa: PLC0415
 
     return installed.suggested_console(edits or contents.tree, bare=bare)
+
+
+def _is_board(contents: Contents) -> bool:
+    """Whether the image is for one board, so that the UART that it names is there, whatever its driver."""
+    if isinstance(contents, IsoImage):
+        return False
+    from imgkit.console.facts import find_facts  # noqa: PLC0415
+
+    return any(boot_file.loader is Loader.ARMBIAN for boot_file in find_facts(contents.tree).boot_files)
 
 
 def _driver(port: str) -> str:

@@ -81,7 +81,9 @@ def autologin(edits: TreeEdits, console: SerialConsole, kernels: Sequence[Kernel
     command = getty.with_autologin(started[-1], user, agetty_folder(edits)) if started else None
     if command is None:
         return False
-    path = f"{units.OWN}/{systemd.getty_unit(console)}.d/{_AUTOLOGIN}"
+    # The firmware's serial0 is another port to Linux, by the model.
+    name = systemd.TEMPLATE if console.port.startswith("serial") else systemd.getty_unit(console)
+    path = f"{units.OWN}/{name}.d/{_AUTOLOGIN}"
     edits.put(path, f"[Service]\nExecStart=\nExecStart={command}\n")
     return True
 
