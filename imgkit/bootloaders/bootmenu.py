@@ -129,7 +129,8 @@ class BootMenu:
     `default` boots when nobody does anything, None where nothing does. `on_enter` boots when somebody presses Enter at
     once, where that is another one. `seconds` is how long the menu waits, None: without end; `timer` are the file and
     line that say so, line 0 where none does. `start` is the configuration that leads to it, where that is another one;
-    `is_chosen_by_machine` says that a program on the medium picks the default, by the processor as a rule.
+    `is_chosen_by_machine` says that a program on the medium picks the default, by the processor as a rule; `others` are
+    what conditions in the configuration may choose instead of `default`.
     """
 
     file: str
@@ -140,6 +141,12 @@ class BootMenu:
     on_enter: Choice | None = None
     start: str = ""
     is_chosen_by_machine: bool = False
+    others: tuple[Choice, ...] = ()
+
+    @property
+    def starts(self) -> tuple[Choice, ...]:
+        """All that may start without that anybody chooses it."""
+        return tuple(choice for choice in (self.default, self.on_enter, *self.others) if choice is not None)
 
     def text_twin(self, choice: Choice | None) -> Choice | None:
         """The same installer in text, where `choice` is its graphical or speaking variant; None where there is none.
@@ -174,8 +181,7 @@ class BootMenu:
 
     def may_start_itself(self) -> bool:
         """Whether a menu that waits without end may be given a time: what it would start asks before it writes."""
-        starts = [choice for choice in (self.default, self.on_enter) if choice is not None]
-        return self.seconds is None and bool(starts) and all(choice.asks() for choice in starts)
+        return self.seconds is None and bool(self.starts) and all(choice.asks() for choice in self.starts)
 
 
 def titles(menus: Iterable[BootMenu]) -> list[str]:

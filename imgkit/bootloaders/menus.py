@@ -63,8 +63,7 @@ def improve(
         if better is not None:
             module.set_default(edits, menu, better)
     for menu in list(boot_menus(edits, boot)):
-        starts = filter(None, (menu.default, menu.on_enter))
-        if menu.may_start_itself() and not any(map(answered, starts)):
+        if menu.may_start_itself() and not any(map(answered, menu.starts)):
             module.set_timeout(edits, menu, DEFAULT_TIMEOUT)
 
 
@@ -74,8 +73,10 @@ def _wanted(menu: BootMenu, default: str, answered: Callable[[Choice], bool]) ->
         named = menu.titled(default)
         return None if named is None or (named == menu.default and menu.on_enter is None) else named
     twin = menu.text_twin(menu.default)
-    if twin is None or menu.default is None or answered(menu.default) or answered(twin):
+    if twin is None or menu.default is None or any(map(answered, (menu.default, twin, *menu.others))):
         return None
+    if any(twin not in (other, menu.text_twin(other)) for other in menu.others):
+        return None  # conditions decide, and one of them starts something else
     return twin
 
 

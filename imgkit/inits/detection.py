@@ -31,6 +31,7 @@ _NAMES = (
 )
 # Programs that are process 1 elsewhere, whatever lies beside them.
 _OTHERS = frozenset("sinit minit ninit cinit initng shepherd rustysd tini dumb-init catatonit docker-init nosh".split())
+_OTHERS |= frozenset("sh ash bash dash ksh mksh zsh".split())  # named by hand, to mend a system
 # Files beside a program that is called init and no more. The first that is there counts.
 _MARKS = (
     (("/sbin/procd",), Init.PROCD),

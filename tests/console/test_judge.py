@@ -193,3 +193,26 @@ def test_command_lines_are_read_as_binutils_wrote_them(tmp_path):
     )
     edits = TreeEdits(MemoryTree({"/a.efi": (tmp_path / "a.efi").read_bytes()}))
     assert efi.command_lines(edits, "/a.efi") == ["root=/dev/sda1 console=ttyS0,115200"]
+
+
+def test_what_a_condition_may_choose_stays_unless_all_of_it_is_the_same_installer(tmp_path):
+    """Under UEFI this medium boots the local disk, under BIOS the graphical installer."""
+    image = cases.make_iso("a default that firmware decides", tmp_path)
+    done = imgkit.enable_console(image, imgkit.InPlace())
+    assert (done.verdict, done.announcements) == (Verdict.ENABLED, ())
+    (change,) = done.changes
+    assert b"set default=1; else set default=0;" in change.after
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a shell in place of init", "unknown init system"),
+        ("a getty of its own speed", "serial-getty@ttyS0.service is not at 115200 baud"),
+    ],
+)
+def test_no_login_is_promised_where_nobody_asks_for_one_at_that_speed(name, told, tmp_path):
+    done = imgkit.enable_console(cases.make_disk(name, tmp_path))
+    assert done.verdict is Verdict.PARTLY
+    assert [told in check.message for check in done.failing] == [True]
+    assert all(check.hint for check in done.failing)

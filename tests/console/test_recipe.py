@@ -446,14 +446,24 @@ def test_an_entry_that_starts_a_unified_kernel_image_is_named(system, key):
         "/efi/loader/entries/a.conf": b"title Arch\nlinux /vmlinuz-linux\noptions root=/dev/sda1 rw\n",
         "/efi/loader/entries/b.conf": f"title Sealed\n{key} /EFI/Linux/arch.efi\n".encode(),
         "/efi/loader/entries/c.conf": b"title Shell\nefi /shellx64.efi\n",
+        "/efi/EFI/Linux/arch.efi": b"MZ",
     }
     image = system(SYSTEMD, SYSTEMD_BOOT, entries)
     source = ImageSource(image, engine=EngineChoice.NATIVE)
     edit_image(source, lambda guest: enable(guest.tree, CONSOLE), InPlace())
     with tree_of(image) as tree:
-        (left,) = [link for link in status(tree, CONSOLE).links if not link.ok]
-    assert (left.file, left.entry) == ("/efi/loader/entries/b.conf", "Sealed")
-    assert "/etc/kernel/cmdline" in left.hint
+        left = {link.file: link for link in status(tree, CONSOLE).links if not link.ok}
+    assert set(left) == {"/efi/loader/entries/b.conf", "/efi/EFI/Linux/arch.efi"}
+    assert left["/efi/loader/entries/b.conf"].entry == "Sealed"
+    assert all("/etc/kernel/cmdline" in link.hint for link in left.values())
+
+
+def test_an_entry_whose_image_is_not_there_says_so(system):
+    entry = b"title Sealed\nuki /EFI/Linux/arch.efi\n"
+    image = system(SYSTEMD, SYSTEMD_BOOT, {"/efi/loader/entries/b.conf": entry})
+    with tree_of(image) as tree:
+        told = [link.message for link in status(tree, CONSOLE).links if link.entry == "Sealed"]
+    assert told == ["Sealed starts /EFI/Linux/arch.efi, which was not found"]
 
 
 def test_a_unified_kernel_image_beside_grub_is_none_of_its_business(system):

@@ -180,6 +180,9 @@ DISKS: dict[str, Files] = {
         "/etc/sv/agetty-tty1/run": b"#!/bin/sh\n",
         "/etc/runit/runsvdir/default/agetty-tty1": "/etc/sv/agetty-tty1",
     },
+    "a shell in place of init": with_line(f"{LINUX} init=/bin/bash") | {"/bin/bash": ELF},
+    "a getty of its own speed": DEBIAN
+    | {"/etc/systemd/system/serial-getty@.service": b"[Service]\nExecStart=-/sbin/agetty -L 9600 %I vt102\n"},
     "an unknown init system": BASE | GRUB | {"/sbin/init": b"#!/bin/execlineb -P\n"},
 }
 """Disks: file systems of installed systems, and of what is none."""
@@ -227,6 +230,12 @@ ISOS: dict[str, Files] = {
     "a default in a submenu": iso_grub(
         b"set default='1>0'\nset timeout=5\nmenuentry 'Local' {\n\texit\n}\nsubmenu 'More' {\n"
         b"\tmenuentry 'Install' {\n\t\tlinux /install/vmlinuz quiet\n\t}\n}\n"
+    ),
+    "a default that firmware decides": iso_grub(
+        b"if [ $grub_platform == efi ]; then set default=1; else set default=0; fi\nset timeout=3\n"
+        b"menuentry 'Graphical install' {\n\tlinux /install.amd/vmlinuz --- quiet\n"
+        b"\tinitrd /install.amd/gtk/initrd.gz\n}\nmenuentry 'Local disk' {\n\texit\n}\n"
+        b"menuentry 'Install' {\n\tlinux /install.amd/vmlinuz --- quiet\n\tinitrd /install.amd/initrd.gz\n}\n"
     ),
     "a sourced file": iso_grub(b"set timeout=5\nsource /boot/grub/more.cfg\n")
     | {"/boot/grub/more.cfg": grub("/install/vmlinuz quiet", head="")},

@@ -61,13 +61,15 @@ def _boot_menu(journey: Journey, menu: Menu) -> BootMenu:
     timers = [setting for setting in menu.settings if setting.name == "timeout"]
     choices = tuple(_choices(journey, menu.entries, (), ""))
     defaults = [_choice(journey, path[-1], "", path[:-1]) for path in _defaults(menu)]
+    # Where conditions decide among several, one that should not.
+    default = next((choice for choice in defaults if choice.unfitness()), defaults[-1])
     return BootMenu(
         file=menu.file,
         choices=choices,
-        # Where conditions decide among several, one that should not.
-        default=next((choice for choice in defaults if choice.unfitness()), defaults[-1]),
+        default=default,
         seconds=number(timers[-1].value) if timers else None,
         timer=(timers[-1].source.file, timers[-1].line) if timers else (menu.file, 0),
+        others=tuple(choice for choice in defaults if choice != default),
     )
 
 

@@ -122,6 +122,9 @@ def _problems(edits: TreeEdits, console: SerialConsole, kernels: Sequence[Kernel
         hint = f"Remove the replacement, or start a getty on {console.port} in it."
         told = f"{name} does not start a known login program: {program[:60]}"
         yield Check(CheckKind.GETTY, False, unit.path, 0, told, hint)
+    elif unit is not None and (command := _command(unit)) is not None and not command.has_speed_of(console):
+        hint = f"Correct the baud rate in its ExecStart, or give --baud {command.speed.split(',')[0]}."
+        yield Check(CheckKind.GETTY, False, unit.path, 0, f"{name} is not at {console.baud} baud", hint)
     for kernel in kernels:
         words = [w for w in kernelargs.texts(kernel.arguments) if w in systemd.masking_arguments(console)]
         if words:
