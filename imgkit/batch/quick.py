@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imgkit.batch.operations import AddFiles, EnableConsole, WriteFile
-from imgkit.batch.plan import Plan, Selector, check_template
+from imgkit.batch.plan import Plan, Selector, check_template, read_plan
 from imgkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +70,24 @@ def keep(plan: Plan, folder: Path) -> None:
             "a name is not UTF-8, which a plan has to be", hint="Rename the file, or its folder."
         ) from error
     new.replace(folder / _PLAN)
+
+
+def check_plan(plan: Path | Plan, folder: Path) -> None:
+    """Raise UsageError where a folder is the ledger of another plan than a file, or than one without a file."""
+    known = folder / _PLAN
+    if not known.exists():
+        return  # a new ledger, or one whose plan is gone
+    if isinstance(plan, Path):
+        is_same = known.resolve() == plan.resolve()
+    else:
+        # What is to be done may change, as in a plan's file; the images and where they go make the batch.
+        before = None if known.is_symlink() else read_plan(known)
+        is_same = before is not None and (before.inputs, before.output) == (plan.inputs, plan.output)
+    if not is_same:
+        raise UsageError(
+            f"{folder}: is the ledger of another plan, {known.resolve()}",
+            hint="Name another folder with --ledger, or continue that batch with `imgkit batch run`.",
+        )
 
 
 def point_to(plan_file: Path, folder: Path) -> None:

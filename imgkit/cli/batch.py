@@ -58,10 +58,11 @@ def run(
     from imgkit.batch.jobs import find_jobs
     from imgkit.batch.ledger import ledger_folder, open_ledger
     from imgkit.batch.plan import read_plan
-    from imgkit.batch.quick import plan_of, point_to
+    from imgkit.batch.quick import check_plan, plan_of, point_to
 
     plan_file = plan_of(plan)
     said = read_plan(plan_file)
+    check_plan(plan_file, ledger or ledger_folder(plan))
     wanted = find_jobs(replace(said, sha256=sha256 or said.sha256))
     if dry_run:
         show(wanted, workers, as_json=as_json)
@@ -81,8 +82,9 @@ def retry(plan: _Batch, *, workers: Workers, ledger: LedgerFolder = None, as_jso
     from imgkit.batch.jobs import find_jobs
     from imgkit.batch.ledger import State, ledger_folder, open_ledger
     from imgkit.batch.plan import read_plan
-    from imgkit.batch.quick import plan_of
+    from imgkit.batch.quick import check_plan, plan_of
 
+    check_plan(plan_of(plan), ledger or ledger_folder(plan))
     wanted = find_jobs(read_plan(plan_of(plan)))
     with open_ledger(ledger or ledger_folder(plan)) as opened:
         opened.reopen(State.FAILED, State.UNDONE)

@@ -141,6 +141,8 @@ def _start(inputs: list[str], operation: Operation, where: Where, workers: Worke
 
     selector = Selector("*", engine=EngineChoice(choice("engine", where.engine, EngineChoice)))
     plan = quick.make_plan(inputs, operation, selector, out=where.out, folder=Path.cwd(), sha256=where.sha256)
+    if where.ledger is not None:
+        quick.check_plan(plan, where.ledger)
     wanted = find_jobs(plan)
     if where.dry_run:
         show(wanted, workers, as_json=as_json)

@@ -7,7 +7,7 @@ import pytest
 from imgkit.batch.jobs import find_jobs
 from imgkit.batch.operations import AddFiles, EnableConsole, WriteFile
 from imgkit.batch.plan import Selector, read_plan
-from imgkit.batch.quick import default_folder, keep, make_plan, plan_of, point_to
+from imgkit.batch.quick import check_plan, default_folder, keep, make_plan, plan_of, point_to
 from imgkit.configtext.options import EnableOptions
 from imgkit.errors import UsageError
 from imgkit.guest.engines.choice import EngineChoice
@@ -75,6 +75,36 @@ def test_a_ledger_knows_its_plan_wherever_it_is(tmp_path):
     assert plan_of(plan) == plan
     with pytest.raises(UsageError, match="contains no batch"):
         plan_of(ledger.parent)
+
+
+def test_a_ledger_is_of_one_plan(tmp_path):
+    plan, other, ledger = tmp_path / "plan.toml", tmp_path / "other.toml", tmp_path / "ledger"
+    ledger.mkdir()
+    plan.write_text("")
+    other.write_text("")
+    check_plan(plan, ledger)
+    point_to(plan, ledger)
+    check_plan(plan, ledger)
+    check_plan(ledger / "plan.toml", ledger)
+    without_file = make_plan(["a.img"], ENABLE, Selector("*"), out="new", folder=tmp_path)
+    for wrong in (other, without_file):
+        with pytest.raises(UsageError, match=f"{ledger}: is the ledger of another plan, {plan}") as caught:
+            check_plan(wrong, ledger)
+        assert "--ledger" in caught.value.hint
+    plan.unlink()
+    check_plan(other, ledger)
+
+
+def test_a_ledger_without_a_plan_file_goes_on_with_the_same_images(tmp_path):
+    ledger = tmp_path / "ledger"
+    ledger.mkdir()
+    keep(make_plan(["a.img"], ENABLE, Selector("*"), out="new", folder=tmp_path), ledger)
+    check_plan(ledger / "plan.toml", ledger)
+    other_way = WriteFile("/etc/motd", b"hi")
+    check_plan(make_plan(["a.img"], other_way, Selector("*"), out="new", folder=tmp_path), ledger)
+    for images, out in ((["b.img"], "new"), (["a.img"], "newer"), (["a.img"], None)):
+        with pytest.raises(UsageError, match="is the ledger of another plan"):
+            check_plan(make_plan(images, ENABLE, Selector("*"), out=out, folder=tmp_path), ledger)
 
 
 def test_a_name_that_no_plan_can_hold_is_refused(tmp_path):

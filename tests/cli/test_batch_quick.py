@@ -132,3 +132,16 @@ def test_status_follows_a_run(folder):
     assert "console-enable.batch: 102 done" in shown
     assert "/boot/grub/grub.cfg" in shown, "the latest images are named"
     assert len(imgkit("batch", "status", ledger, "--once").text.splitlines()) == 102
+
+
+def test_a_ledger_of_another_batch_is_refused_and_stays(folder):
+    words = ["batch", "console", "enable", "disks/*", "--out", "new/", "--ledger", "mine"]
+    assert imgkit(*words, cwd=folder).status == 0
+    before = (folder / "mine" / "plan.toml").read_bytes()
+    others = ["batch", "console", "enable", "isos/*", "--out", "serial/", "--ledger", "mine"]
+    assert_refused(folder, *others, status=2, says="mine: is the ledger of another plan", hint="--ledger", cwd=folder)
+    (folder / "plan.toml").write_text('inputs = ["isos/*"]\nin-place = true\n[operation]\nkind = "console enable"\n')
+    run = ["batch", "run", "plan.toml", "--ledger", "mine"]
+    assert_refused(folder, *run, status=2, says="mine: is the ledger of another plan", hint="--ledger", cwd=folder)
+    assert (folder / "mine" / "plan.toml").read_bytes() == before
+    assert imgkit("batch", "run", "mine", cwd=folder).status == 0
