@@ -13,6 +13,7 @@ the terminal's.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -135,6 +136,7 @@ def fork_reader(*, keep: Iterable[int], read: Iterable[Path] = (), write: Iterab
         os.close(up[1])
         os.close(down[0])
         return Child(pid, up[0], down[1])
+    gc.freeze()  # what the parent has loaded is no garbage: looking for some would copy its pages, for each image anew
     end_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)

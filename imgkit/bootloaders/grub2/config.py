@@ -209,6 +209,10 @@ class _Trial:
         self._texts: dict[str, str] = {}
         self.read, self.size, self.spelled, self.names = scripts.read, scripts.size, scripts.spelled, scripts.names
 
+    def as_they_are(self) -> EditableScripts:
+        """The scripts to follow: those without edits have been followed before, and are remembered."""
+        return self if self._texts else self._scripts
+
     def text(self, path: str) -> str | None:
         return self._texts[path] if path in self._texts else self._scripts.text(path)
 
@@ -234,7 +238,8 @@ def _place(menu: Menu) -> Anchor | None:
 
 
 def _menu(scripts: Scripts, path: str, file: str) -> Menu:
-    return next(menu for menu in follow(scripts, path).menus if menu.file == file)
+    followed = scripts.as_they_are() if isinstance(scripts, _Trial) else scripts
+    return next(menu for menu in follow(followed, path).menus if menu.file == file)
 
 
 def _insert(scripts: EditableScripts, place: Anchor, new: list[str]) -> None:
