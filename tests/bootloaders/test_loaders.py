@@ -306,7 +306,7 @@ def test_debians_settings_in_comments_outlive_update_grub():
 @pytest.mark.parametrize("name", ["augeasproviders_grub/grub/broken", "augeasproviders_grub/grub2/broken"])
 def test_broken_files_are_refused_with_their_line(name):
     text = decode(corpus.content(f"bootcfg/{name}"))
-    with pytest.raises(ConfigError, match="no command of GRUB legacy") as caught:
+    with pytest.raises(ConfigError, match="not a command of GRUB Legacy") as caught:
         grublegacy.enable(text, CONSOLE)
     assert text.split("\n")[caught.value.line - 1].startswith(("{{{", "GRUB_TIMEOUT ="))
 
