@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imgkit import addition
 from imgkit.confinement import reading
+from imgkit.console.answering import staged_answers
 from imgkit.console.enabling import staged_console
 from imgkit.editing import replace_file, staged
+from imgkit.installers.answering import AnswerFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +100,43 @@ class AddFiles:
         return f"iso add {' '.join(map(str, self.sources))} {self.at}" + (" replace" if self.replace else "")
 
 
-Operation: TypeAlias = EnableConsole | WriteFile | AddFiles
+@dataclass(frozen=True, slots=True)
+class AnswerIso:
+    """Put an answer file on an installer's ISO, tell its menus, and enable the serial console."""
+
+    console: EnableConsole
+    file: Path
+    contents: bytes = dataclasses.field(repr=False)
+    replace: bool = False
+
+    @contextmanager
+    def staged(
+        self, source: ImageSource, destination: Destination | None, undo: Path | None, on_staged: OnStaged
+    ) -> Iterator[Commit]:
+        """Stage the changes; the value commits them. `on_staged` is shown them before, with the judgement."""
+        with staged_answers(
+            source,
+            destination,
+            AnswerFile(self.contents, replace=self.replace),
+            console=dict(self.console.settings),
+            options=self.console.options,
+            undo=undo,
+            on_staged=on_staged,
+        ) as commit:
+
+            def finish() -> tuple[Edited, Judgement]:
+                enabled = commit()
+                return enabled.edited, enabled.judgement
+
+            yield finish
+
+    def __str__(self) -> str:
+        said = str(self.console).removeprefix("console enable").strip()
+        words = ["iso answers", f"sha256={hashlib.sha256(self.contents).hexdigest()}", said]
+        return " ".join(filter(None, [*words, "replace" if self.replace else ""]))
+
+
+Operation: TypeAlias = EnableConsole | WriteFile | AddFiles | AnswerIso
 
 
 @contextmanager

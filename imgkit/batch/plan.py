@@ -22,12 +22,13 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from imgkit.batch.operations import AddFiles, EnableConsole, WriteFile
+from imgkit.batch.operations import AddFiles, AnswerIso, EnableConsole, WriteFile
 from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import ConfigError, ImgkitError, UsageError
 from imgkit.formats.image import Format
 from imgkit.guest.engines.choice import EngineChoice
+from imgkit.installers.answering import AnswerFile
 from imgkit.storage.host import unreadable
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ _OPERATIONS = {
     "console enable": _CONSOLE | _WISHES,
     "write": {"path": "string", "contents": "string", "from": "string"},
     "iso add": {"files": _STRINGS, "at": "string", "replace": "boolean"},
+    "iso answers": {"file": "string", "replace": "boolean"} | _CONSOLE | _WISHES,
 }
 
 
@@ -182,6 +184,8 @@ class _Reader:
         try:
             if kind == "console enable":
                 return _enable(settings)
+            if kind == "iso answers":
+                return self._answers(settings)
             return self._write(settings) if kind == "write" else self._add(settings)
         except ImgkitError as error:
             raise self._error(str(error), "", "operation", hint=error.hint) from error
@@ -196,6 +200,17 @@ class _Reader:
             return WriteFile(table["path"], source.read_bytes())
         except OSError as error:
             raise unreadable(source, error) from error
+
+    def _answers(self, table: dict[str, Any]) -> AnswerIso:
+        if not table.get("file"):
+            raise UsageError("`iso answers` takes a file", hint='Write file = "preseed.cfg".')
+        source = self._path.parent / table["file"]
+        try:
+            contents = source.read_bytes()
+        except OSError as error:
+            raise unreadable(source, error) from error
+        AnswerFile(contents)  # raises for what no installer reads
+        return AnswerIso(_enable(table), source, contents, table.get("replace", False))
 
     def _add(self, table: dict[str, Any]) -> AddFiles:
         if not table.get("files") or "at" not in table:

@@ -13,7 +13,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.batch.operations import AddFiles, EnableConsole, WriteFile
+from imgkit.batch.operations import AddFiles, AnswerIso, EnableConsole, WriteFile
 from imgkit.batch.plan import Plan, Selector, check_template, read_plan
 from imgkit.errors import UsageError
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from imgkit.batch.operations import Operation
 
 _PLAN = "plan.toml"
-_NAMES = {EnableConsole: "console-enable.batch", WriteFile: "write.batch", AddFiles: "iso-add.batch"}
+_NAMES = {
+    EnableConsole: "console-enable.batch",
+    WriteFile: "write.batch",
+    AddFiles: "iso-add.batch",
+    AnswerIso: "iso-answers.batch",
+}
 _CONTENTS = "contents"  # what `write` puts into a file; may be binary, which TOML is not
 
 
@@ -150,12 +155,17 @@ def _lines(plan: Plan, folder: Path) -> Iterator[str]:
         yield "sha256 = true"
     yield "\n[operation]"
     operation = plan.operation
-    if isinstance(operation, EnableConsole):
-        settings = dict(operation.settings)
+    if isinstance(operation, EnableConsole | AnswerIso):
+        console = operation if isinstance(operation, EnableConsole) else operation.console
+        settings = dict(console.settings)
         if "keep_vga" in settings:
             settings["no_vga"] = not settings.pop("keep_vga")
-        settings |= operation.options.asked()
-        values = {"kind": "console enable"} | {key.replace("_", "-"): value for key, value in settings.items()}
+        settings |= console.options.asked()
+        values: dict[str, object] = {key.replace("_", "-"): value for key, value in settings.items()}
+        if isinstance(operation, AnswerIso):
+            values |= {"kind": "iso answers", "file": str(operation.file), "replace": operation.replace}
+        else:
+            values = {"kind": "console enable"} | values
     elif isinstance(operation, AddFiles):
         sources = [str(source) for source in operation.sources]
         values = {"kind": "iso add", "files": sources, "at": operation.at, "replace": operation.replace}

@@ -44,6 +44,7 @@ def test_a_medium_that_answers_and_back(iso, tmp_path):
     check(again.json, "iso-answers/1", whole=False)
     assert imgkit("undo", iso, undo).status == 0
     assert sha256(iso) == before
+    oracle.run("chmod", "-R", "u+w", tmp_path / "tree")  # as files of a CD are
     shutil.rmtree(tmp_path / "tree")
 
 
@@ -56,3 +57,25 @@ def test_the_wrong_kind_and_a_broken_file_are_refused(iso, tmp_path):
     assert_refused(tmp_path, *words, status=2, says="neither a preseed", hint="told by its contents")
     file.write_text("d-i broken\n")
     assert_refused(tmp_path, *words, "--check", status=2, says="debconf-set-selections refuses it", hint="omit --check")
+
+
+@pytest.mark.batch
+def test_a_batch_of_media(iso, tmp_path):
+    (tmp_path / "isos").mkdir()
+    iso.rename(tmp_path / "isos" / "a.iso")
+    (tmp_path / "preseed.cfg").write_text(PRESEED)
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        'inputs = ["isos/*.iso"]\noutput = "auto/{stem}.iso"\n'
+        '[operation]\nkind = "iso answers"\nfile = "preseed.cfg"\ndefault = "Install"\n'
+    )
+    done = imgkit("batch", "run", plan, "--ledger", tmp_path / "ledger", cwd=tmp_path)
+    assert done.status == 0, done.stderr
+    assert imgkit("cat", tmp_path / "auto" / "a.iso", "/preseed.cfg").text == PRESEED
+    kept = [path for path in (tmp_path / "ledger").rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+    assert [path.name for path in kept] == ["1.undo"]
+    assert kept[0].stat().st_mode & 0o777 == 0o600
+    again = imgkit("batch", "run", plan, "--ledger", tmp_path / "ledger", cwd=tmp_path)
+    assert again.status == 0, again.stderr
+    (tmp_path / "preseed.cfg").unlink()
+    assert "preseed.cfg" in imgkit("batch", "run", plan, "--ledger", tmp_path / "ledger", cwd=tmp_path).stderr
