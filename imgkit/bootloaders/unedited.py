@@ -39,18 +39,13 @@ _PLACES = {
 _PLACES_INSTALLED = {
     "zIPL": ("/etc/zipl.conf",),
     "Xen's EFI loader": ("/EFI/xen/xen.cfg", "/EFI/BOOT/xen.cfg"),
-    "the Raspberry Pi's firmware": ("/boot/firmware/cmdline.txt", "/boot/cmdline.txt", "/cmdline.txt"),
     "U-Boot": (
-        *("/boot/armbianEnv.txt", "/boot/orangepiEnv.txt", "/boot/dietpiEnv.txt", "/boot/uEnv.txt", "/uEnv.txt"),
+        *("/boot/orangepiEnv.txt", "/boot/dietpiEnv.txt", "/boot/uEnv.txt", "/uEnv.txt"),
         *("/boot/boot.scr", "/boot/boot.scr.uimg", "/boot.scr", "/boot/firmware/boot.scr"),
     ),
 }
 _ROOTS_INSTALLED = ("/boot/efi", "/efi", "/boot")  # EFI system partitions
 _HINTS = {
-    "the Raspberry Pi's firmware": (
-        "Put console=serial0,115200 in front of the other arguments in {path} with `imgkit edit`,"
-        " and enable_uart=1 into config.txt beside it."
-    ),
     "zIPL": "Add the console to parameters= in {path} and run zipl in the guest.",
 }
 _COMPILED = "It is compiled: add the console to bootargs in its source in the guest, and run mkimage."

@@ -141,7 +141,6 @@ def test_port_and_speed_in_use_are_kept_unless_asked(make, name, wanted, console
         ("LILO", "/etc/lilo.conf is read by LILO", "imgkit edit"),
         ("Limine", "/boot/efi/limine.conf is read by Limine", "imgkit edit"),
         ("U-Boot's script", "/boot/boot.scr is read by U-Boot", "mkimage"),
-        ("the Raspberry Pi's firmware", "/boot/firmware/cmdline.txt is read by the Raspberry Pi's", "enable_uart=1"),
         ("Xen's EFI loader", "/boot/efi/EFI/xen/xen.cfg is read by Xen's EFI loader", "imgkit edit"),
     ],
 )
