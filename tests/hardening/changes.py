@@ -17,7 +17,7 @@ def mutated(data: bytes, noise: random.Random, where: Callable[[], int]) -> byte
     """`data` with one to four changes at the offsets that `where` gives."""
     changed = bytearray(data)
     for _ in range(noise.randint(1, 4)):
-        at = min(where(), len(changed) - 8)
+        at = max(min(where(), len(changed) - 8), 0)
         width = noise.choice((1, 2, 4))
         old = int.from_bytes(changed[at : at + width], "little")
         value = noise.choice(
@@ -40,7 +40,7 @@ def somewhere(data: bytes, noise: random.Random) -> Callable[[], int]:
 
 def changed_bytes(data: bytes, noise: random.Random) -> bytes:
     """A binary structure, changed; sometimes it ends early."""
-    changed = mutated(data, noise, somewhere(data, noise))
+    changed = mutated(data or bytes(8), noise, somewhere(data, noise))
     return bytes(changed[: noise.randrange(len(changed))] if noise.random() < 0.05 else changed)
 
 
@@ -57,4 +57,4 @@ def changed_text(data: bytes, noise: random.Random) -> bytes:
 
 @functools.cache
 def _used(data: bytes) -> list[int]:
-    return [at for at, byte in enumerate(data) if byte]
+    return [at for at, byte in enumerate(data) if byte] or [0]
