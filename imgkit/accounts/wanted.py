@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from imgkit.accounts import hashes
 from imgkit.errors import UsageError
@@ -12,7 +13,8 @@ _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")  # as useradd takes them
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LONGEST_NAME, _LONGEST_PASSWORD = 64, 512  # HOST_NAME_MAX; libcrypt's CRYPT_MAX_PASSPHRASE_SIZE
 _SEEDS = ("user-data", "meta-data", "vendor-data", "network-config")
-_KEY = re.compile(r"(?:.*\s)?(?:(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+)\s+[A-Za-z0-9+/]{16,}={0,3}(?:\s.*)?")
+_KEY_TYPE = re.compile(r"(?:sk-)?(?:ssh|ecdsa)-[a-z0-9@.-]+")
+_KEY_DATA = re.compile(r"[A-Za-z0-9+/]{16,}={0,3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,16 @@ def _check_password(name: str, password: str) -> None:
         )
 
 
+def _is_key(line: str) -> bool:
+    """Whether a line of authorized_keys has a key: its type and its data, behind options, before a comment."""
+    return any(_KEY_TYPE.fullmatch(kind) and _KEY_DATA.fullmatch(data) for kind, data in pairwise(line.split()))
+
+
 def _check_keys(name: str, text: str) -> None:
     if "PRIVATE KEY" in text:
         raise UsageError(f"the SSH key for {name} is a private key", hint="Give the public key: the file in .pub.")
     found = key_lines(text)
-    bad = next((number for number, line in enumerate(found, 1) if not _KEY.fullmatch(line)), None)
+    bad = next((number for number, line in enumerate(found, 1) if not _is_key(line)), None)
     if not found or bad is not None:
         what = f"key {bad} for {name} is not an OpenSSH public key" if bad else f"no SSH key for {name}"
         raise UsageError(what, hint="Give a public key file, such as id_ed25519.pub.")
