@@ -52,7 +52,7 @@ def console(
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long to wait for each --expect.")] = 120,
     as_json: AsJson = False,
 ) -> None:
-    r"""Attach to the serial console of a running machine; Ctrl-] leaves it, and the machine runs on.
+    r"""Attach to the serial console of a running machine; Ctrl-] detaches, and the machine keeps running.
 
     All other keys are the guest's. Should the machine go off and be on again, its console is there again. Where
     standard input is a pipe, all its bytes are typed, and its end ends it once the guest is silent.

@@ -142,7 +142,7 @@ def test_a_command_is_typed_and_answered_and_the_escape_leaves(person):
     person.type(LEAVE)
     assert person.wait() == 0
     assert person.settings == person.before
-    assert b"runs on" in person.shown
+    assert b"keeps running" in person.shown
 
 
 def test_the_bytes_of_characters_pass_as_they_are(person):
@@ -161,7 +161,7 @@ def test_the_size_of_the_window_is_typed_when_asked_for_and_only_then(person):
 
 def test_the_keys_are_explained_and_can_be_typed(person):
     person.type(b"\x1e?")
-    person.read("Ctrl-] leaves.*Ctrl-\\^ w types the size")
+    person.read("Ctrl-] detaches.*Ctrl-\\^ w types the size")
     person.type("dd bs=1 count=2 2>/dev/null | od -An -tx1\r")
     person.read("\n")
     person.type(b"\x1e\x1d\x1e\x1e\r")
@@ -233,7 +233,7 @@ def test_a_console_that_is_in_use_is_taken_by_force_only(person):
             break
         person.type("x")
     assert person.wait() == 6
-    assert b"another user took the console" in person.shown
+    assert b"another client took over the console" in person.shown
     assert person.settings == person.before
 
 
@@ -277,7 +277,7 @@ def test_what_does_not_come_is_told_with_status_1(guest):
     done = imgkit("vm", "console", NAME, "--send", r"echo Linux version 6\n", "--expect", "login:", "--timeout", "2")
     assert done.status == 1
     assert "'login:' did not come in 2 seconds" in done.stderr
-    assert "up to: kernel" in done.stderr
+    assert "as far as: kernel" in done.stderr
     silent = imgkit("vm", "console", NAME, "--expect", "login:", "--timeout", "0.5", "--json")
     assert silent.status == 1
     assert silent.stderr == ""

@@ -70,7 +70,7 @@ def test_waiting_ends_in_time_and_tells_silence_from_other_words(connection):
     endless = replace(SPEC, kernel=replace(SPEC.kernel, arguments="console=ttyS0,115200 panic=0"))
     with powered_on(connection, endless) as machine:
         machine.line.expect("Linux version", 120)
-        with pytest.raises(ExpectTimeout, match="did not come") as raised:
+        with pytest.raises(ExpectTimeout, match="did not appear") as raised:
             machine.line.expect("login:", 0.5)
         assert not isinstance(raised.value, LineSilent)
         machine.domain.suspend()

@@ -5,6 +5,7 @@ XFS, btrfs, LVM, RAID, LUKS with a key, file systems whose journal has to be rec
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from contextlib import contextmanager
@@ -263,8 +264,13 @@ class GuestfsFileSystem:
         """Set mode, owner and, where there is one, the SELinux label's type."""
         inner = self._point + path
         with self._errors(path):
-            self._handle.lchown(attributes.uid, attributes.gid, inner)
-            self._handle.chmod(attributes.mode, inner)
+            try:
+                self._handle.lchown(attributes.uid, attributes.gid, inner)
+                self._handle.chmod(attributes.mode, inner)
+            except RuntimeError as error:
+                if str(error).endswith(os.strerror(errno.EPERM)):  # FAT has neither
+                    return
+                raise
             label = self._label(inner) if attributes.label else b""
             if label:
                 label = relabelled(label, attributes.label)
