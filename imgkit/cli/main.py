@@ -123,7 +123,7 @@ def main() -> None:
     take_process()
     try:
         _check_words(sys.argv)
-        app()
+        sys.exit(_run())
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # Typer's, for help: its status 1 means "no" here
             raise SystemExit(128 + signal.SIGPIPE) from None
@@ -142,6 +142,25 @@ def main() -> None:
         sys.exit(_unexpected(error))
     finally:
         gc.freeze()  # what is left goes with the process: to look through it once more takes 25 ms
+
+
+def _run() -> int:
+    """Run the command that the command line names; the exit status. What is wrong with the words is a UsageError."""
+    from typer._click.exceptions import NoArgsIsHelpError
+    from typer._click.exceptions import UsageError as WrongWords
+
+    try:
+        status = app(standalone_mode=False)
+    except NoArgsIsHelpError as asked:
+        asked.show()
+        return asked.exit_code
+    except WrongWords as wrong:
+        # Typer would propose `enable` to somebody who wants to disable.
+        message, usage = wrong.format_message().partition(" Did you mean ")[0], ""
+        if wrong.ctx is not None:
+            usage = f"{' '.join(wrong.ctx.get_usage().split())}; see `{wrong.ctx.command_path} --help`."
+        raise errors.UsageError(f"{message[:1].lower()}{message[1:].rstrip('.')}", hint=usage) from wrong
+    return status if isinstance(status, int) else 0
 
 
 def _unexpected(error: Exception) -> int:

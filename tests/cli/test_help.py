@@ -92,19 +92,23 @@ def test_every_error_has_an_exit_status():
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["nonsense"], "No such command 'nonsense'"),
-        (["inspect"], "Missing argument 'IMAGE'"),
-        (["inspect", "x", "--nonsense"], "No such option: --nonsense"),
-        (["console", "enable", "x", "--timeout", "-1"], "--timeout"),
-        (["console", "enable", "x", "--baud", "fast"], "--baud"),
+        (["nonsense"], "no such command 'nonsense'"),
+        (["console", "disable"], "no such command 'disable'"),
+        (["inspect"], "missing argument 'IMAGE'"),
+        (["inspect", "x", "--nonsense"], "no such option: --nonsense"),
+        (["console", "enable", "x", "--timeout", "-1"], "invalid value for '--timeout'"),
+        (["console", "enable", "x", "--baud", "fast"], "invalid value for '--baud'"),
     ],
 )
-def test_a_wrong_command_line_is_status_2_with_the_usage_on_stderr(words, complaint):
+def test_a_wrong_command_line_is_an_error_like_all_others_with_the_usage(words, complaint):
     done = imgkit(*words)
+    command = {"console": words[:1] if "disable" in words else words[:2], "nonsense": []}.get(words[0], words[:1])
     assert done.status == 2
     assert done.stdout == b""
-    assert "Usage: imgkit" in done.stderr
-    assert complaint in done.stderr
+    assert done.stderr.startswith(f"imgkit: error: {complaint}")
+    assert "  Usage: imgkit" in done.stderr
+    assert f"see `{' '.join(['imgkit', *command])} --help`." in done.stderr
+    assert "Did you mean" not in done.stderr
 
 
 def test_without_a_command_the_help_is_shown():

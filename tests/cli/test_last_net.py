@@ -53,7 +53,7 @@ def test_a_bug_is_called_one_and_changes_nothing(image, as_json):
 
 
 def test_an_error_of_the_operating_system_that_names_a_file_is_no_bug(image, monkeypatch, capsys):
-    def refuse():
+    def refuse(**_):
         raise PermissionError(13, "Permission denied", "/some/file")
 
     monkeypatch.setattr(command, "app", refuse)
