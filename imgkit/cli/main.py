@@ -9,7 +9,7 @@ import gc
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +19,7 @@ from imgkit.cli.lazy import Place, lazy_group
 from imgkit.cli.options import AsJson, take_process
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 EXIT_STATUS: dict[type[errors.ImgkitError], int] = {
@@ -135,7 +136,7 @@ def main() -> None:
         sys.exit(status_of(error))
     except _Stopped as stopped:
         told = getattr(stopped, "__notes__", None) or ["no image is half edited"]
-        with suppress(OSError):
+        with _where_it_can_be_said():
             sys.stderr.write(f"imgkit: interrupted; {'; '.join(told)}\n")
         sys.exit(128 + stopped.number)
     except Exception as error:  # noqa: BLE001 - the last net
@@ -170,7 +171,7 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and (known := translated(error)) is not None:
         _report(known)
         return status_of(known)
-    with suppress(OSError):
+    with _where_it_can_be_said():
         report_bug(error, BUG, as_json="--json" in sys.argv)
     return BUG
 
@@ -222,8 +223,17 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise _Stopped(number)
 
 
+@contextmanager
+def _where_it_can_be_said() -> Iterator[None]:
+    """Write to standard error. Where that fails, the exit status alone says it: what is buffered goes nowhere."""
+    try:
+        yield
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def _report(error: errors.ImgkitError) -> None:
     from imgkit.cli.render import print_error
 
-    with suppress(OSError):  # where nothing can be said, the status says it
+    with _where_it_can_be_said():
         print_error(error, status_of(error), as_json="--json" in sys.argv)

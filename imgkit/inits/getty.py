@@ -39,6 +39,7 @@ class GettyCommand:
 
     The port "-" is standard input, "console" the kernel's console.
     `speed_range` is the range of the speed in the text, and `terminal_range` that of the terminal type, or None.
+    `keeps_speed`: the line stays at the kernel's speed, and those that are written follow only on a break.
     """
 
     program: str
@@ -48,6 +49,7 @@ class GettyCommand:
     speed_range: tuple[int, int] | None
     terminal: str
     terminal_range: tuple[int, int] | None
+    keeps_speed: bool = False
 
     def serves(self, console: SerialConsole) -> bool:
         """Whether it answers on the console's port, at its speed where it sets one."""
@@ -55,7 +57,7 @@ class GettyCommand:
 
     def has_speed_of(self, console: SerialConsole) -> bool:
         """Whether it leaves the line at the console's speed."""
-        if not console.has_speed or self.speed == "0":
+        if not console.has_speed or self.speed == "0" or self.keeps_speed:
             return True
         if not self.speed:
             # agetty keeps the kernel's speed; mgetty sets one of its own that was compiled in.
@@ -90,6 +92,7 @@ def find(text: str, start: int = 0, stop: int | None = None) -> GettyCommand | N
         speed_range=speed.span() if speed else None,
         terminal=named[0] if named else "",
         terminal_range=named.span() if named else None,
+        keeps_speed=any(word[0] == "--keep-baud" for word in operands),
     )
 
 

@@ -50,11 +50,18 @@ inspect @
 inspect @ --map
 iso add @ IMAGE / --in-place
 iso add IMAGE @ / --in-place
+iso answers @ IMAGE --in-place
+iso answers IMAGE @ --in-place
 iso extract @ OUT
 iso extract IMAGE @
 iso rm @ /x --in-place
 location fetch @
 location inspect @
+login enable @ --hostname a --in-place
+login enable IMAGE --password root:@ --in-place
+login enable IMAGE --ssh-key root:@ --in-place
+login enable IMAGE --cloud-init @ --in-place
+login status @
 ls @ /
 ls IMAGE @
 recover @
@@ -183,6 +190,10 @@ def test_every_command_is_walked():
 WITHOUT_SENSE = {  # a pipe whose writer may come yet, as `<(command)` makes
     ("write IMAGE /etc/motd @ --in-place", "fifo"),
     ("cat IMAGE /etc/fstab --key-file @", "fifo"),
+    ("iso answers IMAGE @ --in-place", "fifo"),
+    ("login enable IMAGE --password root:@ --in-place", "fifo"),
+    ("login enable IMAGE --ssh-key root:@ --in-place", "fifo"),
+    ("login enable IMAGE --cloud-init @ --in-place", "fifo"),
 }
 
 
