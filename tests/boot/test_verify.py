@@ -146,6 +146,6 @@ def machines_on(layer):
 
 def test_refusals(tmp_path):
     image = private_copy("small", tmp_path)
-    assert_refused(tmp_path, "verify", image, "--login", "root", status=2, says="password", hint="root:")
+    assert_refused(tmp_path, "verify", image, "--login", "root", status=2, says="USER:PASSWORD", hint="root:")
     assert_refused(tmp_path, "verify", image, "--expect", "(", status=2, says="regular expression", hint="Escape")
     assert_refused(tmp_path, "verify", "http://127.0.0.1:9/x", status=5, says="only a file", hint="Download")

@@ -67,7 +67,7 @@ ls IMAGE @
 recover @
 undo @ IMAGE
 undo IMAGE @
-verify @
+verify @ --timeout 1
 verify IMAGE --log @ --timeout 0
 vm console none --log @
 vm import none @ --dry-run
