@@ -43,8 +43,8 @@ from imgkit.formats.image import Format as Format
 from imgkit.guest.engines.choice import EngineChoice as EngineChoice
 from imgkit.inspection import Inspection as Inspection
 from imgkit.inspection import IsoInspection as IsoInspection
+from imgkit.installers import AnswerKind as AnswerKind
 from imgkit.installers.answering import AnswerFile as AnswerFile
-from imgkit.installers.answering import AnswerKind as AnswerKind
 from imgkit.library import EditedTree as EditedTree
 from imgkit.library import Image as Image
 from imgkit.library import ImageKind as ImageKind

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from imgkit.errors import UsageError
-from imgkit.installers.answering import AnswerKind
+from imgkit.installers import AnswerKind
 
 if TYPE_CHECKING:
     from pathlib import Path

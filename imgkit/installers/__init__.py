@@ -9,21 +9,22 @@ what an installer needs beyond them has a module each:
     commandline      the whole command line that starts an installer from an install tree
     trees            what an install tree is; `imgkit.location` reads one
     coreos           the places of Fedora CoreOS's kernel arguments, which have to stay known
-    families/        a module for each family, all with the same contents
+    families/        a module for each family, with a value of `InstallerFamily`
 
-A new family is a module in `families` that keeps the contract `InstallerFamily`, and one line in `INSTALLERS`.
+A new family is a module in `families` with a value `FAMILY` (`InstallerFamily`), and one line in `INSTALLERS`.
 `tests/installers/test_conformance.py` runs over all of them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from imgkit.configtext.kernelargs import Arguments
     from imgkit.installers.trees import Finder, InstallTree, Layout
@@ -61,84 +62,82 @@ does not: there they are Anaconda's.
 """
 
 
-class InstallerFamily(Protocol):
-    """The contract of a family's module.
+class AnswerKind(StrEnum):
+    """What an answer file is written for."""
 
-    `tree` is an install tree, None where only the family is known. None of the functions looks at anything but what it
-    is given.
+    PRESEED = "preseed"
+    KICKSTART = "kickstart"
+    AUTOYAST = "AutoYaST profile"
+    AUTOINSTALL = "autoinstall"
+    AGAMA = "Agama profile"
+    IGNITION = "Ignition config"
+
+
+def _unchanged(arguments: Arguments) -> Arguments:
+    return arguments
+
+
+def _nothing(*_: object) -> tuple[()]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstallerFamily:
+    """What is known of a family: the contract of its module, whose value `FAMILY` is one of these.
+
+    What is left out is that of a live system, which comes up with a login prompt and needs nothing more. A `tree` is an
+    install tree, None where only the family is known. None of the functions looks at anything but what it is given.
     """
 
-    @property
-    def MARKS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of each module
-        """Absolute paths on the family's media, any of which gives it away; the most telling first."""
-        ...
+    marks: tuple[str, ...]
+    """Absolute paths on the family's media, any of which gives it away; the most telling first."""
 
-    @property
-    def MARK_TEXTS(self) -> Mapping[str, re.Pattern[str]]:  # noqa: N802
-        """What a file has to hold to be the family's mark, by those of the paths that media of others have too."""
-        ...
+    mark_texts: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    """What a file has to hold to be the family's mark, by those of the paths that media of others have too."""
 
-    @property
-    def PREFIX(self) -> str:  # noqa: N802
-        """How the names of arguments begin that its installer alone has, for media without its marks; "" for none."""
-        ...
+    prefix: str = ""
+    """How the names of arguments begin that its installer alone has, for media without its marks; "" for none."""
 
-    @property
-    def FINDERS(self) -> tuple[Finder, ...]:  # noqa: N802
-        """What finds install trees that say what they are in the family's way; none for those that do not."""
-        ...
+    first_page: str = r"login: "
+    """A regular expression for what its medium shows first on the serial line."""
 
-    @property
-    def FIRST_PAGE(self) -> str:  # noqa: N802
-        """A regular expression for what its medium shows first on the serial line."""
-        ...
+    kept_behind: str = ""
+    """The kernel argument behind which the installed system inherits all others; "" without such a one."""
 
-    @property
-    def ANSWERS(self) -> str:  # noqa: N802
-        """The absolute path in the initial RAM disk where its answer file is put; "" if it looks for none there."""
-        ...
+    answers: str = ""
+    """The absolute path in the initial RAM disk where its answer file is put; "" if it looks for none there."""
 
-    @property
-    def KEPT_BEHIND(self) -> str:  # noqa: N802
-        """The kernel argument behind which the installed system inherits all others; "" without such a one."""
-        ...
+    finders: tuple[Finder, ...] = ()
+    """What finds install trees that say what they are in the family's way; none for those that do not."""
 
-    def in_text(self, arguments: Arguments, /) -> Arguments:
-        """The kernel arguments of a menu entry, so that the installer asks in text."""
-        ...
+    layouts: Callable[[str, str], Iterable[Layout]] = _nothing
+    """Where it keeps kernel and initial RAM disk in folders without a description, for a machine and a location.
 
-    def arguments(self, tree: InstallTree | None, given: set[str], /) -> list[str]:
-        """What the kernel has to hear to install from the tree in text; not what `given` names already."""
-        ...
+    Of all families' layouts, the clearer come first; among those of one clarity, the order is that of `INSTALLERS`.
+    """
 
-    def answered(self, tree: InstallTree | None, answers: str, /, *, is_url: bool) -> tuple[str, ...]:
-        """The kernel arguments that name an answer file; none if the family has none. May raise UnsupportedError."""
-        ...
+    in_text: Callable[[Arguments], Arguments] = _unchanged
+    """The kernel arguments of a menu entry, so that the installer asks in text."""
 
-    def on_medium(self, kind: str, path: str, label: str, /) -> tuple[str, ...]:
-        """The kernel arguments that name an answer file of its own medium; none for a kind that it does not read.
+    arguments: Callable[[InstallTree | None, set[str]], Sequence[str]] = _nothing
+    """What the kernel has to hear to install from the tree in text; not what the names given already are."""
 
-        `kind` is an `answering.AnswerKind`, `path` absolute on the medium, and `label` the medium's volume label.
-        """
-        ...
+    answered: Callable[[InstallTree | None, str, bool], tuple[str, ...]] = _nothing
+    """The kernel arguments for an answer file, a URL or not; none if it takes none. May raise UnsupportedError."""
 
-    def layouts(self, machine: str, location: str, /) -> Iterator[Layout]:
-        """Where the family keeps kernel and initial RAM disk in folders without a description.
-
-        Of all families' layouts, the clearer come first; among those of one clarity, the order is that of `INSTALLERS`.
-        """
-        ...
+    on_medium: Callable[[AnswerKind, str, str], tuple[str, ...]] = _nothing
+    """The kernel arguments for an answer file of its own medium, by kind, absolute path and volume label; or none."""
 
 
-def module_for(family: Family) -> InstallerFamily:
-    """The module of a family."""
-    return cast("InstallerFamily", import_module(f"{__name__}.families.{INSTALLERS[family]}"))
+def family_of(family: Family) -> InstallerFamily:
+    """What is known of a family."""
+    return cast("InstallerFamily", import_module(f"{__name__}.families.{INSTALLERS[family]}").FAMILY)
 
 
 def members() -> Iterator[tuple[Family, InstallerFamily]]:
-    """Each module once, with the first family that it serves."""
+    """What each module knows, with the first family that it serves."""
     seen: set[str] = set()
     for family, name in INSTALLERS.items():
         if name not in seen:
             seen.add(name)
-            yield family, module_for(family)
+            yield family, family_of(family)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
@@ -19,7 +18,7 @@ from imgkit.bootloaders import menus
 from imgkit.bootloaders.bootmenu import Behaviour, of_words
 from imgkit.configtext import kernelargs
 from imgkit.errors import TreeError, UnsupportedError, UsageError
-from imgkit.installers import module_for
+from imgkit.installers import AnswerKind, family_of
 from imgkit.installers.detection import find_installer
 from imgkit.installers.menufiles import find_menus
 from imgkit.treeedits import named
@@ -33,17 +32,6 @@ if TYPE_CHECKING:
 
 _MAX_TITLES = 6
 _MINI = "/.disk/mini-info"  # Debian's mini.iso: the installer of netboot on a CD
-
-
-class AnswerKind(StrEnum):
-    """What an answer file is written for."""
-
-    PRESEED = "preseed"
-    KICKSTART = "kickstart"
-    AUTOYAST = "AutoYaST profile"
-    AUTOINSTALL = "autoinstall"
-    AGAMA = "Agama profile"
-    IGNITION = "Ignition config"
 
 
 _PLACES = {
@@ -110,7 +98,7 @@ def put(edits: TreeEdits, answers: AnswerFile, *, label: str, roots: Sequence[st
     if kind in _ELSEWHERE:
         raise UnsupportedError(f"an {kind} is not put on a medium here", hint=_ELSEWHERE[kind])
     path = _PLACES[kind]
-    words = module_for(installer.family).on_medium(str(kind), path, label) if installer is not None else ()
+    words = family_of(installer.family).on_medium(kind, path, label) if installer is not None else ()
     if installer is None or not words:
         what = f"{installer.name or installer.family} does not read" if installer else "no known installer here reads"
         raise UnsupportedError(

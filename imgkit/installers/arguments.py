@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imgkit import bootloaders as loaders
-from imgkit.installers import members, module_for
+from imgkit.installers import family_of, members
 
 if TYPE_CHECKING:
     from imgkit.bootloaders.files import BootFile
@@ -32,11 +32,11 @@ def _in_text(arguments: Arguments, family: Family | None) -> Arguments:
 
     That counts where the family's own needs no argument to ask in text.
     """
-    module = module_for(family) if family else None
-    if module is None or not module.in_text(()):
-        named = (other for _, other in members() if other.PREFIX and _has_any(arguments, other.PREFIX))
-        module = next(named, module)
-    return module.in_text(arguments) if module else arguments
+    known = family_of(family) if family else None
+    if known is None or not known.in_text(()):
+        named = (other for _, other in members() if other.prefix and _has_any(arguments, other.prefix))
+        known = next(named, known)
+    return known.in_text(arguments) if known else arguments
 
 
 def _has_any(arguments: Arguments, prefix: str) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imgkit.configtext import kernelargs
 from imgkit.errors import UnsupportedError, UsageError
-from imgkit.installers import Family, module_for
+from imgkit.installers import Family, family_of
 from imgkit.installers.trees import InstallTree
 
 if TYPE_CHECKING:
@@ -28,23 +28,23 @@ def installer_arguments(
     """
     tree = installer if isinstance(installer, InstallTree) else None
     family = installer.family if isinstance(installer, InstallTree) else installer
-    module = module_for(family)
+    known = family_of(family)
     given = kernelargs.split(" ".join(extra))
     names = {argument.name for argument in given}
     words = [word for word in tree.arguments if word.partition("=")[0] not in names] if tree else []
     words += _answered(family, tree, answers) if answers else []
-    words += module.arguments(tree, names)
+    words += known.arguments(tree, names)
     arguments = kernelargs.add(kernelargs.new(words), kernelargs.texts(given))
-    if not module.KEPT_BEHIND:
+    if not known.kept_behind:
         return kernelargs.join(kernelargs.set_console(arguments, console))
-    if module.KEPT_BEHIND not in kernelargs.texts(arguments):
-        arguments = (*arguments, *kernelargs.new([module.KEPT_BEHIND]))
+    if known.kept_behind not in kernelargs.texts(arguments):
+        arguments = (*arguments, *kernelargs.new([known.kept_behind]))
     return kernelargs.join(kernelargs.set_console(arguments, console, installer=True))
 
 
 def answer_file(family: Family) -> str:
     """The absolute path in the initial RAM disk where a family's answer file is put. Raises UnsupportedError."""
-    place = module_for(family).ANSWERS
+    place = family_of(family).answers
     if not place:
         raise _no_answers(family)
     return place
@@ -56,7 +56,7 @@ def _answered(family: Family, tree: InstallTree | None, answers: str) -> tuple[s
         raise UsageError(
             f"{answers!r} is neither a URL nor an absolute path", hint="Write /preseed.cfg for an injected file."
         )
-    words = module_for(family).answered(tree, answers, is_url=is_url)
+    words = family_of(family).answered(tree, answers, is_url)
     if not words:
         raise _no_answers(family)
     return words

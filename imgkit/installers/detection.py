@@ -47,10 +47,10 @@ _PLACES = {
 def find_installer(tree: Tree) -> Installer | None:
     """What installer the tree holds; None where none is known, as for an installed system."""
     edits = TreeEdits(tree)
-    for family, module in members():
-        for mark in module.MARKS:
+    for family, known in members():
+        for mark in known.marks:
             found = edits.spelled(mark)
-            wanted = module.MARK_TEXTS.get(mark)
+            wanted = known.mark_texts.get(mark)
             if found is not None and (wanted is None or wanted.search("\n".join(_lines(edits, mark)))):
                 return Installer(family, _name(edits), _architecture(edits), found)
     return None

@@ -41,7 +41,7 @@ def find_tree(location: str, *, architecture: str | None = None) -> InstallTree:
 
 def _described(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
     """The tree that describes itself in the way of one of the families; None where it does not."""
-    finders = (finder for _, module in members() for finder in module.FINDERS)
+    finders = (finder for _, known in members() for finder in known.finders)
     ordered = sorted(finders, key=lambda finder: finder.by)
     return next(filter(None, (finder.find(source, location, architecture) for finder in ordered)), None)
 
@@ -52,7 +52,7 @@ def _bare(source: TreeSource, location: str, architecture: str | None) -> Instal
         return None  # a server that answers everything with a page for people
     machines = [architecture] if architecture else [architecture_name(platform.machine()), "x86_64"]
     for machine in dict.fromkeys(machines):
-        layouts = (layout for _, module in members() for layout in module.layouts(machine, location))
+        layouts = (layout for _, known in members() for layout in known.layouts(machine, location))
         for layout in sorted(layouts, key=lambda layout: layout.clarity):
             if source.size(layout.kernel) is not None and source.size(layout.initrd) is not None:
                 return _tree(source, location, layout)

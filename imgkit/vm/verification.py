@@ -19,7 +19,7 @@ from imgkit.configtext.checks import CheckKind
 from imgkit.console.contents import status
 from imgkit.editing import open_file, opened
 from imgkit.errors import ConfigError, EngineError, GuestError, UnsupportedError
-from imgkit.installers import module_for
+from imgkit.installers import family_of
 from imgkit.installers.detection import find_installer
 from imgkit.iso.medium import IsoImage
 from imgkit.remote.url import Url
@@ -143,7 +143,7 @@ def _page(contents: Contents) -> str:
     if not isinstance(contents, IsoImage):
         return _LOGIN
     found = find_installer(contents.tree)
-    return module_for(found.family).FIRST_PAGE if found else _ANY_PAGE
+    return family_of(found.family).first_page if found else _ANY_PAGE
 
 
 def _machine(image: Path, image_format: str, trial: BootTest, folder: Path, *, as_cdrom: bool) -> VmSpec:

@@ -5,7 +5,8 @@ import pytest
 from imgkit.bootloaders.grub2.loader import kernels
 from imgkit.configtext.kernelargs import texts
 from imgkit.errors import TreeError, UnsupportedError, UsageError
-from imgkit.installers.answering import AnswerFile, AnswerKind, put
+from imgkit.installers import AnswerKind
+from imgkit.installers.answering import AnswerFile, put
 from imgkit.treeedits import TreeEdits
 from tests.support.memorytree import MemoryTree
 

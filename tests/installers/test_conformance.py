@@ -12,7 +12,7 @@ import pytest
 from imgkit.configtext import kernelargs
 from imgkit.configtext.serial import SerialConsole
 from imgkit.errors import UnsupportedError
-from imgkit.installers import INSTALLERS, Family, families, members, module_for
+from imgkit.installers import INSTALLERS, Family, families, family_of, members
 from imgkit.installers.commandline import answer_file, installer_arguments
 from imgkit.installers.detection import find_installer
 from imgkit.installers.recipe import enable
@@ -101,14 +101,14 @@ def test_an_empty_medium_holds_none():
 @of(EXAMPLES)
 def test_a_medium_is_known_by_each_of_its_marks(example):
     assert find_installer(MemoryTree({example.mark: "x"})).family is example.family
-    for mark in module_for(example.family).MARKS:
+    for mark in family_of(example.family).marks:
         found = find_installer(MemoryTree({mark: "[tree]\n" if mark == "/.treeinfo" else "x"}))
         assert (found.family, found.evidence) == (example.family, mark)
 
 
 @of(EXAMPLES)
 def test_it_asks_in_text_and_twice_is_once(example):
-    module = module_for(example.family)
+    module = family_of(example.family)
     once = module.in_text(kernelargs.split("quiet"))
     assert kernelargs.texts(once) == tuple(filter(None, ("quiet", example.text)))
     assert module.in_text(once) == once
@@ -137,7 +137,7 @@ def test_enable_is_what_status_looks_for_and_twice_is_once(example, console, end
 
 @of(EXAMPLES)
 def test_the_first_page_is_known_when_it_comes_and_not_before(example):
-    page = module_for(example.family).FIRST_PAGE
+    page = family_of(example.family).first_page
     assert re.search(page, example.page)
     assert not re.search(page, "Loading initial RAM disk ...\n[    0.000000] Linux version 6.12.1")
 
@@ -161,13 +161,13 @@ def test_its_trees_are_found(example, tmp_path):
     assert INSTALLERS[tree.family] == INSTALLERS[example.family]
     told = installer_arguments(tree, CONSOLE)
     assert told.endswith("console=tty0 console=ttyS0,115200n8")
-    kept = module_for(tree.family).KEPT_BEHIND
+    kept = family_of(tree.family).kept_behind
     assert not kept or told.index(kept) < told.index("console=")
 
 
 @pytest.mark.parametrize("family", INSTALLERS, ids=str)
 def test_an_answer_file_is_named_on_the_command_line_or_refused_with_the_way_out(family):
-    if not module_for(family).ANSWERS:
+    if not family_of(family).answers:
         with pytest.raises(UnsupportedError, match=str(family)) as caught:
             answer_file(family)
         assert "--inject" in caught.value.hint

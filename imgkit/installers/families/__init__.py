@@ -1,1 +1,1 @@
-"""A module for each family of installers, all with the same contents; see `imgkit.installers`."""
+"""A module for each family of installers, with a value of `imgkit.installers.InstallerFamily`."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from imgkit.configtext import kernelargs
 from imgkit.errors import LocationError
-from imgkit.installers import Family
+from imgkit.installers import AnswerKind, Family, InstallerFamily
 from imgkit.installers.trees import (
     Evidence,
     Finder,
@@ -28,19 +28,13 @@ from imgkit.installers.trees import (
 from imgkit.remote.url import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from configparser import ConfigParser
 
     from imgkit.configtext.kernelargs import Arguments
-    from imgkit.installers.trees import Layout, TreeSource
+    from imgkit.installers.trees import TreeSource
 
-MARKS = ("/.discinfo", "/.treeinfo", "/images/install.img", "/images/pxeboot", "/LiveOS/squashfs.img")
-# Others than Anaconda have a .treeinfo too, such as XenServer's installer: without a word on Anaconda's images.
-MARK_TEXTS = {"/.treeinfo": re.compile(r"^\[(?:images-|stage2|tree|variant|checksums)", re.MULTILINE)}
-PREFIX = "inst."
-FIRST_PAGE = r"anaconda [0-9]|Starting installer|Text mode provides"
-ANSWERS = "/ks.cfg"
-KEPT_BEHIND = ""
+_PREFIX = "inst."
 # Where a person chose how to talk to it, or where its packages are, that stays.
 _MODES = ("text", "cmdline", "vnc", "rdp", "sshd")
 _TEXT_MODES = {*(f"inst.{mode}" for mode in _MODES), "text", "cmdline", "vnc"}
@@ -59,19 +53,19 @@ _PLACES = (
 )
 
 
-def in_text(arguments: Arguments) -> Arguments:
+def _in_text(arguments: Arguments) -> Arguments:
     """Its text mode, under the name of its time. Agama's entries stay: it has none."""
     if any(argument.name in _OF_AGAMA for argument in arguments):
         return arguments
     arguments = kernelargs.remove(arguments, ("inst.graphical",))
     if any(argument.name in _TEXT_MODES for argument in arguments):
         return arguments
-    has_prefix = any(argument.name.startswith(PREFIX) for argument in arguments)
+    has_prefix = any(argument.name.startswith(_PREFIX) for argument in arguments)
     # Before Fedora 17 and RHEL 7 its arguments had no prefix; from then on its menus have at least inst.stage2.
-    return kernelargs.add(arguments, (f"{PREFIX}text" if has_prefix else "text",))
+    return kernelargs.add(arguments, (f"{_PREFIX}text" if has_prefix else "text",))
 
 
-def arguments(tree: InstallTree | None, given: set[str]) -> list[str]:
+def _arguments(tree: InstallTree | None, given: set[str]) -> list[str]:
     """Text mode, and where the packages are."""
     prefix = _prefix(tree)
     words = [] if given & _either((*_MODES, "graphical")) else [f"{prefix}text"]
@@ -96,20 +90,15 @@ def _prefix(tree: InstallTree | None) -> str:
     return "" if number.isdigit() and int(number) < _PREFIX_SINCE[tree.family] else "inst."
 
 
-def answered(tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[str, ...]:
+def _answered(tree: InstallTree | None, answers: str, is_url: bool) -> tuple[str, ...]:
     """A kickstart file."""
     return (f"{_prefix(tree)}ks={answers if is_url else 'file:' + answers}",)
 
 
-def on_medium(kind: str, path: str, label: str) -> tuple[str, ...]:
+def _on_medium(kind: AnswerKind, path: str, label: str) -> tuple[str, ...]:
     """A kickstart file on the volume of this label, be it a CD or a USB stick; udev writes blanks so."""
     volume = label.replace(" ", r"\x20")
-    return (f"inst.ks=hd:LABEL={volume}:{path}",) if kind == "kickstart" else ()
-
-
-def layouts(_machine: str, _location: str) -> Iterator[Layout]:
-    """None: its trees describe themselves."""
-    return iter(())
+    return (f"inst.ks=hd:LABEL={volume}:{path}",) if kind is AnswerKind.KICKSTART else ()
 
 
 def _find_treeinfo(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
@@ -211,4 +200,16 @@ def _pairs(info: ConfigParser, section: str) -> dict[str, str]:
     return dict(info.items(section)) if info.has_section(section) else {}
 
 
-FINDERS = (Finder(Evidence.TREEINFO, _find_treeinfo), Finder(Evidence.DISCINFO, _find_discinfo))
+FAMILY = InstallerFamily(
+    marks=("/.discinfo", "/.treeinfo", "/images/install.img", "/images/pxeboot", "/LiveOS/squashfs.img"),
+    # Others than Anaconda have a .treeinfo too, such as XenServer's installer: without a word on Anaconda's images.
+    mark_texts={"/.treeinfo": re.compile(r"^\[(?:images-|stage2|tree|variant|checksums)", re.MULTILINE)},
+    prefix=_PREFIX,
+    first_page=r"anaconda [0-9]|Starting installer|Text mode provides",
+    answers="/ks.cfg",
+    finders=(Finder(Evidence.TREEINFO, _find_treeinfo), Finder(Evidence.DISCINFO, _find_discinfo)),
+    in_text=_in_text,
+    arguments=_arguments,
+    answered=_answered,
+    on_medium=_on_medium,
+)

@@ -13,7 +13,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imgkit.installers import Family
+from imgkit.installers import AnswerKind, Family, InstallerFamily
 from imgkit.installers.trees import (
     Clarity,
     Evidence,
@@ -31,15 +31,8 @@ from imgkit.installers.trees import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.configtext.kernelargs import Arguments
     from imgkit.installers.trees import TreeSource
 
-MARKS = ("/.disk/cd_type", "/.disk/udeb_include", "/.disk/mini-info", "/install.amd", "/.disk/info")
-MARK_TEXTS: dict[str, re.Pattern[str]] = {}
-PREFIX = ""
-FIRST_PAGE = r"Select a language|Choose language"
-ANSWERS = "/preseed.cfg"
-KEPT_BEHIND = "---"
 NAMES = {
     "x86_64": "amd64",
     "i686": "i386",
@@ -60,27 +53,17 @@ _MAX_INFO = 200
 _CD_FOLDERS = {"x86_64": "install.amd", "i686": "install.386", "aarch64": "install.a64"}
 
 
-def in_text(arguments: Arguments) -> Arguments:
-    """It looks at the console, and needs no more."""
-    return arguments
-
-
-def arguments(_tree: InstallTree | None, _given: set[str]) -> list[str]:
-    """None: its packages come from a mirror that it asks for."""
-    return []
-
-
-def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[str, ...]:
+def _answered(_tree: InstallTree | None, answers: str, is_url: bool) -> tuple[str, ...]:
     """A preseed file."""
     return ("auto=true", "priority=critical", f"preseed/{'url' if is_url else 'file'}={answers}")
 
 
-def on_medium(kind: str, path: str, _label: str) -> tuple[str, ...]:
+def _on_medium(kind: AnswerKind, path: str, _label: str) -> tuple[str, ...]:
     """A preseed file; the medium is mounted at /cdrom."""
-    return answered(None, f"/cdrom{path}", is_url=False) if kind == "preseed" else ()
+    return _answered(None, f"/cdrom{path}", is_url=False) if kind is AnswerKind.PRESEED else ()
 
 
-def layouts(machine: str, _location: str) -> Iterator[Layout]:
+def _layouts(machine: str, _location: str) -> Iterator[Layout]:
     """Unpacked netboot.tar.gz, also of Ubuntu's time with this installer, and small ISOs, whose names say little."""
     name = NAMES.get(machine, machine)
     for kin, title in ((Family.DEBIAN, "Debian"), (Family.UBUNTU, "Ubuntu")):
@@ -184,4 +167,13 @@ def _cd_pairs(machine: str, *, is_ubuntu: bool) -> list[tuple[str, str]]:
     return [*pairs, *live, *((kernel + ".efi", initrd) for kernel, initrd in live if ".efi" not in kernel)]
 
 
-FINDERS = (Finder(Evidence.DISK_INFO, _find_cd), Finder(Evidence.MANIFEST, _find_netboot))
+FAMILY = InstallerFamily(
+    marks=("/.disk/cd_type", "/.disk/udeb_include", "/.disk/mini-info", "/install.amd", "/.disk/info"),
+    first_page=r"Select a language|Choose language",
+    kept_behind="---",
+    answers="/preseed.cfg",
+    finders=(Finder(Evidence.DISK_INFO, _find_cd), Finder(Evidence.MANIFEST, _find_netboot)),
+    layouts=_layouts,
+    answered=_answered,
+    on_medium=_on_medium,
+)

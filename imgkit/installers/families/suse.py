@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imgkit.configtext import kernelargs
-from imgkit.installers import Family
+from imgkit.installers import AnswerKind, Family, InstallerFamily
 from imgkit.installers.trees import (
     Evidence,
     Finder,
@@ -25,17 +25,9 @@ from imgkit.installers.trees import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from imgkit.configtext.kernelargs import Arguments
-    from imgkit.installers.trees import Layout, TreeSource
+    from imgkit.installers.trees import TreeSource
 
-MARKS = ("/media.1", "/boot/x86_64/loader", "/boot/x86_64/root", "/boot/aarch64/root", "/suse")
-MARK_TEXTS: dict[str, re.Pattern[str]] = {}
-PREFIX = ""
-FIRST_PAGE = r"linuxrc|YaST|Main Menu"
-ANSWERS = "/autoinst.xml"
-KEPT_BEHIND = ""
 _FIELD = re.compile(r"^([A-Z][\w.]*)[ \t]+(\S.*)$", re.MULTILINE)
 _CPE = re.compile(r"cpe:/o:[^:]*:[^:]*:([^:,]+)")  # "cpe:/o:opensuse:opensuse:13.2,openSUSE"
 _SERVICE_PACK = re.compile(r"(.+?) (\d+)(?: SP(\d+))?$")  # "SUSE Linux Enterprise Server 11 SP4"
@@ -45,12 +37,12 @@ _MAX_VALUE = 1000
 _IN_REPOID = ("x86_64", "aarch64", "ppc64le", "s390x", "i586")
 
 
-def in_text(arguments: Arguments) -> Arguments:
+def _in_text(arguments: Arguments) -> Arguments:
     """YaST in text mode."""
     return kernelargs.replace(arguments, ("textmode=1",))
 
 
-def arguments(tree: InstallTree | None, given: set[str]) -> list[str]:
+def _arguments(tree: InstallTree | None, given: set[str]) -> list[str]:
     """Text mode, and where the packages are."""
     words = [] if "textmode" in given else ["textmode=1"]
     place = address(tree)
@@ -59,19 +51,14 @@ def arguments(tree: InstallTree | None, given: set[str]) -> list[str]:
     return words
 
 
-def answered(_tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[str, ...]:
+def _answered(_tree: InstallTree | None, answers: str, is_url: bool) -> tuple[str, ...]:
     """An AutoYaST file."""
     return (f"autoyast={answers if is_url else 'file://' + answers}",)
 
 
-def on_medium(kind: str, path: str, _label: str) -> tuple[str, ...]:
+def _on_medium(kind: AnswerKind, path: str, _label: str) -> tuple[str, ...]:
     """An AutoYaST profile on the CD."""
-    return (f"autoyast=cd:{path}",) if kind == "AutoYaST profile" else ()
-
-
-def layouts(_machine: str, _location: str) -> Iterator[Layout]:
-    """None: its trees describe themselves."""
-    return iter(())
+    return (f"autoyast=cd:{path}",) if kind is AnswerKind.AUTOYAST else ()
 
 
 def _find_products(source: TreeSource, location: str, architecture: str | None) -> InstallTree | None:
@@ -136,4 +123,13 @@ def _machines(fields: dict[str, str], architecture: str | None) -> list[str]:
     return sorted(machines, key=lambda machine: machine != "x86_64")
 
 
-FINDERS = (Finder(Evidence.PRODUCTS, _find_products),)
+FAMILY = InstallerFamily(
+    marks=("/media.1", "/boot/x86_64/loader", "/boot/x86_64/root", "/boot/aarch64/root", "/suse"),
+    first_page=r"linuxrc|YaST|Main Menu",
+    answers="/autoinst.xml",
+    finders=(Finder(Evidence.PRODUCTS, _find_products),),
+    in_text=_in_text,
+    arguments=_arguments,
+    answered=_answered,
+    on_medium=_on_medium,
+)

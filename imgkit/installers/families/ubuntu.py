@@ -10,34 +10,24 @@ import re
 from typing import TYPE_CHECKING
 
 from imgkit.errors import UnsupportedError
-from imgkit.installers import Family
+from imgkit.installers import AnswerKind, Family, InstallerFamily
 from imgkit.installers.families import debian
 from imgkit.installers.trees import Layout, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imgkit.installers.trees import Finder, InstallTree, TreeSource
+    from imgkit.installers.trees import InstallTree, TreeSource
 
-MARKS = ("/casper",)
-MARK_TEXTS: dict[str, re.Pattern[str]] = {}
-PREFIX = ""
-FIRST_PAGE = r"Continue in (rich|basic) mode|[Ss]elect your language|login: "
-ANSWERS = debian.ANSWERS
-FINDERS: tuple[Finder, ...] = ()
-KEPT_BEHIND = debian.KEPT_BEHIND
 # Menus in which netboot folders name the ISO that their kernel loads.
 _MENUS = ("grub/grub.cfg", "pxelinux.cfg/default")
 _ISO = re.compile(r"(?<![\w-])((?:iso-)?url=https?://[^\s\"';]+\.iso)(?![^\s])")
 
-in_text = debian.in_text
-arguments = debian.arguments
 
-
-def answered(tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[str, ...]:
+def _answered(tree: InstallTree | None, answers: str, is_url: bool) -> tuple[str, ...]:
     """A preseed file for Debian's installer; a folder with user-data and meta-data for the live system's."""
     if tree is None or "casper" not in tree.kernel:
-        return debian.answered(tree, answers, is_url=is_url)
+        return debian.FAMILY.answered(tree, answers, is_url)
     if not is_url:
         raise UnsupportedError(
             "Ubuntu's installer does not look for its answers in the initial RAM disk",
@@ -46,14 +36,14 @@ def answered(tree: InstallTree | None, answers: str, *, is_url: bool) -> tuple[s
     return ("autoinstall", f"ds=nocloud-net;s={answers.rstrip('/')}/")
 
 
-def on_medium(kind: str, path: str, label: str) -> tuple[str, ...]:
+def _on_medium(kind: AnswerKind, path: str, label: str) -> tuple[str, ...]:
     """A folder with user-data for the live system's; before 20.04 a preseed file."""
-    if kind == "autoinstall":
+    if kind is AnswerKind.AUTOINSTALL:
         return ("autoinstall", f"ds=nocloud;s=/cdrom{path.rpartition('/')[0]}/")
-    return debian.on_medium(kind, path, label)
+    return debian.FAMILY.on_medium(kind, path, label)
 
 
-def layouts(machine: str, _location: str) -> Iterator[Layout]:
+def _layouts(machine: str, _location: str) -> Iterator[Layout]:
     """The netboot folders of live systems: an initial RAM disk that is not called initrd.gz, as Debian's is."""
     name = debian.NAMES.get(machine, machine)
     for folder in (f"{name}/", f"netboot/{name}/", ""):
@@ -68,3 +58,14 @@ def _iso_arguments(source: TreeSource) -> tuple[str, ...]:
         if found is not None:
             return (found[1], "ip=dhcp")
     return ()
+
+
+FAMILY = InstallerFamily(
+    marks=("/casper",),
+    first_page=r"Continue in (rich|basic) mode|[Ss]elect your language|login: ",
+    kept_behind=debian.FAMILY.kept_behind,
+    answers=debian.FAMILY.answers,
+    layouts=_layouts,
+    answered=_answered,
+    on_medium=_on_medium,
+)
