@@ -12,7 +12,7 @@ from imgkit.errors import ConfigError, TreeError, UnsupportedError
 from imgkit.tree import Attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from imgkit.accounts.wanted import LoginOptions
     from imgkit.configtext.checks import KernelLine
@@ -66,18 +66,16 @@ def enable_autologin(
 
 def methods(edits: TreeEdits) -> tuple[str, ...]:
     """What the system's login can compare passwords with, best first: its libcrypt is asked."""
-    for folder in _LIBRARIES:
-        for name in edits.names(folder):
-            below = [f"{folder}/{name}"] if name.startswith("libcrypt.so") else []
-            if name.endswith("-linux-gnu"):
-                below = [f"{folder}/{name}/{each}" for each in edits.names(f"{folder}/{name}") if _is_library(each)]
-            if any(_YESCRYPT_MARK in _contents(edits, path) for path in below):
-                return hashes.YESCRYPT, hashes.SHA512
+    if any(_YESCRYPT_MARK in _contents(edits, path) for path in _libcrypts(edits)):
+        return hashes.YESCRYPT, hashes.SHA512
     return (hashes.SHA512,)
 
 
-def _is_library(name: str) -> bool:
-    return name.startswith("libcrypt.so")
+def _libcrypts(edits: TreeEdits) -> Iterator[str]:
+    for folder in _LIBRARIES:
+        names = edits.names(folder)
+        for each in (folder, *(f"{folder}/{name}" for name in names if name.endswith("-linux-gnu"))):
+            yield from (f"{each}/{name}" for name in edits.names(each) if name.startswith("libcrypt.so"))
 
 
 def _contents(edits: TreeEdits, path: str) -> bytes:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from imgkit import addition
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imgkit.configtext.options import EnableOptions
+    from imgkit.console.enabling import EnabledConsole
     from imgkit.console.judge import Judgement
     from imgkit.editing import Contents, Edited, ImageSource, Staged
     from imgkit.storage.output import Destination
@@ -50,12 +52,7 @@ class EnableConsole:
             undo=undo,
             on_staged=on_staged,
         ) as commit:
-
-            def finish() -> tuple[Edited, Judgement]:
-                enabled = commit()
-                return enabled.edited, enabled.judgement
-
-            yield finish
+            yield partial(_judged, commit)
 
     def __str__(self) -> str:
         said = [f"{name}={value}" for name, value in self.settings]
@@ -123,12 +120,7 @@ class AnswerIso:
             undo=undo,
             on_staged=on_staged,
         ) as commit:
-
-            def finish() -> tuple[Edited, Judgement]:
-                enabled = commit()
-                return enabled.edited, enabled.judgement
-
-            yield finish
+            yield partial(_judged, commit)
 
     def __str__(self) -> str:
         said = str(self.console).removeprefix("console enable").strip()
@@ -137,6 +129,11 @@ class AnswerIso:
 
 
 Operation: TypeAlias = EnableConsole | WriteFile | AddFiles | AnswerIso
+
+
+def _judged(commit: Callable[[], EnabledConsole]) -> tuple[Edited, Judgement]:
+    enabled = commit()
+    return enabled.edited, enabled.judgement
 
 
 @contextmanager

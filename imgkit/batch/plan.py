@@ -29,7 +29,7 @@ from imgkit.errors import ConfigError, ImgkitError, UsageError
 from imgkit.formats.image import Format
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.installers.answering import AnswerFile
-from imgkit.storage.host import unreadable
+from imgkit.storage.host import read_file, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -195,20 +195,13 @@ class _Reader:
             raise UsageError("`write` takes a path, and contents or from (a file)", hint="Give one of the two.")
         if "contents" in table:
             return WriteFile(table["path"], table["contents"].encode())
-        source = self._path.parent / table["from"]
-        try:
-            return WriteFile(table["path"], source.read_bytes())
-        except OSError as error:
-            raise unreadable(source, error) from error
+        return WriteFile(table["path"], read_file(self._path.parent / table["from"]))
 
     def _answers(self, table: dict[str, Any]) -> AnswerIso:
         if not table.get("file"):
             raise UsageError("`iso answers` takes a file", hint='Write file = "preseed.cfg".')
         source = self._path.parent / table["file"]
-        try:
-            contents = source.read_bytes()
-        except OSError as error:
-            raise unreadable(source, error) from error
+        contents = read_file(source)
         AnswerFile(contents)  # raises for what no installer reads
         return AnswerIso(_enable(table), source, contents, table.get("replace", False))
 

@@ -108,12 +108,9 @@ def write(
     """
     from imgkit.cli.delivery import deliver, print_all
     from imgkit.editing import replace_file
-    from imgkit.storage.host import unreadable
+    from imgkit.storage.host import read_file
 
-    try:
-        data = sys.stdin.buffer.read() if str(contents) == "-" else contents.read_bytes()
-    except OSError as error:
-        raise unreadable(contents, error) from error
+    data = sys.stdin.buffer.read() if str(contents) == "-" else read_file(contents)
     edited = deliver(source, replace_file(path, data), delivery, as_json=as_json)
     print_all("write", source, delivery, edited, as_json=as_json)
 

@@ -125,8 +125,9 @@ def answers(
     from imgkit.cli.validators import validate
     from imgkit.console.answering import answer_iso
     from imgkit.installers.answering import AnswerFile
+    from imgkit.storage.host import read_file
 
-    answer = AnswerFile(_read(file), _read(meta_data) if meta_data else b"", replace)
+    answer = AnswerFile(read_file(file), read_file(meta_data) if meta_data else b"", replace)
     if check:
         note(validate(answer.kind, file))
     with delivering(source, delivery, as_json=as_json) as progress:
@@ -148,15 +149,6 @@ def answers(
         print_edited(source, delivery, done.edited, done=f"{answer.kind} added", unchanged="nothing to change")
         print_judgement(done.judgement)
     raise typer.Exit(status_of_verdict(done.verdict))
-
-
-def _read(path: Path) -> bytes:
-    from imgkit.storage.host import unreadable
-
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from error
 
 
 @composed(source=make_source)

@@ -150,11 +150,13 @@ def status(source: ImageSource, *, console: ConsoleSettings, as_json: AsJson = F
 
 def read_password(word: str) -> tuple[str, str]:
     """A user and a password, from `USER:FILE`, `USER:-`, or `USER` and the terminal."""
+    from imgkit.storage.host import read_text
+
     user, colon, name = word.partition(":")
     if not user or (colon and not name):
         raise UsageError(f"{word!r} is not USER:FILE", hint="For example: root:password.txt, or root:- for a pipe.")
     if colon:
-        lines = (sys.stdin.readline() if name == "-" else _text(Path(name))).split("\n")
+        lines = (sys.stdin.readline() if name == "-" else read_text(Path(name))).split("\n")
         return user, lines[0].rstrip("\r")
     if not sys.stdin.isatty():
         raise UsageError(
@@ -168,34 +170,19 @@ def read_password(word: str) -> tuple[str, str]:
 
 
 def _read_keys(word: str) -> tuple[str, str]:
+    from imgkit.storage.host import read_text
+
     user, _, name = word.partition(":")
     if not user or not name:
         raise UsageError(f"{word!r} is not USER:FILE", hint="For example: root:id_ed25519.pub")
-    return user, _text(Path(name))
+    return user, read_text(Path(name))
 
 
 def _seeds(paths: list[Path]) -> list[tuple[str, bytes]]:
-    from imgkit.storage.host import unreadable
+    from imgkit.storage.host import read_file
 
-    files = []
-    for path in paths:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise unreadable(path, error) from error
-        files.append(("user-data" if len(paths) == 1 and "-data" not in path.name else path.name, data))
-    return files
-
-
-def _text(path: Path) -> str:
-    from imgkit.storage.host import unreadable
-
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8 text", hint="Name another file.") from error
+    is_alone = len(paths) == 1 and "-data" not in paths[0].name
+    return [("user-data" if is_alone else path.name, read_file(path)) for path in paths]
 
 
 add_command(app, enable, "enable")

@@ -169,9 +169,6 @@ def choice(what: str, word: str, choices: type) -> str:
 
 
 def _key(path: Path) -> str:
-    from imgkit.storage.host import unreadable
+    from imgkit.storage.host import read_text
 
-    try:
-        return path.read_text().rstrip("\n")
-    except OSError as error:
-        raise unreadable(path, error) from error
+    return read_text(path).rstrip("\n")

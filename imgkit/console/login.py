@@ -6,7 +6,6 @@ The same flow as `enabling`: the edits are staged, the status of the staged tree
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from imgkit.storage.copy import no_progress
 from imgkit.treeedits import TreeEdits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from imgkit.accounts.status import LoginStatus
@@ -76,21 +75,6 @@ def enable_login(
 
     Raises UsageError where nothing is wanted, UnsupportedError for an ISO, ConfigError for users that are not there.
     """
-    with staged_login(source, destination, options, console=console, undo=undo, progress=progress) as commit:
-        return commit()
-
-
-@contextmanager
-def staged_login(
-    source: SourceLike,
-    destination: Destination | str | Path | None,
-    options: LoginOptions,
-    *,
-    console: ConsoleWanted = None,
-    undo: Path | None = None,
-    progress: Progress = no_progress,
-) -> Iterator[Callable[[], EnabledLogin]]:
-    """The first half of `enable_login`: all is staged and judged; the value commits it."""
     if options.is_empty:
         raise UsageError("nothing to enable was given", hint="Give --password, --ssh-key, --user or --autologin.")
     announcements: list[str] = []
@@ -108,7 +92,7 @@ def staged_login(
         found.append(status_of(TreeEdits(contents.tree), wanted[0], now_ns))
 
     with staged(source, edit, destination, undo=undo, progress=progress, check=check, now_ns=now_ns) as commit:
-        yield lambda: EnabledLogin(commit(), found[0], failing(found[0], options), tuple(announcements))
+        return EnabledLogin(commit(), found[0], failing(found[0], options), tuple(announcements))
 
 
 def enable_in(
@@ -116,9 +100,8 @@ def enable_in(
 ) -> list[Change]:
     """The changes for the accounts, and those that `edits` have already. Raises what the recipe raises."""
     before = len(edits.announcements)
-    recipe.enable(
-        edits, options, now=now_ns // 1_000_000_000, reproducible=os.environ.get("SOURCE_DATE_EPOCH") is not None
-    )
+    reproducible = os.environ.get("SOURCE_DATE_EPOCH") is not None
+    recipe.enable(edits, options, now=now_ns // 1_000_000_000, reproducible=reproducible)
     if options.autologin:
         facts = find_facts(edits.tree)
         kernels = usual_kernels(edits, facts)

@@ -230,6 +230,22 @@ def unreadable(path: Path, error: OSError) -> UsageError:
     )
 
 
+def read_file(path: Path) -> bytes:
+    """The contents of a file, other than an image, that an option or argument names. Raises UsageError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def read_text(path: Path) -> str:
+    """The same as text. Raises UsageError where it is not UTF-8, too."""
+    try:
+        return read_file(path).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text", hint="Name another file.") from error
+
+
 def _open(path: Path, *, writable: bool) -> tuple[Path, int]:
     resolved = real_path(path)
     try:
