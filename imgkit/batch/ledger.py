@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from imgkit.configtext.checks import Check, CheckKind
-from imgkit.errors import FormatError, InUseError, OutputError, UnsupportedError, UsageError
+from imgkit.errors import FormatError, ImgkitError, InUseError, OutputError, UnsupportedError, UsageError
 from imgkit.remote import parse_address
 from imgkit.storage.host import real_path
 
@@ -106,6 +106,16 @@ class Outcome:
     verdict: str = ""
     announcements: tuple[str, ...] = ()
     failing: tuple[Check, ...] = ()
+
+
+def failure(error: BaseException, seconds: float = 0.0) -> Outcome:
+    """The outcome that tells of an error."""
+    hint = (
+        (error.hint or "")
+        if isinstance(error, ImgkitError)
+        else "See the worker's log; if this is a bug in imgkit, please report it."
+    )
+    return Outcome(State.FAILED, error=type(error).__name__, message=str(error), hint=hint, seconds=seconds)
 
 
 def outcome_of(values: Mapping[str, Any]) -> Outcome:

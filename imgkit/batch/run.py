@@ -18,8 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imgkit.batch.ledger import Outcome, State
-from imgkit.batch.work import Deferred, Task, carry_out_all, failure, keep_kernels, note_path, take_back
+from imgkit.batch.ledger import Outcome, State, failure
+from imgkit.batch.settled import note_path, take_back
+from imgkit.batch.work import Deferred, Task, carry_out_all, keep_kernels
 from imgkit.errors import EngineError, OutputError
 
 if TYPE_CHECKING:

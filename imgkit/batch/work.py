@@ -1,8 +1,6 @@
 """Images of a batch, done in a worker process: each edited once, however often it is tried.
 
-An image and the ledger cannot change in one step, so a kill may fall between the two. The undo file decides what was
-done: a commit makes it durable before it touches the image, and before a new file gets its name. Where one is found,
-and the image is as it says, the commit happened and only its outcome is told again; else nothing did, and it goes.
+What an earlier try did is told from what it left: see `settled`.
 
 Images that need an appliance are put off at first, so that all the others are done before. Images that trust each other
 may share one: all are staged in it in turn, then it stops, then each is committed.
@@ -10,9 +8,7 @@ may share one: all are staged in it in turn, then it stops, then each is committ
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -20,38 +16,30 @@ from functools import partial
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
-from imgkit.batch import elsewhere
-from imgkit.batch.jobs import sha256_of
-from imgkit.batch.ledger import FileChange, Outcome, State, outcome_of
+from imgkit.batch import elsewhere, settled
+from imgkit.batch.ledger import FileChange, Outcome, State, failure, outcome_of
 from imgkit.batch.slots import appliance_slot
 from imgkit.confinement import Confinement, outside
 from imgkit.confinement.reader import supervised
 from imgkit.console.judge import Verdict
-from imgkit.editing import ImageSource, clock, open_file
-from imgkit.errors import EngineError, FormatError, ImgkitError, StaleImageError
+from imgkit.editing import ImageSource, open_file
+from imgkit.errors import EngineError, ImgkitError
 from imgkit.guest.engines.choice import EngineChoice
 from imgkit.guest.engines.guestfs.appliance import Appliance, may_share
 from imgkit.layoutmap.draw import map_of, map_of_file
 from imgkit.layoutmap.model import encode
 from imgkit.remote import Url
-from imgkit.storage import commit, patchfile
-from imgkit.storage.durable import no_space
-from imgkit.storage.host import HostFile
 from imgkit.storage.output import InPlace
-from imgkit.storage.result import Result
-from imgkit.units import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from imgkit.batch.jobs import Job
-    from imgkit.batch.ledger import Record
     from imgkit.console.judge import Judgement
     from imgkit.editing import Staged
     from imgkit.formats.image import Image
     from imgkit.guest.engines import Shared
-    from imgkit.storage.overlay import PatchPlan
     from imgkit.tree import Change
 
 
@@ -193,10 +181,10 @@ def _carry_out_together(tasks: tuple[Task, ...]) -> dict[Task, Outcome]:
 
 def _told_again(task: Task, started: float) -> Outcome | None:
     """The outcome of a commit that an earlier try made."""
-    if task.undo is None or not _was_committed(task.job, task.undo):
+    if task.undo is None or not settled.was_committed(task.job, task.undo):
         return None
-    digest, seconds = _settle_result(task.job, task.undo), time.monotonic() - started
-    return replace(_noted(task.undo), sha256=digest, seconds=seconds)
+    digest, seconds = settled.settle_result(task.job, task.undo), time.monotonic() - started
+    return replace(settled.noted(task.undo), sha256=digest, seconds=seconds)
 
 
 def _failed(task: Task, error: ImgkitError, started: float) -> Outcome:
@@ -207,42 +195,12 @@ def _summed(task: Task, outcome: Outcome, started: float) -> Outcome:
     """The outcome of what was done with the sum of what was written, if anything was."""
     if not outcome.changes and task.job.output is None:
         return outcome
-    return replace(outcome, sha256=_settle_result(task.job, task.undo), seconds=time.monotonic() - started)
+    return replace(outcome, sha256=settled.settle_result(task.job, task.undo), seconds=time.monotonic() - started)
 
 
 def _with_layout(task: Task, outcome: Outcome) -> Outcome:
     """A failure with the map of the image, as far as it is known."""
     return outcome if task.undo is None else replace(outcome, layout=_layout_of(_source(task.job)))
-
-
-def failure(error: BaseException, seconds: float = 0.0) -> Outcome:
-    """The outcome that tells of an error."""
-    hint = (
-        (error.hint or "")
-        if isinstance(error, ImgkitError)
-        else "See the worker's log; if this is a bug in imgkit, please report it."
-    )
-    return Outcome(State.FAILED, error=type(error).__name__, message=str(error), hint=hint, seconds=seconds)
-
-
-def take_back(record: Record, undo: Path) -> Outcome:
-    """Undo one image: its old bytes come back, or the new file goes. Doing so twice is doing so once."""
-    image, output = record.input, record.output
-    try:
-        if output is not None:
-            elsewhere.take_away(output, image, _plan_of(undo), undo)
-        else:
-            assert not isinstance(image, Url)  # nothing elsewhere is edited in place
-            commit.undo(image, undo, mtime_ns=clock())
-        return Outcome(State.UNDONE)
-    except OSError as error:
-        return failure(StaleImageError(f"{undo}: cannot be read ({error.strerror})"))
-    except ImgkitError as error:
-        return failure(error)
-
-
-def _plan_of(undo: Path) -> PatchPlan:
-    return patchfile.read_own(undo, os.geteuid()).plan
 
 
 @contextmanager
@@ -289,13 +247,9 @@ def _staged(task: Task, source: ImageSource, started: float) -> Iterator[Callabl
 
 
 def _write_note(task: Task, note: bytes) -> bytes:
-    """Keep what a worker is about to do, for whoever finds it done."""
+    """Keep what is about to be done; also what a confined process asks for."""
     assert task.undo is not None
-    path = note_path(task.undo)
-    try:
-        path.write_bytes(note)
-    except OSError as error:
-        raise no_space(path, error) from error
+    settled.write_note(task.undo, note)
     return b""
 
 
@@ -336,68 +290,5 @@ def _layout_of(source: ImageSource) -> str:
         return ""
 
 
-def note_path(undo: Path) -> Path:
-    """Where a worker notes, before it commits, what it is about to change."""
-    return undo.with_suffix(".json")
-
-
-def _noted(undo: Path) -> Outcome:
-    """What `take_note` wrote of a commit whose outcome nobody heard. After a power failure the note may be torn."""
-    try:
-        return outcome_of(json.loads(note_path(undo).read_text()))
-    except (OSError, ValueError, TypeError, KeyError):
-        return Outcome(State.DONE)
-
-
 def _told(changes: tuple[Change, ...]) -> tuple[FileChange, ...]:
     return tuple(FileChange(change.path, change.diff()) for change in changes)
-
-
-def _settle_result(job: Job, undo: Path | None) -> str:
-    """Note what the result is, as undo needs to know; its SHA-256 if that is asked for, else ""."""
-    if undo is None:
-        return ""
-    if job.output is not None:
-        elsewhere.note_identity(job.output, undo)
-    if not job.sha256:
-        return ""
-    if not isinstance(job.target, Url):
-        return sha256_of(job.target)
-    return "" if isinstance(job.input, Url) else _expected_sha256(job.input, _plan_of(undo))
-
-
-def _was_committed(job: Job, undo: Path) -> bool:
-    """Whether an earlier try did the job; what it left is removed if not."""
-    if not undo.exists():
-        return False
-    image, output = job.input, job.output
-    if not isinstance(image, Url):
-        commit.recover(image)
-    try:
-        plan = _plan_of(undo)
-        if output is None:
-            assert not isinstance(image, Url)  # nothing elsewhere is edited in place
-            done = _holds(image, plan)
-        else:
-            done = elsewhere.was_written(output, image, plan, undo)
-    except FormatError:  # damaged: it cannot tell anything
-        done = False
-    if not done:
-        undo.unlink()
-        elsewhere.identity_path(undo).unlink(missing_ok=True)
-    return done
-
-
-def _holds(image: Path, plan: PatchPlan) -> bool:
-    """Whether an image has the bytes that a plan puts there."""
-    with HostFile(image) as host:
-        return elsewhere.holds(host, plan)
-
-
-def _expected_sha256(image: Path, plan: PatchPlan) -> str:
-    """SHA-256 of the new file that a plan makes of an image."""
-    digest = hashlib.sha256()
-    with HostFile(image) as host:
-        for piece in Result(host, plan).pieces(MIB):
-            digest.update(piece)
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from imgkit.errors import PathNotFoundError, TreeError, UnsupportedError
+from imgkit.errors import TreeError, UnsupportedError
 from imgkit.filesystem.base import Check
 from imgkit.filesystem.ext import directory, library
 from imgkit.filesystem.ext.bitmaps import check_counts
@@ -21,11 +21,9 @@ from imgkit.filesystem.ext.editor import Editor
 from imgkit.filesystem.ext.inodes import refuse_bad_blocks
 from imgkit.filesystem.ext.journal.recovery import recover
 from imgkit.filesystem.ext.layout import ROOT_INODE, Compat, DirectoryType, InodeFlag
-from imgkit.filesystem.ext.names import Names
-from imgkit.filesystem.ext.superblock import GUESTFS_HINT
-from imgkit.filesystem.ext.volume import damaged_inode, modification_time, open_volume, read_inode
+from imgkit.filesystem.ext.lookup import Lookup, decoded, encoded, refuse_encrypted
+from imgkit.filesystem.ext.volume import modification_time, open_volume, read_inode
 from imgkit.filesystem.ext.xattr import attribute_value, attributes
-from imgkit.filesystem.paths import components
 from imgkit.tree import FileType, Stat, refuse_large, relabelled
 
 if TYPE_CHECKING:
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 _SELINUX = "security.selinux"
 _INLINE_DATA = "system.data"
 _NAME_MAX = 255
-_REMEMBERED_NAMES = 4096
 _SMALL = 128
 """Inodes in use up to which the full check takes no more than some milliseconds."""
 
@@ -90,13 +87,11 @@ class ExtFileSystem:
     __slots__ = (
         "_checked",
         "_checked_inodes",
-        "_children",
         "_device",
         "_editor",
-        "_names",
+        "_lookup",
         "_now",
         "_replayed",
-        "_root",
         "_stale",
         "_volume",
         "_writable",
@@ -116,9 +111,7 @@ class ExtFileSystem:
         self._replayed, self._device = replayed, device
         self._checked_inodes: set[int] = set()
         self._editor: Editor | None = None
-        self._names = Names(volume)
-        self._root: Inode | None = None
-        self._children: dict[tuple[int, bytes], Inode | None] = {}
+        self._lookup = Lookup(volume)
         self._stale = False
 
     def __enter__(self) -> Self:
@@ -157,56 +150,56 @@ class ExtFileSystem:
 
     def read(self, path: str, /) -> bytes:
         """Contents of a regular file of at most READ_LIMIT bytes; `read_chunks` has no limit."""
-        inode = self._regular_file(path)
+        inode = self._lookup.regular_file(path)
         refuse_large(inode.size, path)
         return b"".join(read_chunks(self._volume, inode))
 
     def read_chunks(self, path: str, /) -> Iterator[bytes]:
         """Contents of a regular file of any size in pieces of at most 1 MiB; holes are zeros."""
-        return read_chunks(self._volume, self._regular_file(path))
+        return read_chunks(self._volume, self._lookup.regular_file(path))
 
     def exists(self, path: str, /) -> bool:
         """Whether the path leads to anything."""
-        return self._find(path) is not None
+        return self._lookup.find(path) is not None
 
     def listdir(self, path: str, /) -> list[str]:
         """Sorted names in a directory, without "." and ".."."""
-        return sorted(map(_text, self._names.listing(self._directory(path))))
+        return sorted(map(decoded, self._lookup.names.listing(self._lookup.directory(path))))
 
     def stat(self, path: str, /, *, follow: bool = True) -> Stat:  # noqa: ARG002  no link is followed
         """Metadata of what is at the path, a symbolic link included."""
-        inode = self._inode(path)
+        inode = self._lookup.inode(path)
         kind = _TYPES.get(inode.type, FileType.OTHER)
         return Stat(kind, stat.S_IMODE(inode.mode), inode.uid, inode.gid, inode.size, modification_time(inode))
 
     def readlink(self, path: str, /) -> str:
         """Target of a symbolic link, as stored."""
-        inode = self._inode(path)
+        inode = self._lookup.inode(path)
         if inode.type != stat.S_IFLNK:
             raise TreeError("not a symbolic link", path=path)
-        _refuse_encrypted(inode, path)
-        return _text(read_link(self._volume, inode))
+        refuse_encrypted(inode, path)
+        return decoded(read_link(self._volume, inode))
 
     def list_xattrs(self, path: str, /) -> list[str]:
         """Sorted names of the extended attributes of what is at the path."""
-        names = {attribute.name for attribute in attributes(self._volume, self._inode(path))}
+        names = {attribute.name for attribute in attributes(self._volume, self._lookup.inode(path))}
         return sorted(names - {_INLINE_DATA})
 
     def get_xattr(self, path: str, name: str, /) -> bytes | None:
         """Value of an extended attribute in on-disk form (which differs for ACLs), or None."""
-        return self._attribute(self._inode(path), name)
+        return self._attribute(self._lookup.inode(path), name)
 
     def set_xattr(self, path: str, name: str, value: bytes, /) -> None:
         """Set an extended attribute to a value in on-disk form."""
         self._begin_edits()
-        inode = self._inode(path)
+        inode = self._lookup.inode(path)
         self._refuse_uneditable(inode, path)
-        self._edit().set_attribute(inode.number, _bytes(name), value)
+        self._edit().set_attribute(inode.number, encoded(name), value)
 
     def write(self, path: str, data: bytes, /) -> None:
         """Replace the contents of a regular file, or create it, with its directory's owner and a sibling's label."""
         self._begin_edits()
-        inode = self._find(path)
+        inode = self._lookup.find(path)
         if inode is None:
             parent, name = self._new_name(path)
             number = self._edit().create_file(parent, name, data)
@@ -222,7 +215,7 @@ class ExtFileSystem:
         """Make a symbolic link at `path`."""
         self._begin_edits()
         parent, name = self._new_name(path)
-        raw = _bytes(target)
+        raw = encoded(target)
         if not 0 < len(raw) < self._volume.superblock.block_size or b"\0" in raw:
             raise TreeError("a link cannot have this target", path=path)
         number = self._edit().create_link(parent, name, raw)
@@ -240,10 +233,10 @@ class ExtFileSystem:
     def remove(self, path: str, /) -> None:
         """Remove a file, a link, or an empty directory."""
         self._begin_edits()
-        inode = self._inode(path)
+        inode = self._lookup.inode(path)
         if inode.number == ROOT_INODE:
             raise TreeError("the root directory cannot be removed", path=path)
-        parent, name = self._parent(path)
+        parent, name = self._lookup.parent(path)
         self._refuse_uneditable(parent, path)
         self._refuse_uneditable(inode, path)
         if inode.type == stat.S_IFDIR and next(directory.iterate(self._volume, inode), None) is not None:
@@ -253,12 +246,12 @@ class ExtFileSystem:
     def set_attributes(self, path: str, attributes: Attributes, /) -> None:
         """Set mode, owner and, where there is one, the SELinux label's type."""
         self._begin_edits()
-        inode = self._inode(path)
+        inode = self._lookup.inode(path)
         self._refuse_uneditable(inode, path)
         self._edit().set_owner(inode.number, attributes.mode, attributes.uid, attributes.gid)
         label = self._attribute(inode, _SELINUX) if attributes.label else None
         if label:
-            self._edit().set_attribute(inode.number, _bytes(_SELINUX), relabelled(label, attributes.label))
+            self._edit().set_attribute(inode.number, encoded(_SELINUX), relabelled(label, attributes.label))
 
     def _edit(self) -> Editor:
         """The editor, for an edit of what was found editable."""
@@ -269,9 +262,7 @@ class ExtFileSystem:
 
     def _forget(self) -> None:
         """Look everything up anew: it is about to change, or has."""
-        self._root = None
-        self._children.clear()
-        self._names = Names(self._volume)
+        self._lookup = Lookup(self._volume)
 
     def _begin_edits(self) -> None:
         """Before the first edit: make sure that nothing contradicts what edits build on."""
@@ -297,7 +288,7 @@ class ExtFileSystem:
 
     def _refuse_uneditable(self, inode: Inode, path: str) -> None:
         """Refuse what a kernel would refuse even to root, and what contradicts itself."""
-        _refuse_encrypted(inode, path)
+        refuse_encrypted(inode, path)
         if inode.flags & InodeFlag.VERITY:
             raise TreeError("its contents are sealed by fs-verity", path=path)
         if inode.flags & (InodeFlag.IMMUTABLE | InodeFlag.APPEND):
@@ -306,65 +297,10 @@ class ExtFileSystem:
             check_touched(self._volume, inode)
             self._checked_inodes.add(inode.number)
 
-    def _find(self, path: str) -> Inode | None:
-        """The inode at a path, or None where a component is missing or no directory."""
-        inode = self._root_directory()
-        for name in components(path):
-            if inode.type != stat.S_IFDIR:
-                return None
-            _refuse_encrypted(inode, path)
-            child = self._child(inode, _bytes(name))
-            if child is None:
-                return None
-            inode = child
-        return inode
-
-    def _root_directory(self) -> Inode:
-        if self._root is None:
-            self._root = read_inode(self._volume, ROOT_INODE)
-        if self._root.type != stat.S_IFDIR:
-            raise damaged_inode(self._volume, ROOT_INODE, "the root is not a directory", "i_mode")
-        return self._root
-
-    def _child(self, parent: Inode, name: bytes) -> Inode | None:
-        """The inode that a name in a directory leads to, remembered until the next edit."""
-        key = parent.number, name
-        if key not in self._children:
-            if len(self._children) >= _REMEMBERED_NAMES:
-                self._children.clear()
-            number = self._names.find(parent, name)
-            self._children[key] = None if number is None else read_inode(self._volume, number)
-        return self._children[key]
-
-    def _inode(self, path: str) -> Inode:
-        inode = self._find(path)
-        if inode is None:
-            raise PathNotFoundError("no such file or directory", path=path)
-        return inode
-
-    def _regular_file(self, path: str) -> Inode:
-        inode = self._inode(path)
-        if inode.type != stat.S_IFREG:
-            raise TreeError("not a regular file", path=path)
-        _refuse_encrypted(inode, path)
-        return inode
-
-    def _directory(self, path: str) -> Inode:
-        inode = self._inode(path)
-        if inode.type != stat.S_IFDIR:
-            raise TreeError("not a directory", path=path)
-        _refuse_encrypted(inode, path)
-        return inode
-
-    def _parent(self, path: str) -> tuple[Inode, bytes]:
-        """The directory of a path other than the root, and the last name."""
-        *parents, name = components(path)
-        return self._directory("/" + "/".join(parents)), _bytes(name)
-
     def _new_name(self, path: str) -> tuple[Inode, bytes]:
         if self.exists(path):
             raise TreeError("it exists already", path=path)
-        parent, name = self._parent(path)
+        parent, name = self._lookup.parent(path)
         if len(name) > _NAME_MAX:
             raise TreeError(f"a name has at most {_NAME_MAX} bytes", path=path)
         self._refuse_uneditable(parent, path)
@@ -384,7 +320,7 @@ class ExtFileSystem:
                 if siblings is not None:
                     label = siblings
                     break
-        self._edit().set_attribute(number, _bytes(_SELINUX), label)
+        self._edit().set_attribute(number, encoded(_SELINUX), label)
 
     def _attribute(self, inode: Inode, name: str) -> bytes | None:
         for attribute in attributes(self._volume, inode):
@@ -400,16 +336,3 @@ def _needs_full_check(superblock: Superblock) -> bool:
     """
     in_use = superblock.inodes_count - superblock.free_inodes_count
     return not superblock.has_metadata_csum or in_use <= _SMALL
-
-
-def _refuse_encrypted(inode: Inode, path: str) -> None:
-    if inode.flags & InodeFlag.ENCRYPT:
-        raise UnsupportedError(f"{path}: it is encrypted (fscrypt)", hint=GUESTFS_HINT)
-
-
-def _text(name: bytes) -> str:
-    return name.decode(errors="surrogateescape")
-
-
-def _bytes(name: str) -> bytes:
-    return name.encode(errors="surrogateescape")
