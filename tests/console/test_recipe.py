@@ -1,7 +1,6 @@
 """The recipe on real file systems: what each kind of system needs, nothing more, and nothing the second time."""
 
 import re
-from contextlib import contextmanager
 
 import pytest
 
@@ -10,74 +9,15 @@ from imgkit.configtext.options import EnableOptions
 from imgkit.configtext.serial import SerialConsole, default_console
 from imgkit.console.recipe import enable
 from imgkit.console.status import status
-from imgkit.editing import ImageSource, edit_image, opened
 from imgkit.errors import ConfigError, UnsupportedError
-from imgkit.guest.engines.choice import EngineChoice
-from imgkit.storage.output import InPlace
-from tests.support import corpus, oracle
-from tests.support.guests import OS_RELEASE, Part, make_disk, make_file_system
+from tests.support import corpus
+from tests.support.systems import CONSOLE, GRUB, GRUB_CFG, SYSTEMD, enabled, grubenv, missing, tree_of
 
-GRUB_CFG = """set default="0"
-if [ x$feature_timeout_style = xy ] ; then
-  set timeout_style=menu
-  set timeout=5
-fi
-menuentry 'Debian GNU/Linux' --class debian {
-\tlinux\t/boot/vmlinuz-6.1 root=/dev/sda1 ro quiet
-\tinitrd\t/boot/initrd.img-6.1
-}
-menuentry 'Debian GNU/Linux, with Linux 6.1 (recovery mode)' {
-\tlinux\t/boot/vmlinuz-6.1 root=/dev/sda1 ro single
-}
-"""
-DEFAULT_GRUB = 'GRUB_DEFAULT=0\nGRUB_TIMEOUT=5\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n'
-SYSTEMD = {"/sbin/init": "/lib/systemd/systemd", "/lib/systemd/system/serial-getty@.service": b"[Unit]\n"}
-GRUB = {"/boot/grub/grub.cfg": GRUB_CFG.encode(), "/etc/default/grub": DEFAULT_GRUB.encode()}
 DEBIAN_INITTAB = b"""id:2:initdefault:
 si::sysinit:/etc/init.d/rcS
 1:2345:respawn:/sbin/getty 38400 tty1
 #T0:23:respawn:/sbin/getty -L ttyS0 9600 vt100
 """
-CONSOLE = SerialConsole()
-
-
-@pytest.fixture
-def system(tmp_path):
-    """A function that makes a whole-disk image with these files."""
-
-    def make(*trees, **more):
-        files = {"/etc/os-release": OS_RELEASE.encode(), "/etc/fstab": b""}
-        for tree in (*trees, more):
-            files |= tree
-        return make_file_system(tmp_path / "disk.img", Part("ext4", files, size=24))
-
-    return make
-
-
-@contextmanager
-def tree_of(image):
-    with opened(ImageSource(image, engine=EngineChoice.NATIVE)) as (_, guest):
-        yield guest.tree
-
-
-def enabled(image, console=CONSOLE, options=None):
-    """Enable in place, check that this is all that it takes, and return the changed files."""
-    source = ImageSource(image, engine=EngineChoice.NATIVE)
-    edited = edit_image(source, lambda guest: enable(guest.tree, console, options), InPlace())
-    assert oracle.run("e2fsck", "-fn", image).returncode == 0
-    with tree_of(image) as tree:
-        assert enable(tree, console, options) == [], "twice is once"
-        after = status(tree, console)
-        assert after.enabled, [link for link in after.links if not link.ok]
-        assert status(tree).enabled, "the status without a wish finds the same console"
-    again = edit_image(source, lambda guest: enable(guest.tree, console, options), InPlace())
-    assert again.plan.is_empty
-    return {change.path: change for change in edited.changes}
-
-
-def missing(image, console=None):
-    with tree_of(image) as tree:
-        return {link.kind for link in status(tree, console).links if not link.ok}
 
 
 def test_systemd_and_grub_need_the_menu_and_the_defaults(system):
@@ -202,10 +142,6 @@ BLS = {
     "/etc/default/grub": b'GRUB_CMDLINE_LINUX="rhgb quiet"\nGRUB_ENABLE_BLSCFG=true\nGRUB_TERMINAL_OUTPUT="console"\n',
     "/etc/kernel/cmdline": b"root=/dev/sda1 ro rhgb quiet\n",
 }
-
-
-def grubenv(text):
-    return ("# GRUB Environment Block\n" + text).encode().ljust(1024, b"#")
 
 
 def test_loader_entries_that_refer_to_grubs_environment(system):
@@ -368,155 +304,3 @@ def test_menus_of_real_installations(system, name):
 
 
 # -- kernels of several loaders ----------------------------------------------------------------------------------------
-
-EL8_ARGUMENTS = "root=/dev/sda2 ro no_timer_check "
-EL8_MENU = f"""set timeout=1
-load_env
-terminal_output console
-if [ -z "${{kernelopts}}" ]; then
-  set kernelopts="{EL8_ARGUMENTS}"
-fi
-insmod blscfg
-blscfg
-"""
-EL8_ENTRY = b"title Rocky Linux\nlinux /vmlinuz-4.18\noptions $kernelopts $tuned_params\n"
-
-
-@pytest.fixture
-def hybrid(tmp_path):
-    """A function that makes EL 8's hybrid image: a GRUB for BIOS in /boot, one for UEFI on the ESP."""
-
-    def make(block):
-        esp = {"/EFI/rocky/grub.cfg": EL8_MENU.encode(), "/EFI/rocky/grubenv": grubenv(f"kernelopts={EL8_ARGUMENTS}\n")}
-        root = SYSTEMD | {
-            "/etc/os-release": b"ID=rocky\n",
-            "/etc/fstab": b"LABEL=ESP /boot/efi vfat defaults 0 2\n",
-            "/boot/efi/.keep": b"",
-            "/boot/grub2/grub.cfg": EL8_MENU.encode(),
-            "/boot/grub2/grubenv": block,
-            "/boot/loader/entries/a.conf": EL8_ENTRY,
-        }
-        return make_disk(tmp_path / "disk.img", [Part("vfat", esp, label="ESP"), Part("ext4", root, size=24)])
-
-    return make
-
-
-def changed_and_enabled(image):
-    """Enable in place and check that status agrees and that twice is once; the changed files."""
-    source = ImageSource(image, engine=EngineChoice.NATIVE)
-    edited = edit_image(source, lambda guest: enable(guest.tree, CONSOLE), InPlace())
-    with tree_of(image) as tree:
-        assert enable(tree, CONSOLE) == []
-        assert status(tree, CONSOLE).enabled, [link for link in status(tree, CONSOLE).links if not link.ok]
-    return {change.path: change.after.decode() for change in edited.changes}
-
-
-def test_both_grubs_of_a_hybrid_image_give_kernelopts_the_console(hybrid):
-    """GRUB under BIOS cannot follow the link to the ESP: what its own script sets counts."""
-    image = hybrid("../efi/EFI/rocky/grubenv")
-    with tree_of(image) as tree:
-        files = {link.file for link in status(tree, CONSOLE).links if link.kind is CheckKind.KERNEL and not link.ok}
-    assert files == {"/boot/grub2/grub.cfg", "/boot/efi/EFI/rocky/grubenv"}
-    changes = changed_and_enabled(image)
-    assert set(changes) == {"/boot/grub2/grub.cfg", "/boot/efi/EFI/rocky/grub.cfg", "/boot/efi/EFI/rocky/grubenv"}
-    wanted = f'set kernelopts="{EL8_ARGUMENTS.rstrip()} console=tty0 console=ttyS0,115200n8 "'
-    assert wanted in changes["/boot/grub2/grub.cfg"]
-    assert "console=ttyS0" in changes["/boot/efi/EFI/rocky/grubenv"]
-
-
-def test_two_environment_blocks_are_both_given_the_console(hybrid):
-    image = hybrid(grubenv(f"kernelopts={EL8_ARGUMENTS}\n"))
-    changes = changed_and_enabled(image)
-    assert {"/boot/grub2/grubenv", "/boot/efi/EFI/rocky/grubenv"} <= set(changes)
-    assert "/boot/loader/entries/a.conf" not in changes
-
-
-SYSTEMD_BOOT = {"/efi/loader/loader.conf": b"timeout 3\n"}
-
-
-def test_an_entry_that_starts_its_kernel_as_an_efi_program(system):
-    entry = b"title Arch\nefi /vmlinuz-linux\noptions root=/dev/sda1 rw\n"
-    changes = enabled(system(SYSTEMD, SYSTEMD_BOOT, {"/efi/loader/entries/arch.conf": entry}))
-    assert b"rw console=tty0 console=ttyS0,115200n8\n" in changes["/efi/loader/entries/arch.conf"].after
-
-
-@pytest.mark.parametrize("key", ["uki", "efi"])
-def test_an_entry_that_starts_a_unified_kernel_image_is_named(system, key):
-    entries = {
-        "/efi/loader/entries/a.conf": b"title Arch\nlinux /vmlinuz-linux\noptions root=/dev/sda1 rw\n",
-        "/efi/loader/entries/b.conf": f"title Sealed\n{key} /EFI/Linux/arch.efi\n".encode(),
-        "/efi/loader/entries/c.conf": b"title Shell\nefi /shellx64.efi\n",
-        "/efi/EFI/Linux/arch.efi": b"MZ",
-    }
-    image = system(SYSTEMD, SYSTEMD_BOOT, entries)
-    source = ImageSource(image, engine=EngineChoice.NATIVE)
-    edit_image(source, lambda guest: enable(guest.tree, CONSOLE), InPlace())
-    with tree_of(image) as tree:
-        left = {link.file: link for link in status(tree, CONSOLE).links if not link.ok}
-    assert set(left) == {"/efi/loader/entries/b.conf", "/efi/EFI/Linux/arch.efi"}
-    assert left["/efi/loader/entries/b.conf"].entry == "Sealed"
-    assert all("/etc/kernel/cmdline" in link.hint for link in left.values())
-
-
-def test_an_entry_whose_image_is_not_there_says_so(system):
-    entry = b"title Sealed\nuki /EFI/Linux/arch.efi\n"
-    image = system(SYSTEMD, SYSTEMD_BOOT, {"/efi/loader/entries/b.conf": entry})
-    with tree_of(image) as tree:
-        told = [link.message for link in status(tree, CONSOLE).links if link.entry == "Sealed"]
-    assert told == ["Sealed starts /EFI/Linux/arch.efi, which was not found"]
-
-
-def test_a_unified_kernel_image_beside_grub_is_none_of_its_business(system):
-    enabled(system(SYSTEMD, GRUB, {"/boot/efi/EFI/Linux/x.efi": b"MZ", "/boot/efi/EFI/debian/shimx64.efi": b"MZ"}))
-
-
-def test_a_unified_kernel_image_that_systemd_boot_lists_counts(system):
-    image = system(SYSTEMD, GRUB, SYSTEMD_BOOT, {"/efi/EFI/Linux/x.efi": b"MZ"})
-    with tree_of(image) as tree:
-        assert any(not link.ok and link.file == "/efi/EFI/Linux/x.efi" for link in status(tree, CONSOLE).links)
-
-
-def test_the_vendors_command_line_of_later_kernels_is_overridden_not_changed(system):
-    entry = {"/efi/loader/entries/a.conf": b"title Arch\nlinux /vmlinuz-linux\noptions root=LABEL=x rw\n"}
-    image = system(SYSTEMD, SYSTEMD_BOOT, entry, {"/usr/lib/kernel/cmdline": b"root=LABEL=x rw quiet\n"})
-    assert CheckKind.KEPT in missing(image)
-    changes = enabled(image)
-    assert changes["/etc/kernel/cmdline"].after == b"root=LABEL=x rw quiet console=tty0 console=ttyS0,115200n8\n"
-    assert "/usr/lib/kernel/cmdline" not in changes
-
-
-@pytest.mark.parametrize("declares", [False, True])
-def test_nixos_makes_its_menu_from_a_declaration(system, declares):
-    words = '"console=tty0" "console=ttyS0,115200n8"' if declares else ""
-    nixos = {
-        "/nix/var/nix/profiles/system": "/nix/store/x-nixos-system",
-        "/nix/store/x-nixos-system/kernel-params": b"loglevel=4",
-        "/etc/nixos/configuration.nix": f"{{ boot.kernelParams = [ {words} ]; }}\n".encode(),
-    }
-    image = system(SYSTEMD, {"/boot/grub/grub.cfg": GRUB_CFG.encode()}, nixos)
-    source = ImageSource(image, engine=EngineChoice.NATIVE)
-    edit_image(source, lambda guest: enable(guest.tree, CONSOLE), InPlace())
-    with tree_of(image) as tree:
-        left = [link for link in status(tree, CONSOLE).links if not link.ok]
-    assert [link.kind for link in left] == ([] if declares else [CheckKind.KEPT])
-    assert all("boot.kernelParams" in link.hint for link in left)
-
-
-def test_zipls_boot_map_is_named(system):
-    entry = {"/boot/loader/entries/a.conf": b"title RHEL\nlinux /boot/vmlinuz-5.14\noptions root=/dev/dasda1\n"}
-    image = system(SYSTEMD, entry, {"/etc/zipl.conf": b"[defaultboot]\ndefaultauto\n"})
-    console = SerialConsole("ttysclp0")
-    source = ImageSource(image, engine=EngineChoice.NATIVE)
-    edit_image(source, lambda guest: enable(guest.tree, console), InPlace())
-    with tree_of(image) as tree:
-        (left,) = [link for link in status(tree, console).links if not link.ok]
-    assert left.file == "/etc/zipl.conf"
-    assert "console=ttysclp0" in left.hint
-    assert "run zipl" in left.hint
-
-
-@pytest.mark.parametrize(("port", "word"), [("ttyAMA0", "console=ttyAMA0,115200n8"), ("hvc0", "console=hvc0")])
-def test_refusals_name_the_port_of_the_machine(system, port, word):
-    with tree_of(system(SYSTEMD)) as tree, pytest.raises(UnsupportedError) as caught:
-        enable(tree, SerialConsole(port))
-    assert word in caught.value.hint
