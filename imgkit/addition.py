@@ -99,7 +99,7 @@ def _added_directory(tree: IsoTree, source: Path, path: str, *, replace: bool) -
 
 def _added_file(tree: IsoTree, data: bytes, path: str, *, replace: bool) -> Iterator[Change]:
     if tree.exists(path) and not replace:
-        raise TreeError("exists", path=path, hint="Use --replace to give it new contents, or name another place.")
+        raise TreeError("exists", path=path, hint="Use --replace to overwrite it, or choose another path.")
     yield from replaced(tree, path, data)
 
 

@@ -86,7 +86,7 @@ def _copy(tree: Tree, path: str, work: Path, done: Extracted) -> None:
 def _target(tree: Tree, path: str) -> str:
     target = tree.readlink(path)
     if not target or "\0" in target:
-        raise TreeError(f"leads to {target!r}, which no link can", path=path)
+        raise TreeError(f"has the target {target!r}, which is not possible for a link", path=path)
     return target
 
 

@@ -71,8 +71,8 @@ def seed(edits: TreeEdits, files: Sequence[tuple[str, bytes]]) -> None:
     """
     if not any(map(edits.is_there, _CLOUD_INIT)):
         raise UnsupportedError(
-            "the system has no cloud-init, which a NoCloud seed is for",
-            hint="Use --password, --ssh-key and --user, which need nothing in the system.",
+            "cloud-init, which reads a NoCloud seed, is not installed in the system",
+            hint="Use --password, --ssh-key and --user, which work without it.",
         )
     contents = dict(files)
     contents.setdefault("user-data", b"#cloud-config\n")
@@ -90,6 +90,6 @@ def _warn_of_sources(edits: TreeEdits) -> None:
     paths = ["/etc/cloud/cloud.cfg", *(f"{folder}/{name}" for name in edits.names(folder) if name.endswith(".cfg"))]
     said = [(path, match[1]) for path in paths for match in _SOURCES.finditer(edits.text(path) or "")]
     if said and "NoCloud" not in said[-1][1]:
-        edits.announce(f"cloud-init will not read the seed: datasource_list in {said[-1][0]} does not have NoCloud.")
+        edits.announce(f"cloud-init will not read the seed: datasource_list in {said[-1][0]} does not list NoCloud.")
     if edits.is_there("/etc/cloud/cloud-init.disabled"):
-        edits.announce("cloud-init will not read the seed: /etc/cloud/cloud-init.disabled switches it off.")
+        edits.announce("cloud-init will not read the seed: /etc/cloud/cloud-init.disabled disables it.")

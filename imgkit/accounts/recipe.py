@@ -58,10 +58,10 @@ def enable_autologin(
         return
     if not init.autologin(edits, console, kernels, user):
         raise UnsupportedError(
-            f"nobody can be logged in on {console.port} without a password: no agetty asks for a login there",
-            hint="Enable the console first (`imgkit console enable`), or give --password in place of --autologin.",
+            f"--autologin is not possible on {console.port}: no agetty runs there",
+            hint="Enable the console first (`imgkit console enable`), or use --password instead of --autologin.",
         )
-    edits.announce(f"Whoever reaches {console.port} is {user}, without a password.")
+    edits.announce(f"Anyone with access to {console.port} is logged in as {user}, without a password.")
 
 
 def methods(edits: TreeEdits) -> tuple[str, ...]:
@@ -119,13 +119,15 @@ def _add_keys(edits: TreeEdits, name: str, keys: list[str]) -> None:
         after = append_lines(before, new) if before else "".join(f"{key}\n" for key in new)
         edits.put_bytes(path, after.encode(), Attributes(0o600, uid, gid, "ssh_home_t"))
     if not any(map(edits.is_there, ("/usr/sbin/sshd", "/usr/bin/sshd", "/usr/sbin/dropbear"))):
-        edits.announce("The system has no SSH server: the keys are of no use until it has one.")
+        edits.announce("The system has no SSH server; the keys have no effect until one is installed.")
 
 
 def _require_user(edits: TreeEdits, name: str) -> table.Row:
     row = table.find(edits.text(table.PASSWD), name)
     if row is None:
         raise ConfigError(
-            f"there is no user {name}", path=table.PASSWD, hint=f"--user {name} makes one; `login status` lists them."
+            f"there is no user {name}",
+            path=table.PASSWD,
+            hint=f"Create it with --user {name}; `imgkit login status` lists the users.",
         )
     return row

@@ -114,7 +114,7 @@ def _of_the_system(edits: TreeEdits, uid: int | None, console: SerialConsole, mo
     if uid == 0 and edits.is_there(securetty.PATH) and ("pam_securetty" in modules or not edits.is_there(_PAM)):
         yield from (f"{check.message} ({check.file})" for check in securetty.checks(edits, console) if not check.ok)
     if uid != 0:
-        yield from (f"{path} keeps all but root out" for path in _NOLOGIN if edits.is_there(path))
+        yield from (f"{path} blocks all users but root" for path in _NOLOGIN if edits.is_there(path))
 
 
 def _of_the_age(shadow: table.Row | None, today: int) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _of_the_password(name: str, password: str) -> Iterator[str]:
 
 def _of_the_shell(edits: TreeEdits, shell: str) -> Iterator[str]:
     if _NO_SHELLS.fullmatch(shell):
-        yield f"the shell {shell} lets nobody in"
+        yield f"the shell {shell} does not allow logins"
     elif edits.is_there("/bin") and not _leads_anywhere(edits, shell):
         yield f"the shell {shell} does not exist"
 

@@ -84,19 +84,19 @@ def _home_mode(settings: dict[str, str]) -> int:
 def _join_administrators(edits: TreeEdits, name: str) -> None:
     group = next((each for each in ADMINISTRATORS if table.find(edits.text(table.GROUP), each) is not None), None)
     if group is None:
-        edits.announce(f"{name} is no administrator: the system has neither a group sudo nor a group wheel.")
+        edits.announce(f"{name} is not an administrator: the system has no group sudo or wheel.")
         return
     for path in (table.GROUP, table.GSHADOW):
         row = table.find(edits.text(path), group)
         if row is not None and row.field(3).split(",") != [name]:
             members = ",".join(filter(None, (row.field(3), name)))
             edits.edit(path, partial(table.set_field, name=group, index=3, value=members))
-    edits.announce(f"{name} is an administrator, by the group {group}.")
+    edits.announce(f"{name} is an administrator, as a member of the group {group}.")
 
 
 def _make_home(edits: TreeEdits, home: str, owner: Attributes) -> None:
     if edits.is_there(home):
-        edits.announce(f"{home} was there already, and is left as it is.")
+        edits.announce(f"{home} already exists and was left unchanged.")
         return
     edits.make_directory(home, owner)
     pending = [""]

@@ -52,7 +52,7 @@ class LoginOptions:
         unknown = next((name for name, _ in self.cloud_init if name not in _SEEDS), None)
         if unknown is not None:
             raise UsageError(
-                f"{unknown}: not the name of a file of a NoCloud seed", hint=f"Name it one of {', '.join(_SEEDS)}."
+                f"{unknown}: not a file name of a NoCloud seed", hint=f"Use one of these names: {', '.join(_SEEDS)}."
             )
         if any(self.passwords):
             hashes.library()  # while files can still be opened
@@ -92,7 +92,9 @@ def _is_key(line: str) -> bool:
 
 def _check_keys(name: str, text: str) -> None:
     if "PRIVATE KEY" in text:
-        raise UsageError(f"the SSH key for {name} is a private key", hint="Give the public key: the file in .pub.")
+        raise UsageError(
+            f"the SSH key for {name} is a private key", hint="Use the public key, the file that ends in .pub."
+        )
     found = key_lines(text)
     bad = next((number for number, line in enumerate(found, 1) if not _is_key(line)), None)
     if not found or bad is not None:

@@ -199,7 +199,7 @@ class _Reader:
 
     def _answers(self, table: dict[str, Any]) -> AnswerIso:
         if not table.get("file"):
-            raise UsageError("`iso answers` takes a file", hint='Write file = "preseed.cfg".')
+            raise UsageError("`iso answers` needs a file", hint='Write file = "preseed.cfg".')
         source = self._path.parent / table["file"]
         contents = read_file(source)
         AnswerFile(contents)  # raises for what no installer reads

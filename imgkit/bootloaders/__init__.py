@@ -134,7 +134,7 @@ def _bounded(found: Iterator[BootFile]) -> Iterator[BootFile]:
     for number, boot_file in enumerate(found):
         if number == _MOST:
             folder = boot_file.path.rpartition("/")[0]
-            told = f"more than {_MOST} configurations of boot loaders"
+            told = f"more than {_MOST} boot loader configurations"
             raise ConfigError(told, path=folder, hint="Remove those of old kernels.")
         yield boot_file
 

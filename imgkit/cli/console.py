@@ -104,7 +104,7 @@ def enable(
         list[str] | None,
         typer.Option(
             metavar="USER[:FILE]",
-            help="Set a user's password too, in the same edit, as `login enable --password` does. Repeatable.",
+            help="Also set a user's password, as `login enable --password` does. Repeatable.",
         ),
     ] = None,
     delivery: Delivery,

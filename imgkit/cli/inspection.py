@@ -139,5 +139,5 @@ def _iso_lines(found: IsoInspection) -> Iterator[str]:
     yield f"  boot menus: {menus or 'none known'}"
     if found.unattended:
         more = f" and {len(found.unattended) - _TITLES:,} more" if len(found.unattended) > _TITLES else ""
-        yield f"  MAY ERASE DISKS WITHOUT A QUESTION: {', '.join(map(repr, found.unattended[:_TITLES]))}{more}"
+        yield f"  MAY ERASE DISKS WITHOUT ASKING: {', '.join(map(repr, found.unattended[:_TITLES]))}{more}"
     yield from _console(found.console)

@@ -98,21 +98,23 @@ def answers(
     options: EnableOptions,
     delivery: Delivery,
     meta_data: Annotated[
-        Path | None, typer.Option(metavar="FILE", readable=False, help="The meta-data beside an autoinstall file.")
+        Path | None,
+        typer.Option(metavar="FILE", readable=False, help="The meta-data file that goes with an autoinstall file."),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an answer file on the ISO.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Have the distribution's own validator check FILE first, if installed.")
+        bool, typer.Option("--check", help="Check FILE with the distribution's validator first, if it is installed.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Have an installer's ISO answer its questions by itself, from a file that is put on it.
+    """Put an answer file on an installer's ISO, so that it installs without asking.
 
-    THE RESULT ERASES DISKS WITHOUT A QUESTION, as the answers say; `inspect` says so of it too. Every menu entry that
-    installs is told of the file, and keeps what it had; rescue entries and live systems are left alone. Which entry
-    boots by itself, and after how long, stays: --default and --timeout change it. The serial console is enabled too.
+    THE RESULT ERASES DISKS WITHOUT ASKING, as the answer file says; `inspect` reports that too. Every menu entry that
+    installs gets the arguments for the file, and keeps its own; rescue entries and live systems are left alone. The
+    default entry and its timeout stay the same, unless --default or --timeout is given. The serial console is enabled
+    as well.
 
-    The kind of the file is told by its contents, and has to be one that this installer reads.
+    The kind of the file is detected from its contents. It has to be one that this installer reads.
 
     Examples:
       imgkit iso answers netinst.iso preseed.cfg -o auto.iso --default Install

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imgkit.editing import ImageSource
 
 app = typer.Typer(
-    no_args_is_help=True, help="Let somebody log in to the system in an image, or tell who can on its serial line."
+    no_args_is_help=True, help="Set up logins of the system in an image, or show who can log in on its serial line."
 )
 
 
@@ -39,14 +39,14 @@ def make_login(
     ] = None,
     user: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Make an account with a home directory, an administrator. Repeatable."),
+        typer.Option(metavar="NAME", help="Create a user with a home directory and administrator rights. Repeatable."),
     ] = None,
     autologin: Annotated[
         str, typer.Option(metavar="USER", help="Log this user in on the serial line without a password.")
     ] = "",
     hostname: Annotated[str, typer.Option(metavar="NAME", help="Set the host name.")] = "",
     machine_id: Annotated[
-        str | None, typer.Option(metavar="new", help="Have the system make itself a new machine ID when it boots.")
+        str | None, typer.Option(metavar="new", help="Have the system generate a new machine ID at the next boot.")
     ] = None,
     cloud_init: Annotated[
         list[Path] | None,
@@ -62,7 +62,7 @@ def make_login(
     from imgkit.accounts.wanted import LoginOptions
 
     if machine_id not in (None, "new"):
-        raise UsageError(f"--machine-id takes new, not {machine_id!r}", hint="Write --machine-id new.")
+        raise UsageError(f"unknown --machine-id: {machine_id!r}", hint="The only value is new.")
     return LoginOptions(
         passwords=tuple(map(read_password, password or ())),
         ssh_keys=tuple(_read_keys(word) for word in ssh_key or ()),
@@ -83,14 +83,14 @@ def enable(
     delivery: Delivery,
     as_json: AsJson = False,
 ) -> None:
-    """Give the system in an image passwords, SSH keys, accounts, or a name of its own.
+    """Set passwords, SSH keys, users, autologin and the host name of the system in an image.
 
-    Cloud images have no password for anybody. No program of the system is run: its account files are edited, and
-    everything else in them is left as it is. Only accounts that are named are unlocked. Passwords are read from files,
-    standard input or the terminal, are hashed by the best method that the system knows, and show nowhere.
+    Cloud images have no passwords set. No program of the system is run: its account files are edited, and the rest of
+    them stays unchanged. Only users that are named are unlocked. Passwords are read from a file, standard input or the
+    terminal, hashed by the best method that the system supports, and never shown.
 
-    `login status` of the result decides what is reported: whether those who were named may log in on the serial line
-    (exit status 0), or not (15), and why. An undo file holds what was there before, old hashes too.
+    `login status` of the result decides what is reported: whether the named users can log in on the serial line (exit
+    status 0) or not (15), and why. An undo file contains what was there before, including the old hashes.
 
     Examples:
       imgkit login enable debian.qcow2 --password root --in-place
@@ -121,7 +121,7 @@ def enable(
 
 @composed(source=make_source, console=make_console)
 def status(source: ImageSource, *, console: ConsoleSettings, as_json: AsJson = False) -> None:
-    """Tell who can log in on the serial line (exit status 0; 1 if nobody can), and why others cannot.
+    """Show who can log in on the serial line, and why others cannot (exit status 1 if nobody can).
 
     Examples:
       imgkit login status debian.qcow2
@@ -165,7 +165,7 @@ def read_password(word: str) -> tuple[str, str]:
         )
     first = typer.prompt(f"Password for {user}", hide_input=True, err=True)
     if typer.prompt("Again", hide_input=True, err=True) != first:
-        raise UsageError("the two passwords differ", hint="Type it again.")
+        raise UsageError("the passwords do not match", hint="Type it again.")
     return user, str(first)
 
 

@@ -55,7 +55,7 @@ _COMMANDS = {
     "doctor": Place("doctor"),
     "exit-status": Place("main"),
     "console": Place("console", "Enable the serial console, or tell whether it is enabled."),
-    "login": Place("login", "Set passwords, keys and accounts, or tell who can log in."),
+    "login": Place("login", "Set passwords, keys and users, or show who can log in."),
     "batch": Place("batch", "Process many images: plan, run, resume, undo."),
     "iso": Place("iso", "Add, remove and copy out the files of an ISO."),
     "location": Place("location", "Inspect install trees, and download their kernels."),

@@ -35,5 +35,5 @@ def validate(kind: AnswerKind, path: Path) -> str:
         return f"{path}: not checked: {program} did not run ({error})"
     told = " ".join((done.stderr or done.stdout).split())[:_SHOWN]
     if done.returncode != 0 or "error:" in done.stderr:
-        raise UsageError(f"{path}: {program} refuses it: {told}", hint="Correct the file, or omit --check.")
+        raise UsageError(f"{path}: {program} rejects it: {told}", hint="Correct the file, or omit --check.")
     return f"{path}: {program} accepts it"

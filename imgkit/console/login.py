@@ -76,7 +76,7 @@ def enable_login(
     Raises UsageError where nothing is wanted, UnsupportedError for an ISO, ConfigError for users that are not there.
     """
     if options.is_empty:
-        raise UsageError("nothing to enable was given", hint="Give --password, --ssh-key, --user or --autologin.")
+        raise UsageError("no change was requested", hint="Give --password, --ssh-key, --user or --autologin.")
     announcements: list[str] = []
     found: list[LoginStatus] = []
     wanted: list[SerialConsole] = []
@@ -149,5 +149,5 @@ def _require_system(contents: Contents) -> None:
     if isinstance(contents, IsoImage):
         raise UnsupportedError(
             "an ISO has no accounts",
-            hint="Give its installer answers that make them, or name the image of an installed system.",
+            hint="Use `imgkit iso answers` for its installer, or give the image of an installed system.",
         )

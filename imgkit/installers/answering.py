@@ -82,7 +82,7 @@ class AnswerFile:
         if found is None:
             raise UsageError(
                 "the answer file is neither a preseed, a kickstart, an AutoYaST profile nor an autoinstall file",
-                hint="Its kind is told by its contents: `d-i` lines, kickstart commands, <profile>, or `autoinstall:`.",
+                hint="It is detected from the contents: `d-i` lines, kickstart commands, <profile>, `autoinstall:`.",
             )
         return found
 
@@ -96,17 +96,21 @@ def put(edits: TreeEdits, answers: AnswerFile, *, label: str, roots: Sequence[st
     """
     kind, installer = answers.kind, find_installer(edits.tree)
     if kind in _ELSEWHERE:
-        raise UnsupportedError(f"an {kind} is not put on a medium here", hint=_ELSEWHERE[kind])
+        raise UnsupportedError(f"an {kind} is not supported on an ISO", hint=_ELSEWHERE[kind])
     path = _PLACES[kind]
     words = family_of(installer.family).on_medium(kind, path, label) if installer is not None else ()
     if installer is None or not words:
-        what = f"{installer.name or installer.family} does not read" if installer else "no known installer here reads"
+        what = (
+            f"{installer.name or installer.family} does not read"
+            if installer
+            else "no known installer on this ISO reads"
+        )
         raise UnsupportedError(
-            f"the file is a {kind}, which {what}", hint="Give the answer file of this distribution's installer."
+            f"the file is a {kind}, which {what}", hint="Use an answer file for this distribution's installer."
         )
     if installer.evidence == _MINI:
         raise UnsupportedError(
-            "mini.iso has an installer that never mounts its own medium",
+            "the installer of mini.iso does not mount its own medium",
             hint="Use a netinst ISO, or serve the file over HTTP and give preseed/url=URL in the boot menu.",
         )
     for place, data in _files(answers, path):
@@ -134,7 +138,7 @@ def _files(answers: AnswerFile, path: str) -> list[tuple[str, bytes]]:
 
 def _put(edits: TreeEdits, path: str, data: bytes, *, replace: bool) -> None:
     if edits.read(path) not in (None, data) and not replace:
-        raise TreeError("exists, with other contents", path=path, hint="Use --replace to give it new contents.")
+        raise TreeError("exists with other contents", path=path, hint="Use --replace to overwrite it.")
     edits.put_bytes(path, data, secret=True)
 
 
@@ -156,16 +160,16 @@ def _announce(edits: TreeEdits, choices: Sequence[Choice], words: Sequence[str])
     titles = list(dict.fromkeys(choice.full_title for choice in choices if set(words) <= set(choice.arguments)))
     if not titles:
         raise UnsupportedError(
-            "no entry of a boot menu was found that starts the installer",
+            "no boot menu entry that starts the installer was found",
             hint="Add the file with `imgkit iso add`, and its argument with `imgkit edit`.",
         )
     more = f" and {len(titles) - _MAX_TITLES} more" if len(titles) > _MAX_TITLES else ""
     shown = ", ".join(repr(title) for title in titles[:_MAX_TITLES])
-    edits.announce(f"This medium now ERASES disks without a question, as its answers say: {shown}{more}.")
+    edits.announce(f"This medium now ERASES disks without asking, as the answer file says: {shown}{more}.")
 
 
 def _announce_default(edits: TreeEdits, found: Sequence[BootMenu], words: Sequence[str]) -> None:
     for menu in found:
         if menu.default is not None and set(words) <= set(menu.default.arguments):
-            when = "as soon as somebody presses Enter" if menu.seconds is None else f"after {menu.seconds:g} seconds"
+            when = "as soon as Enter is pressed" if menu.seconds is None else f"after {menu.seconds:g} seconds"
             edits.announce(f"{menu.file}: {menu.default.full_title!r} is the default, and erases {when}.")

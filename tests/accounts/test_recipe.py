@@ -108,7 +108,7 @@ def test_a_new_user_has_group_home_and_the_administrators_group():
     assert modes["/home/ada/.ssh"] == (0o700, 1001, 1001, "ssh_home_t")
     assert modes["/home/ada/.ssh/authorized_keys"] == (0o600, 1001, 1001, "ssh_home_t")
     assert {mode[1] for path, mode in modes.items() if path.startswith("/home/ada")} == {1001}
-    assert edits.announcements == ["ada is an administrator, by the group sudo."]
+    assert edits.announcements == ["ada is an administrator, as a member of the group sudo."]
 
 
 def test_keys_are_added_once_beside_those_that_are_there():
@@ -129,14 +129,14 @@ def test_the_system_gets_a_name_and_forgets_who_it_was():
 
 def test_a_seed_is_for_cloud_init():
     seed = (("user-data", b"#cloud-config\npassword: secret\n"),)
-    with pytest.raises(UnsupportedError, match="no cloud-init"):
+    with pytest.raises(UnsupportedError, match="cloud-init, which reads"):
         changed(LoginOptions(cloud_init=seed))
     files = FILES | {"/etc/cloud/cloud.cfg": b"", "/etc/cloud/cloud.cfg.d/90_x.cfg": b"datasource_list: [ Ec2 ]\n"}
     guest, edits = changed(LoginOptions(cloud_init=seed), files)
     assert guest.read("/var/lib/cloud/seed/nocloud/user-data") == seed[0][1]
     assert re.fullmatch(rb"instance-id: imgkit-[0-9a-f]{16}\n", guest.read("/var/lib/cloud/seed/nocloud/meta-data"))
     assert guest.root.attributes["/var/lib/cloud/seed/nocloud/user-data"] == Attributes(0o600, 0, 0)
-    assert "does not have NoCloud" in edits.announcements[0]
+    assert "does not list NoCloud" in edits.announcements[0]
     assert all("secret" not in change.diff() for change in edits.changes())
 
 
@@ -170,7 +170,7 @@ def test_users_that_cannot_get_it_are_named(options, told):
         ({"ssh_keys": (("root", KEY + "\nrubbish"),)}, "key 2 for root"),
         ({"ssh_keys": (("root", "# none\n"),)}, "no SSH key for root"),
         ({"hostname": "-x"}, "is not a host name"),
-        ({"cloud_init": (("passwd", b""),)}, "not the name of a file of a NoCloud seed"),
+        ({"cloud_init": (("passwd", b""),)}, "not a file name of a NoCloud seed"),
     ],
 )
 def test_what_no_system_would_take_is_refused(options, told):
@@ -199,7 +199,7 @@ def test_status_says_why_nobody_may_log_in():
 @pytest.mark.parametrize(
     ("files", "user", "reason"),
     [
-        ({"/etc/nologin": b""}, "old", "/etc/nologin keeps all but root out"),
+        ({"/etc/nologin": b""}, "old", "/etc/nologin blocks all users but root"),
         (
             {"/etc/securetty": b"tty1\n", "/etc/pam.d/login": b"auth requisite pam_securetty.so\n"},
             "root",
@@ -207,7 +207,7 @@ def test_status_says_why_nobody_may_log_in():
         ),
         ({"/etc/shadow": b"root:HASH:19000::90:7:10::\n"}, "root", "the password has expired"),
         ({"/etc/shadow": b"root:HASH:19000:::::19001:\n"}, "root", "the account has expired"),
-        ({"/etc/passwd": b"root:x:0:0::/root:/bin/false\n"}, "root", "/bin/false lets nobody in"),
+        ({"/etc/passwd": b"root:x:0:0::/root:/bin/false\n"}, "root", "/bin/false does not allow logins"),
         ({"/etc/passwd": b"root:x:0:0::/root:/bin/zsh\n"}, "root", "/bin/zsh does not exist"),
     ],
 )
@@ -225,7 +225,7 @@ def test_autologin_needs_no_password():
     guest = MemoryGuest(FILES)
     edits, module, lines = TreeEdits(guest), module_for(Init.SYSTEMD), kernels(CONSOLE)
     recipe.enable_autologin(edits, module, CONSOLE, lines, "root")
-    assert edits.announcements == ["Whoever reaches ttyS0 is root, without a password."]
+    assert edits.announcements == ["Anyone with access to ttyS0 is logged in as root, without a password."]
     guest.apply(edits.changes())
     found = status.status(TreeEdits(guest), module, CONSOLE, lines, today=TODAY)
     assert found.enabled

@@ -109,7 +109,7 @@ def test_a_serial_console_alone_is_armbians_own_and_enough():
 def test_a_sealed_script_that_names_no_uart_is_named():
     _, found = installed({"/boot/armbianEnv.txt": ARMBIAN, "/boot/boot.scr": b"\x27\x05\x19\x56" + bytes(68)})
     (failing,) = [check for check in found.links if not check.ok]
-    assert "boot.scr is sealed" in failing.message
+    assert "boot.scr has a checksum" in failing.message
 
 
 def test_fat_and_ext_change_in_one_commit(tmp_path):

@@ -24,12 +24,12 @@ def iso(tmp_path):
 def test_a_medium_that_answers_and_back(iso, tmp_path):
     before, undo, preseed = sha256(iso), tmp_path / "undo", tmp_path / "preseed.cfg"
     preseed.write_text(PRESEED)
-    assert "WITHOUT A QUESTION: 'Advanced options>" in imgkit("inspect", iso).text.replace("Automated install", "")
+    assert "WITHOUT ASKING: 'Advanced options>" in imgkit("inspect", iso).text.replace("Automated install", "")
     words = ("iso", "answers", iso, preseed, "--in-place", "--undo", undo, "--check", "--default", "Install")
     done = imgkit(*words)
     assert done.status == 0, done.stderr
     assert "debconf-set-selections accepts it" in done.stderr
-    assert "This medium now ERASES disks without a question" in done.stderr
+    assert "This medium now ERASES disks without asking" in done.stderr
     assert "'Install' is the default, and erases" in done.stderr
     assert "secret" not in done.stderr
     assert "'Install'" in next(line for line in imgkit("inspect", iso).text.splitlines() if "MAY ERASE" in line)
@@ -54,9 +54,9 @@ def test_the_wrong_kind_and_a_broken_file_are_refused(iso, tmp_path):
     words = ("iso", "answers", iso, file, "--in-place")
     assert_refused(tmp_path, *words, status=5, says="is a kickstart, which", hint="this distribution's installer")
     file.write_text("hello\n")
-    assert_refused(tmp_path, *words, status=2, says="neither a preseed", hint="told by its contents")
+    assert_refused(tmp_path, *words, status=2, says="neither a preseed", hint="detected from the contents")
     file.write_text("d-i broken\n")
-    assert_refused(tmp_path, *words, "--check", status=2, says="debconf-set-selections refuses it", hint="omit --check")
+    assert_refused(tmp_path, *words, "--check", status=2, says="debconf-set-selections rejects it", hint="omit --check")
 
 
 @pytest.mark.batch

@@ -89,7 +89,7 @@ def test_a_new_user_with_key_name_and_autologin(system, secret, key, tmp_path):
     done = imgkit("login", "enable", system, "--in-place", *words, "--hostname", "web1", "--json")
     assert done.status == 0, done.stderr
     assert done.json["verdict"] == "enabled"
-    assert "Whoever reaches ttyS0 is ada, without a password." in done.json["announcements"]
+    assert "Anyone with access to ttyS0 is logged in as ada, without a password." in done.json["announcements"]
     assert imgkit("cat", system, "/home/ada/.ssh/authorized_keys").text == KEY
     assert stat(system, "/home/ada") == ("0755", "1000", "1000")
     assert stat(system, "/home/ada/.ssh") == ("0700", "1000", "1000")
@@ -149,12 +149,12 @@ def test_passwords_from_standard_input_and_the_terminal(system):
 @pytest.mark.parametrize(
     ("words", "status", "told", "hint"),
     [
-        ((), 2, "nothing to enable was given", "Give --password"),
+        ((), 2, "no change was requested", "Give --password"),
         (("--password", "root"), 2, "standard input is not a terminal", "root:-"),
         (("--password", ":x"), 2, "is not USER:FILE", "root:password.txt"),
         (("--password", "root:/missing/file"), 2, "/missing/file", "ls /missing"),
         (("--ssh-key", "root"), 2, "is not USER:FILE", "id_ed25519.pub"),
-        (("--machine-id", "old"), 2, "--machine-id takes new", "--machine-id new"),
+        (("--machine-id", "old"), 2, "unknown --machine-id", "only value is new"),
         (("--autologin", "bob"), 12, "there is no user bob", "--user bob"),
         (("--hostname", "a b"), 2, "is not a host name", "letters"),
     ],

@@ -129,7 +129,7 @@ def test_menus_without_end_end(files):
 
 def test_more_loader_entries_than_any_medium_has_are_refused():
     files = {f"/loader/entries/{number}.conf": f"linux /v\noptions a={number}\n" for number in range(2_000)}
-    with pytest.raises(ConfigError, match=r"^/loader/entries: more than 200 configurations"):
+    with pytest.raises(ConfigError, match=r"^/loader/entries: more than 200 boot loader configurations"):
         enable(MemoryTree(files), CONSOLE)
 
 

@@ -78,5 +78,5 @@ def kernels(edits: TreeEdits, path: str) -> Iterator[KernelLine]:
 def checks(edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Check]:
     """Whether the script, which is sealed, says which UART the board has; U-Boot itself shows on that one anyway."""
     if not any(_SERIAL.fullmatch(argument.text.encode()) for argument in _of_script(edits, path)):
-        told = "boot.scr is sealed by a checksum, and names no serial console of the board"
+        told = "boot.scr has a checksum and is not edited, and it names no serial console"
         yield Check(CheckKind.LOADER, False, path, 0, told, "Set console=both in it, and give --port and --baud.")

@@ -54,7 +54,7 @@ def checks(edits: TreeEdits, path: str, _console: SerialConsole) -> Iterator[Che
     title = entry.title or "an entry"
     program = edits.spelled(path.rpartition("/loader/entries/")[0] + entry.uki)
     if program is None:
-        told, hint = f"{title} starts {entry.uki}, which was not found", "Put it there, or remove the entry."
+        told, hint = f"{title} starts {entry.uki}, which was not found", "Restore the image, or remove the entry."
     elif efi.identify(edits.head(program, efi.HEAD)) is efi.EfiProgram.KERNEL and entry.is_linux:
         return  # its EFI stub takes the options of the entry
     elif uki.brings_console(edits, program):

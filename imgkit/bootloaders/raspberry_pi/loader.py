@@ -71,7 +71,7 @@ def checks(edits: TreeEdits, path: str, console: SerialConsole) -> Iterator[Chec
     """Whether the UART is on."""
     if _UARTS.fullmatch(console.port) and not _is_moved(edits, path):
         ok = _has_uart(edits, path)
-        told = f"enable_uart={'1' if ok else '1 is missing: the UART of some models stays off'}"
+        told = f"enable_uart={'1' if ok else '1 is missing: the UART is off on some models'}"
         yield Check(CheckKind.LOADER, ok, _config(path), 0, told)
 
 
